@@ -1,0 +1,1 @@
+"""Shipped experiment configurations, one YAML file each."""
