@@ -1,1 +1,13 @@
-"""x."""
+"""Train robot policies in a neurochip's own integers; ship them as spiking programs.
+
+Importing this package loads neither torch nor a simulator. The parts are:
+
+- `rivc.quant`: the one k-bit core;
+- `rivc.nets`: networks that carry integers while they train;
+- `rivc.snn_convert`: the frozen `SpikingProgram` and its int64 definition;
+- `rivc.neurochip`: chips, real and emulated, that run a program;
+- `rivc.train`: the reinforcement-learning loop, sampling through the chip;
+- `rivc.envs`: Gymnasium robot tasks on MuJoCo.
+"""
+
+__version__ = "0.1.0"
