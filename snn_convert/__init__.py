@@ -1,1 +1,23 @@
-"""x."""
+"""The frozen `SpikingProgram`, how a network becomes one, and what it means, in int64.
+
+`convert` needs torch and is loaded when it is first asked for; everything else runs on numpy alone.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from rivc.snn_convert import reference
+from rivc.snn_convert.program import Layer, SpikingProgram
+
+if TYPE_CHECKING:
+    from rivc.snn_convert.freeze import convert
+
+__all__ = ["Layer", "SpikingProgram", "convert", "reference"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "convert":
+        from rivc.snn_convert.freeze import convert
+
+        return convert
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

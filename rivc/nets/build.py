@@ -1,0 +1,146 @@
+"""From a description of the architecture to a network whose arithmetic is exact."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from rivc.errors import ConfigError, nearest
+from rivc.nets.network import QNetwork
+from rivc.quant.encoding import InputEncoding
+from rivc.quant.grid import Grid
+from rivc.quant.profile import ArithmeticProfile, load_profile
+from rivc.quant.qat import LayerSpec, QuantConv2d, QuantDense, QuantLayer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+KINDS = ("mlp", "conv")
+
+
+def build_network(  # noqa: PLR0913 (the public face; every argument is a keyword)
+    kind: str,
+    *,
+    input_shape: Sequence[int],
+    action_layout: tuple[int, int],
+    hidden: Sequence[int] = (),
+    conv: Sequence[tuple[int, int, int]] = (),
+    weight_bits: int = 4,
+    activation_bits: int = 4,
+    profile: str | ArithmeticProfile = "ideal",
+    encoding: InputEncoding | None = None,
+    seed: int = 0,
+) -> QNetwork:
+    """Build a Q-network in the integers of a target.
+
+    Args:
+        kind: "mlp" for vectors, "conv" for images.
+        input_shape: (features,) or (H, W, C).
+        action_layout: (d, n), d groups of n actions.
+        hidden: units of each hidden dense layer.
+        conv: (filters, kernel, stride) of each convolution, `same` padding.
+        weight_bits: weight width of the hidden layers, 1..8.
+        activation_bits: width of a spike count; a layer emits at most 2^bits - 1 spikes.
+        profile: the target's arithmetic, by name or as data.
+        encoding: of the observation; default: images as they are, vectors from -1 to 1.
+        seed: of the initial weights.
+
+    Returns:
+        The network; the same arguments give the same weights.
+
+    Raises:
+        ConfigError: if the description contradicts itself or the profile.
+        QuantError: if a layer is too wide to be exact.
+
+    Example:
+        >>> net = build_network("conv", input_shape=(32, 32, 3), action_layout=(1, 7),
+        ...                     conv=((16, 3, 2),), hidden=(32,), seed=1)
+        >>> net.action_layout
+        (1, 7)
+    """
+    _check(kind, input_shape, conv)
+    target = load_profile(profile) if isinstance(profile, str) else profile
+    target.check_widths(weight_bits, activation_bits)
+    encoding = encoding or _default_encoding(kind, tuple(input_shape), target)
+    builder = _Builder(target, weight_bits, activation_bits, encoding)
+    for filters, kernel, stride in conv:
+        builder.add_conv(filters, kernel, stride)
+    for units in hidden:
+        builder.add_dense(units)
+    builder.add_readout(action_layout[0] * action_layout[1])
+    generator = torch.Generator().manual_seed(seed)
+    for layer in builder.layers:
+        layer.reset_parameters(generator)
+    return QNetwork(builder.layers, encoding, action_layout, target)
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Return zeros before and after one axis; the odd one goes after.
+
+    >>> same_padding(32, 3, 2)
+    (0, 1)
+    """
+    total = max(0, (-(-size // stride) - 1) * stride + kernel - size)
+    return total // 2, total - total // 2
+
+
+def _check(kind: str, input_shape: Sequence[int], conv: Sequence[tuple[int, int, int]]) -> None:
+    if kind not in KINDS:
+        raise ConfigError(f"unknown network {kind!r}; known: mlp, conv{nearest(kind, KINDS)}")
+    rank = {"mlp": 1, "conv": 3}[kind]
+    if len(input_shape) != rank:
+        raise ConfigError(f"a network of kind {kind!r} takes input of rank {rank}, not {tuple(input_shape)}")
+    if kind == "mlp" and conv:
+        raise ConfigError("convolutions need an image; use kind 'conv' or leave net.conv empty")
+
+
+def _default_encoding(kind: str, shape: tuple[int, ...], profile: ArithmeticProfile) -> InputEncoding:
+    if kind == "conv":
+        return InputEncoding.image(shape)
+    return InputEncoding.over_range([-1.0] * shape[0], [1.0] * shape[0], bit_width=profile.vector_bits)
+
+
+class _Builder:
+    """Adds layers one by one and keeps track of what flows between them."""
+
+    def __init__(
+        self, profile: ArithmeticProfile, weight_bits: int, activation_bits: int, encoding: InputEncoding
+    ) -> None:
+        self.profile, self.weight_bits = profile, weight_bits
+        self.levels = Grid(activation_bits, signed=False).q_max
+        self.levels_in = encoding.levels
+        self.shape = encoding.shape
+        self.layers: list[QuantLayer] = []
+
+    def add_conv(self, filters: int, kernel: int, stride: int) -> None:
+        height, width, channels = self.shape
+        (top, bottom), (left, right) = (same_padding(n, kernel, stride) for n in (height, width))
+        spec = self._spec(channels * kernel**2, self._width(self.profile.first_conv_bits), self.levels)
+        self.layers.append(QuantConv2d(spec, filters, kernel, stride, (top, left, bottom, right)))
+        self._received((-(-height // stride), -(-width // stride), filters))
+
+    def add_dense(self, units: int) -> None:
+        spec = self._spec(self._fan_in(), self._width(self.profile.first_dense_bits), self.levels)
+        self.layers.append(QuantDense(spec, units))
+        self._received((units,))
+
+    def add_readout(self, units: int) -> None:
+        bits = self.profile.readout_bits or self.weight_bits
+        self.layers.append(QuantDense(self._spec(self._fan_in(), bits, 0), units))
+
+    def _fan_in(self) -> int:
+        fan_in = 1
+        for n in self.shape:
+            fan_in *= n
+        return fan_in
+
+    def _width(self, first: int | None) -> int:
+        return self.weight_bits if self.layers or first is None else first
+
+    def _spec(self, fan_in: int, weight_bits: int, levels: int) -> LayerSpec:
+        zero_in = 0.0 if self.layers else self.levels_in / 2
+        return LayerSpec(fan_in, weight_bits, self.levels_in, levels, zero_in, self.profile)
+
+    def _received(self, shape: tuple[int, ...]) -> None:
+        self.shape, self.levels_in = shape, self.levels

@@ -1,0 +1,117 @@
+r"""The Q-network: a chain of quantized layers with one action head.
+
+The head has d groups of n outputs, one group an actuated dimension, so that a plain discrete robot
+is the case d = 1. All groups share one readout scale, and the greedy action is the argmax of the
+integers in each group.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from rivc.quant.qat import QuantConv2d, QuantLayer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rivc.quant.encoding import InputEncoding
+    from rivc.quant.profile import ArithmeticProfile
+
+
+class QNetwork(nn.Module):
+    r"""Action values from unsigned counts.
+
+    .. math:: Q(x) = u \cdot r(x), \quad r = w_q x_{last} + B
+
+    with the integers r of the readout and their common scale u.
+
+    Attributes:
+        encoding: how observations become counts; part of the network.
+        action_layout: (d, n): d groups of n actions.
+        profile: the arithmetic it is trained in.
+        quantized: False makes `forward` real-valued, for training that ignores the chip; the
+            readout, and so a conversion, is always made of integers.
+
+    Example:
+        >>> from rivc.nets import build_network
+        >>> net = build_network("mlp", input_shape=(8,), action_layout=(1, 4), hidden=(16,),
+        ...                     weight_bits=4, activation_bits=4, seed=0)
+        >>> net(torch.zeros(2, 8, dtype=torch.uint8)).shape
+        torch.Size([2, 1, 4])
+    """
+
+    def __init__(
+        self,
+        layers: list[QuantLayer],
+        encoding: InputEncoding,
+        action_layout: tuple[int, int],
+        profile: ArithmeticProfile,
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.encoding = encoding
+        self.action_layout = action_layout
+        self.profile = profile
+        self.quantized = True
+        # Inputs span [-1, 1]: a count is worth 2 / L, and the middle of the range stands for zero.
+        self.register_buffer("input_log_step", torch.tensor(2.0 / encoding.levels).log())
+
+    def chain(self) -> Iterator[tuple[QuantLayer, Tensor]]:
+        """Yield each layer with the logarithm of the value of one count that it receives."""
+        log_step: Tensor = self.input_log_step
+        for layer in self.layers:
+            yield layer, log_step
+            log_step = layer.log_step
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return action values, float32, [B, d, n], for counts `x`, uint8, [B, *shape]."""
+        if not self.quantized:
+            return self._forward_real(x)
+        readout = self._run(x)
+        return (readout * self.readout_scale()).float().unflatten(1, self.action_layout)
+
+    @torch.no_grad()
+    def readout(self, x: Tensor) -> Tensor:
+        """Return the integers behind the action values, int64, [B, d, n]."""
+        return self._run(x).long().unflatten(1, self.action_layout)
+
+    def readout_scale(self) -> Tensor:
+        """Return the real value of one readout integer, a scalar without gradient."""
+        *_, (last, log_step) = self.chain()
+        return last.readout_scale(log_step)
+
+    def _run(self, x: Tensor) -> Tensor:
+        x = _channels_first(x)
+        for layer, log_step in self.chain():
+            x = layer(_as_input(layer, x), log_step)
+        return x
+
+    def _forward_real(self, x: Tensor) -> Tensor:
+        x = (_channels_first(x).float() - self.encoding.levels / 2) * self.input_log_step.exp()
+        for layer in self.layers:
+            x = layer.forward_real(_as_input(layer, x))
+        return x.unflatten(1, self.action_layout)
+
+    def weights_and_biases(self) -> list[nn.Parameter]:
+        """Return the latent weights and biases, without the learned steps."""
+        return [p for layer in self.layers for p in (layer.weight, layer.bias)]
+
+    def same_shape_as(self, other: QNetwork) -> bool:
+        """Tell whether both networks have the same layers in shape and width."""
+        ours, theirs = ([(p.shape, q.spec) for q in n.layers for p in (q.weight,)] for n in (self, other))
+        return ours == theirs
+
+
+def _channels_first(x: Tensor) -> Tensor:
+    """Counts come HWC; torch convolves CHW."""
+    return x.permute(0, 3, 1, 2) if x.dim() == 4 else x
+
+
+def _as_input(layer: QuantLayer, x: Tensor) -> Tensor:
+    """Flatten in H, W, C order before the first dense layer."""
+    if isinstance(layer, QuantConv2d) or x.dim() == 2:
+        return x
+    return x.permute(0, 2, 3, 1).flatten(1)

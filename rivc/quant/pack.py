@@ -1,0 +1,88 @@
+"""k-bit integers to bytes and back, for 1 to 8 bits.
+
+The codes stand one after the other, least significant bit first, across byte borders; the last
+byte is filled up with zeros. Signed values are stored as their offset from the grid's minimum, and
+one signed bit as 0 for -1 and 1 for +1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rivc.errors import DamagedFileError, QuantError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from rivc.quant.grid import Grid
+
+MAX_PACKED_BITS = 8
+
+
+def pack(q: ArrayLike, grid: Grid) -> bytes:
+    """Pack integers of a grid densely.
+
+    Args:
+        q: integers on the grid, any shape; read in C order.
+        grid: at most 8 bits wide.
+
+    Returns:
+        ``ceil(q.size * bit_width / 8)`` bytes.
+
+    Raises:
+        QuantError: if a value lies off the grid or the grid is wider than 8 bits.
+
+    Example:
+        >>> from rivc.quant import Grid
+        >>> pack([1, 2, 3], Grid(4, signed=False)).hex()
+        '2103'
+    """
+    _check_width(grid)
+    q = np.asarray(q).ravel()
+    if q.size and (q.min() < grid.q_min or q.max() > grid.q_max or (grid.is_binary and np.any(q == 0))):
+        msg = f"values {q.min()}..{q.max()} do not lie on the {grid.bit_width}-bit grid {grid.q_min}..{grid.q_max}"
+        raise QuantError(msg)
+    codes = ((q + 1) // 2 if grid.is_binary else q - grid.q_min).astype(np.uint8)
+    bits = np.unpackbits(codes[:, None], axis=1, bitorder="little")[:, : grid.bit_width]
+    return np.packbits(bits.ravel(), bitorder="little").tobytes()
+
+
+def unpack(data: bytes, count: int, grid: Grid) -> NDArray[np.int16]:
+    """Unpack `count` integers of a grid.
+
+    Args:
+        data: what `pack` returned.
+        count: how many integers.
+        grid: the grid they were packed with.
+
+    Returns:
+        Integers, int16, shape [count].
+
+    Raises:
+        DamagedFileError: if the length is wrong or a code lies off the grid.
+        QuantError: if the grid is wider than 8 bits.
+
+    Example:
+        >>> from rivc.quant import Grid
+        >>> unpack(bytes.fromhex("2103"), 3, Grid(4, signed=False)).tolist()
+        [1, 2, 3]
+    """
+    _check_width(grid)
+    wanted = -(-count * grid.bit_width // 8)
+    if len(data) != wanted:
+        msg = f"{count} integers of {grid.bit_width} bits take {wanted} bytes, got {len(data)}"
+        raise DamagedFileError(msg)
+    bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
+    fields = bits[: count * grid.bit_width].reshape(count, grid.bit_width)
+    codes = fields.astype(np.int16) @ (1 << np.arange(grid.bit_width, dtype=np.int16))
+    if codes.size and codes.max() >= grid.levels:
+        msg = f"code {codes.max()} lies off the {grid.bit_width}-bit grid of {grid.levels} levels"
+        raise DamagedFileError(msg)
+    return np.asarray(codes * 2 - 1 if grid.is_binary else codes + grid.q_min, np.int16)
+
+
+def _check_width(grid: Grid) -> None:
+    if grid.bit_width > MAX_PACKED_BITS:
+        raise QuantError(f"packing holds 1..{MAX_PACKED_BITS} bits, not {grid.bit_width}")

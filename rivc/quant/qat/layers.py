@@ -1,0 +1,244 @@
+r"""Dense and convolution layers that carry integers forward and gradients straight through.
+
+Forward, with :math:`a = (2^F z + B + \lfloor th/2 \rfloor) / th` and :math:`z = w_q * x`:
+
+.. math:: count = \lfloor clip(a, 0, L) \rfloor
+
+Backward, straight through every rounding (g is the gradient of the count, gated to 0 <= a < L + 1):
+
+.. math::
+
+    \partial a/\partial z = 2^F / th, \quad \partial a/\partial b = 1 / s_{out}, \quad
+    \partial a/\partial \log s_{out} = -(a - 1/2), \quad \partial a/\partial \log s_{in} = 2^F z / th
+
+One autograd node a layer: the vector arithmetic around the threshold is not recorded, and the
+integers are computed once for each version of the parameters.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (the field's name for it)
+from torch import Tensor, nn
+
+from rivc.quant.qat.integers import (
+    LayerIntegers,
+    LayerSpec,
+    hidden_integers,
+    readout_integers,
+    torch_type,
+)
+
+Padding = tuple[int, int, int, int]  # top, left, bottom, right
+
+
+class QuantLayer(nn.Module):
+    """A dense or convolution layer in the chip's integers; `QuantDense` and `QuantConv2d` say how it sums.
+
+    Attributes:
+        spec: widths, levels and profile.
+        carrier: the float types that are exact for it.
+        weight: latent weights, float32, [C, ...].
+        bias: latent bias, float32, [C], in real units.
+        log_step: natural logarithm of the value of one emitted count; None in a readout.
+    """
+
+    log_step: Tensor | None
+
+    def __init__(self, spec: LayerSpec, weight_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.spec = spec
+        self.carrier = spec.carrier()
+        self.weight = nn.Parameter(torch.empty(weight_shape))
+        self.bias = nn.Parameter(torch.zeros(weight_shape[0]))
+        log_step = None if spec.is_readout else nn.Parameter(torch.tensor(math.log(3.0 / spec.levels)))
+        self.register_parameter("log_step", log_step)
+        self._cache: tuple[tuple[int, ...], LayerIntegers] | None = None
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        """Draw the weights from a normal distribution with variance 2 / fan_in (He et al., 2015)."""
+        with torch.no_grad():
+            gain = math.sqrt((1.0 if self.spec.is_readout else 2.0) / self.spec.fan_in)
+            self.weight.normal_(0.0, gain, generator=generator)
+            self.bias.zero_()
+
+    def integers(self, log_step_in: Tensor) -> LayerIntegers:
+        """Return the layer's integers, computed once for each version of the parameters."""
+        sources = [p for p in (self.weight, self.bias, self.log_step, log_step_in) if p is not None]
+        version = tuple(p._version for p in sources)
+        if self._cache is None or self._cache[0] != version:
+            with torch.no_grad():
+                self._cache = version, self._integers(log_step_in)
+        return self._cache[1]
+
+    def _integers(self, log_step_in: Tensor) -> LayerIntegers:
+        parameters = self.spec, self.carrier, self.weight, self.bias
+        if self.log_step is None:
+            return readout_integers(*parameters, log_step_in.exp())
+        return hidden_integers(*parameters, self.log_step.exp(), log_step_in.exp())
+
+    def readout_scale(self, log_step_in: Tensor) -> Tensor:
+        """Return the real value of one readout integer, a scalar."""
+        return self.integers(log_step_in).weight_scale[0] * log_step_in.detach().exp()
+
+    def forward(self, x: Tensor, log_step_in: Tensor) -> Tensor:
+        """Return emitted counts, or the integers of a readout, in a float type that is exact for them.
+
+        Args:
+            x: received counts, [B, fan_in] or [B, C, H, W], any float type.
+            log_step_in: logarithm of the value of one received count, scalar.
+        """
+        x = x.to(torch_type(self.carrier.sum_dtype))
+        if self.log_step is None:
+            out: Tensor = _Readout.apply(x, self.weight, self.bias, log_step_in, self)
+        else:
+            out = _Spike.apply(x, self.weight, self.bias, self.log_step, log_step_in, self)
+        return out
+
+    def forward_real(self, x: Tensor) -> Tensor:
+        """Return the layer's real-valued output, not quantized: what float training uses."""
+        y = self.sum(x, self.weight) + self.per_channel(self.bias)
+        return y if self.spec.is_readout else F.relu(y)
+
+    def sum(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return the weighted sums of the inputs."""
+        raise NotImplementedError
+
+    def sum_backward(
+        self, grad: Tensor, x: Tensor, weight: Tensor, *, needs_x: bool
+    ) -> tuple[Tensor | None, Tensor]:
+        """Return the gradients of `sum` for `x` (None unless `needs_x`) and for `weight`."""
+        raise NotImplementedError
+
+    def per_channel(self, v: Tensor) -> Tensor:
+        """Shape a vector over channels to broadcast against the layer's output."""
+        return v
+
+
+class QuantDense(QuantLayer):
+    """Every input to every neuron; weight [C, fan_in]."""
+
+    def __init__(self, spec: LayerSpec, units: int) -> None:
+        super().__init__(spec, (units, spec.fan_in))
+
+    def sum(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return ``x @ weight.T``, [B, C]."""
+        return x @ weight.T
+
+    def sum_backward(
+        self, grad: Tensor, x: Tensor, weight: Tensor, *, needs_x: bool
+    ) -> tuple[Tensor | None, Tensor]:
+        """Return both gradients of the product."""
+        return grad @ weight if needs_x else None, grad.T @ x
+
+
+class QuantConv2d(QuantLayer):
+    """Cross-correlation; weight [C, C_in, kh, kw].
+
+    Attributes:
+        stride: in both directions.
+        padding: zeros at top, left, bottom, right; `same` padding puts the odd one bottom right.
+    """
+
+    def __init__(self, spec: LayerSpec, filters: int, kernel: int, stride: int, padding: Padding) -> None:
+        super().__init__(spec, (filters, spec.fan_in // kernel**2, kernel, kernel))
+        self.stride, self.padding = stride, padding
+
+    def sum(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return the cross-correlation, [B, C, H, W]."""
+        return F.conv2d(self._pad(x), weight, stride=self.stride)
+
+    def sum_backward(
+        self, grad: Tensor, x: Tensor, weight: Tensor, *, needs_x: bool
+    ) -> tuple[Tensor | None, Tensor]:
+        """Return both gradients of the cross-correlation."""
+        top, left, _, _ = self.padding
+        height, width = x.shape[2:]
+        geometry = [self.stride] * 2, [0, 0], [1, 1], False, [0, 0], 1
+        grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
+            grad, self._pad(x), weight, None, *geometry, (needs_x, True, False)
+        )
+        if grad_x is not None:
+            grad_x = grad_x[:, :, top : top + height, left : left + width]
+        return grad_x, grad_weight
+
+    def _pad(self, x: Tensor) -> Tensor:
+        top, left, bottom, right = self.padding
+        return F.pad(x, (left, right, top, bottom)) if any(self.padding) else x
+
+    def per_channel(self, v: Tensor) -> Tensor:
+        """Return [C, 1, 1]."""
+        return v.view(-1, 1, 1)
+
+
+def _channel_sum(x: Tensor) -> Tensor:
+    """Sum over batch and space, [C]."""
+    return x.sum(0) if x.dim() == 2 else x.sum((0, 2, 3))
+
+
+def _weight_grad(grad: Tensor, grad_z: Tensor, layer: QuantLayer, q: LayerIntegers) -> Tensor:
+    """Straight through the rounding of the weights, with the input's zero at `zero_in`."""
+    if layer.spec.zero_in:
+        per_channel = _channel_sum(grad_z) * layer.spec.zero_in
+        grad = grad - per_channel.view(-1, *[1] * (grad.dim() - 1))
+    return (grad / q.weight_scale.view(-1, *[1] * (grad.dim() - 1))).float()
+
+
+class _Spike(torch.autograd.Function):
+    """The staircase of a spiking layer."""
+
+    @staticmethod
+    def forward(  # noqa: PLR0913 (autograd wants every differentiable input by itself)
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, log_step: Tensor, log_step_in: Tensor, layer: QuantLayer
+    ) -> Tensor:
+        q = layer.integers(log_step_in)
+        gain = 2.0**layer.spec.frac_bits
+        v_mem = layer.sum(x, q.weight).to(q.offset.dtype).mul_(gain).add_(layer.per_channel(q.offset))
+        a = v_mem.div_(layer.per_channel(q.threshold))
+        ctx.save_for_backward(x, a.to(x.dtype), log_step)
+        ctx.layer, ctx.q, ctx.gain = layer, q, gain
+        return a.clamp(0, layer.spec.levels).floor_().to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (x, a, log_step), layer, q = ctx.saved_tensors, ctx.layer, ctx.q
+        gated = torch.ops.aten.hardtanh_backward(grad, a, 0.0, layer.spec.levels + 1.0)
+        per_neuron = _channel_sum(gated)
+        grad_z = gated * layer.per_channel((ctx.gain / q.threshold).to(grad.dtype))
+        grad_x, grad_weight = layer.sum_backward(grad_z, x, q.weight, needs_x=ctx.needs_input_grad[0])
+        slope = _channel_sum(gated * a)
+        grad_log_step = (per_neuron / 2 - slope).sum()
+        grad_log_step_in = (slope - per_neuron * (q.offset / q.threshold)).sum()
+        return (
+            grad_x,
+            _weight_grad(grad_weight, grad_z, layer, q),
+            (per_neuron / log_step.exp()).float(),
+            grad_log_step.float(),
+            grad_log_step_in.float() if ctx.needs_input_grad[4] else None,
+            None,
+        )
+
+
+class _Readout(torch.autograd.Function):
+    """The membrane of the last layer, read out without spikes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, log_step_in: Tensor, layer: QuantLayer) -> Tensor:
+        q = layer.integers(log_step_in)
+        z = layer.sum(x, q.weight)
+        ctx.save_for_backward(x, z, log_step_in)
+        ctx.layer, ctx.q = layer, q
+        return z.to(q.bias.dtype) + q.bias
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (x, z, log_step_in), layer, q = ctx.saved_tensors, ctx.layer, ctx.q
+        grad = grad.to(x.dtype)
+        grad_x, grad_weight = layer.sum_backward(grad, x, q.weight, needs_x=ctx.needs_input_grad[0])
+        unit = q.weight_scale[0] * log_step_in.exp()
+        grad_log_step_in = (grad * z).sum().float() if ctx.needs_input_grad[3] else None
+        grad_weight = _weight_grad(grad_weight, grad, layer, q)
+        return grad_x, grad_weight, (_channel_sum(grad) / unit).float(), grad_log_step_in, None

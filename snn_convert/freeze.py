@@ -1,0 +1,66 @@
+"""From a network to its program: read the integers off, round nothing.
+
+The only module of this package that needs torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from rivc.quant.qat import QuantConv2d
+from rivc.snn_convert.program import Layer, SpikingProgram
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rivc.nets import QNetwork
+    from rivc.quant.qat import QuantLayer
+
+
+@torch.no_grad()
+def convert(net: QNetwork) -> SpikingProgram:
+    """Freeze a network into the program that has the same integers.
+
+    Args:
+        net: any network of `build_network`, trained in integers or not.
+
+    Returns:
+        The program, with ``reference.run(program, x) == net.readout(x)`` for every input.
+
+    Example:
+        >>> from rivc.nets import build_network
+        >>> net = build_network("mlp", input_shape=(8,), action_layout=(1, 4), hidden=(16,))
+        >>> convert(net).shapes
+        ((8,), (16,), (4,))
+    """
+    layers: list[Layer] = []
+    for layer, log_step in net.chain():
+        if not isinstance(layer, QuantConv2d) and layers and layers[-1].kind == "conv2d":
+            layers.append(Layer("flatten"))
+        layers.append(_freeze(layer, log_step))
+    return SpikingProgram(
+        encoding=net.encoding,
+        layers=tuple(layers),
+        readout_scale=float(net.readout_scale()),
+        action_layout=net.action_layout,
+        profile=net.profile.name,
+    )
+
+
+def _freeze(layer: QuantLayer, log_step: Tensor) -> Layer:
+    q = layer.integers(log_step)
+    conv = isinstance(layer, QuantConv2d)
+    return Layer(
+        kind="conv2d" if conv else "dense",
+        weight=q.weight.numpy().astype(np.int8),
+        bias=q.bias.numpy().astype(np.int32),
+        threshold=np.zeros(0, np.int32) if layer.spec.is_readout else q.threshold.numpy().astype(np.int32),
+        weight_bits=layer.spec.weight_bits,
+        frac_bits=layer.spec.frac_bits,
+        levels=layer.spec.levels,
+        stride=layer.stride if isinstance(layer, QuantConv2d) else 1,
+        padding=layer.padding if isinstance(layer, QuantConv2d) else (0, 0, 0, 0),
+    )

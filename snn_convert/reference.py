@@ -1,0 +1,99 @@
+r"""The definition of a program: int64, numpy, one line of arithmetic a layer.
+
+Every other form (learner, emulator, spiking schedule, chip, C) must equal this one, integer for
+integer. It is written to be read, not to be fast.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from rivc.errors import QuantError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from rivc.snn_convert.program import Layer, SpikingProgram
+
+
+
+def run(program: SpikingProgram, counts: ArrayLike) -> NDArray[np.int64]:
+    """Return the readout of a program.
+
+    Args:
+        program: the program.
+        counts: unsigned counts, [B, *shape], as `program.encode` gives them.
+
+    Returns:
+        Integers, int64, [B, d, n].
+
+    Raises:
+        QuantError: if the counts have the wrong shape or type, or exceed the input's range.
+    """
+    return trace(program, counts)[-1].reshape(-1, *program.action_layout)
+
+
+def trace(program: SpikingProgram, counts: ArrayLike) -> list[NDArray[np.int64]]:
+    """Return what every layer emits, one int64 array a layer; the last one is the readout [B, d * n]."""
+    x = check_counts(program, counts).astype(np.int64)
+    emitted = []
+    for layer in program.layers:
+        x = _LAYERS[layer.kind](layer, x)
+        emitted.append(x)
+    return emitted
+
+
+def check_counts(program: SpikingProgram, counts: ArrayLike) -> NDArray[np.uint8]:
+    """Return the counts as an array, or raise QuantError if the program cannot take them."""
+    x = np.asarray(counts)
+    encoding = program.encoding
+    if x.dtype != np.uint8 or x.shape[1:] != encoding.shape:
+        raise QuantError(f"counts must be uint8 [B, {encoding.shape}], got {x.dtype} {x.shape}")
+    if encoding.levels < 255 and x.size and x.max() > encoding.levels:
+        raise QuantError(f"a count of {x.max()} where the input holds 0..{encoding.levels}")
+    return x
+
+
+def staircase(layer: Layer, z: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the spike counts of weighted sums; the sums plus bias for a readout. Channels last."""
+    if layer.is_readout:
+        return z + layer.bias
+    threshold = layer.threshold.astype(np.int64)
+    v_mem = (z << layer.frac_bits) + layer.bias + threshold // 2
+    return np.clip(v_mem // threshold, 0, layer.levels)
+
+
+def _dense(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
+    return staircase(layer, x @ layer.weight.astype(np.int64).T)
+
+
+def _conv2d(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
+    windows = _windows(layer, x, layer.weight.shape[2:])  # [B, H, W, C_in, kh, kw]
+    return staircase(layer, np.einsum("bhwcij,ocij->bhwo", windows, layer.weight.astype(np.int64)))
+
+
+def _maxpool2d(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.asarray(_windows(layer, x, (layer.kernel, layer.kernel)).max(axis=(-2, -1)))
+
+
+def _flatten(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
+    return x.reshape(len(x), -1)
+
+
+def _windows(layer: Layer, x: NDArray[np.int64], kernel: tuple[int, ...]) -> NDArray[np.int64]:
+    top, left, bottom, right = layer.padding
+    x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=(1, 2))
+    return windows[:, :: layer.stride, :: layer.stride]
+
+
+_LAYERS: Final[dict[str, Callable[[Layer, NDArray[Any]], NDArray[np.int64]]]] = {
+    "dense": _dense,
+    "conv2d": _conv2d,
+    "maxpool2d": _maxpool2d,
+    "flatten": _flatten,
+}
