@@ -67,13 +67,17 @@ def staircase(layer: Layer, z: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.clip(v_mem // threshold, 0, layer.levels)
 
 
-def _dense(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
-    return staircase(layer, x @ layer.weight.astype(np.int64).T)
+def weighted(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the weighted sums z of a dense or conv2d layer, channels last."""
+    weight = layer.weight.astype(np.int64)
+    if layer.kind == "dense":
+        return x @ weight.T
+    windows = _windows(layer, x, weight.shape[2:])  # [B, H, W, C_in, kh, kw]
+    return np.asarray(np.einsum("bhwcij,ocij->bhwo", windows, weight))
 
 
-def _conv2d(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
-    windows = _windows(layer, x, layer.weight.shape[2:])  # [B, H, W, C_in, kh, kw]
-    return staircase(layer, np.einsum("bhwcij,ocij->bhwo", windows, layer.weight.astype(np.int64)))
+def _spiking(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
+    return staircase(layer, weighted(layer, x))
 
 
 def _maxpool2d(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -92,8 +96,8 @@ def _windows(layer: Layer, x: NDArray[np.int64], kernel: tuple[int, ...]) -> NDA
 
 
 _LAYERS: Final[dict[str, Callable[[Layer, NDArray[Any]], NDArray[np.int64]]]] = {
-    "dense": _dense,
-    "conv2d": _conv2d,
+    "dense": _spiking,
+    "conv2d": _spiking,
     "maxpool2d": _maxpool2d,
     "flatten": _flatten,
 }
