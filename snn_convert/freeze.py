@@ -14,10 +14,8 @@ from rivc.quant.qat import QuantConv2d
 from rivc.snn_convert.program import Layer, SpikingProgram
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from rivc.nets import QNetwork
-    from rivc.quant.qat import QuantLayer
+    from rivc.quant.qat import LayerIntegers, QuantLayer
 
 
 @torch.no_grad()
@@ -36,22 +34,22 @@ def convert(net: QNetwork) -> SpikingProgram:
         >>> convert(net).shapes
         ((8,), (16,), (4,))
     """
+    integers = net.integers()
     layers: list[Layer] = []
-    for layer, log_step in net.chain():
+    for layer, q in zip(net.layers, integers, strict=True):
         if not isinstance(layer, QuantConv2d) and layers and layers[-1].kind == "conv2d":
             layers.append(Layer("flatten"))
-        layers.append(_freeze(layer, log_step))
+        layers.append(_freeze(layer, q))
     return SpikingProgram(
         encoding=net.encoding,
         layers=tuple(layers),
-        readout_scale=float(net.readout_scale()),
+        readout_scale=float(net.readout_scale(integers)),
         action_layout=net.action_layout,
         profile=net.profile.name,
     )
 
 
-def _freeze(layer: QuantLayer, log_step: Tensor) -> Layer:
-    q = layer.integers(log_step)
+def _freeze(layer: QuantLayer, q: LayerIntegers) -> Layer:
     conv = isinstance(layer, QuantConv2d)
     return Layer(
         kind="conv2d" if conv else "dense",

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from rivc.quant.qat import QuantConv2d, QuantLayer
+from rivc.quant.qat import LayerIntegers, QuantConv2d, QuantLayer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rivc.quant.encoding import InputEncoding
     from rivc.quant.profile import ArithmeticProfile
+
+
+Integers = tuple[LayerIntegers, ...]
 
 
 class QNetwork(nn.Module):
@@ -66,27 +69,37 @@ class QNetwork(nn.Module):
             yield layer, log_step
             log_step = layer.log_step
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return action values, float32, [B, d, n], for counts `x`, uint8, [B, *shape]."""
+    def integers(self) -> Integers:
+        """Return the integers of every layer, from the parameters as they are now."""
+        return tuple(layer.integers(log_step) for layer, log_step in self.chain())
+
+    def forward(self, x: Tensor, integers: Integers | None = None) -> Tensor:
+        """Return action values, float32, [B, d, n].
+
+        Args:
+            x: counts, uint8, [B, *shape].
+            integers: of `integers()`, to share them between passes; default: computed afresh.
+        """
         if not self.quantized:
             return self._forward_real(x)
-        readout = self._run(x)
-        return (readout * self.readout_scale()).float().unflatten(1, self.action_layout)
+        integers = integers or self.integers()
+        readout = self._run(x, integers) * self.readout_scale(integers)
+        return readout.float().unflatten(1, self.action_layout)
 
     @torch.no_grad()
-    def readout(self, x: Tensor) -> Tensor:
+    def readout(self, x: Tensor, integers: Integers | None = None) -> Tensor:
         """Return the integers behind the action values, int64, [B, d, n]."""
-        return self._run(x).long().unflatten(1, self.action_layout)
+        return self._run(x, integers or self.integers()).long().unflatten(1, self.action_layout)
 
-    def readout_scale(self) -> Tensor:
+    def readout_scale(self, integers: Integers | None = None) -> Tensor:
         """Return the real value of one readout integer, a scalar without gradient."""
-        *_, (last, log_step) = self.chain()
-        return last.readout_scale(log_step)
+        *_, (_, log_step_in) = self.chain()
+        return (integers or self.integers())[-1].weight_scale[0] * log_step_in.detach().exp()
 
-    def _run(self, x: Tensor) -> Tensor:
+    def _run(self, x: Tensor, integers: Integers) -> Tensor:
         x = _channels_first(x)
-        for layer, log_step in self.chain():
-            x = layer(_as_input(layer, x), log_step)
+        for (layer, log_step), q in zip(self.chain(), integers, strict=True):
+            x = layer(_as_input(layer, x), log_step, q)
         return x
 
     def _forward_real(self, x: Tensor) -> Tensor:
@@ -98,11 +111,6 @@ class QNetwork(nn.Module):
     def weights_and_biases(self) -> list[nn.Parameter]:
         """Return the latent weights and biases, without the learned steps."""
         return [p for layer in self.layers for p in (layer.weight, layer.bias)]
-
-    def same_shape_as(self, other: QNetwork) -> bool:
-        """Tell whether both networks have the same layers in shape and width."""
-        ours, theirs = ([(p.shape, q.spec) for q in n.layers for p in (q.weight,)] for n in (self, other))
-        return ours == theirs
 
 
 def _channels_first(x: Tensor) -> Tensor:

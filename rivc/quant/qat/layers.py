@@ -11,8 +11,8 @@ Backward, straight through every rounding (g is the gradient of the count, gated
     \partial a/\partial z = 2^F / th, \quad \partial a/\partial b = 1 / s_{out}, \quad
     \partial a/\partial \log s_{out} = -(a - 1/2), \quad \partial a/\partial \log s_{in} = 2^F z / th
 
-One autograd node a layer: the vector arithmetic around the threshold is not recorded, and the
-integers are computed once for each version of the parameters.
+One autograd node a layer. The integers are handed in, so that several passes between two updates
+share them and a target network keeps its own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from rivc.quant.qat.integers import (
     LayerSpec,
     hidden_integers,
     readout_integers,
-    torch_type,
 )
 
 Padding = tuple[int, int, int, int]  # top, left, bottom, right
@@ -56,7 +55,6 @@ class QuantLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(weight_shape[0]))
         log_step = None if spec.is_readout else nn.Parameter(torch.tensor(math.log(3.0 / spec.levels)))
         self.register_parameter("log_step", log_step)
-        self._cache: tuple[tuple[int, ...], LayerIntegers] | None = None
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Draw the weights from a normal distribution with variance 2 / fan_in (He et al., 2015)."""
@@ -65,37 +63,31 @@ class QuantLayer(nn.Module):
             self.weight.normal_(0.0, gain, generator=generator)
             self.bias.zero_()
 
+    @torch.no_grad()
     def integers(self, log_step_in: Tensor) -> LayerIntegers:
-        """Return the layer's integers, computed once for each version of the parameters."""
-        sources = [p for p in (self.weight, self.bias, self.log_step, log_step_in) if p is not None]
-        version = tuple(p._version for p in sources)
-        if self._cache is None or self._cache[0] != version:
-            with torch.no_grad():
-                self._cache = version, self._integers(log_step_in)
-        return self._cache[1]
+        """Return the layer's integers, from the parameters as they are now.
 
-    def _integers(self, log_step_in: Tensor) -> LayerIntegers:
+        Args:
+            log_step_in: logarithm of the value of one received count, scalar.
+        """
         parameters = self.spec, self.carrier, self.weight, self.bias
         if self.log_step is None:
             return readout_integers(*parameters, log_step_in.exp())
         return hidden_integers(*parameters, self.log_step.exp(), log_step_in.exp())
 
-    def readout_scale(self, log_step_in: Tensor) -> Tensor:
-        """Return the real value of one readout integer, a scalar."""
-        return self.integers(log_step_in).weight_scale[0] * log_step_in.detach().exp()
-
-    def forward(self, x: Tensor, log_step_in: Tensor) -> Tensor:
+    def forward(self, x: Tensor, log_step_in: Tensor, q: LayerIntegers) -> Tensor:
         """Return emitted counts, or the integers of a readout, in a float type that is exact for them.
 
         Args:
             x: received counts, [B, fan_in] or [B, C, H, W], any float type.
             log_step_in: logarithm of the value of one received count, scalar.
+            q: the layer's integers.
         """
-        x = x.to(torch_type(self.carrier.sum_dtype))
+        x = x.to(q.weight.dtype)
         if self.log_step is None:
-            out: Tensor = _Readout.apply(x, self.weight, self.bias, log_step_in, self)
+            out: Tensor = _Readout.apply(x, self.weight, self.bias, log_step_in, (self, q))
         else:
-            out = _Spike.apply(x, self.weight, self.bias, self.log_step, log_step_in, self)
+            out = _Spike.apply(x, self.weight, self.bias, self.log_step, log_step_in, (self, q))
         return out
 
     def forward_real(self, x: Tensor) -> Tensor:
@@ -187,14 +179,17 @@ def _weight_grad(grad: Tensor, grad_z: Tensor, layer: QuantLayer, q: LayerIntege
     return (grad / q.weight_scale.view(-1, *[1] * (grad.dim() - 1))).float()
 
 
+Owner = tuple[QuantLayer, LayerIntegers]
+
+
 class _Spike(torch.autograd.Function):
     """The staircase of a spiking layer."""
 
     @staticmethod
     def forward(  # noqa: PLR0913 (autograd wants every differentiable input by itself)
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, log_step: Tensor, log_step_in: Tensor, layer: QuantLayer
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, log_step: Tensor, log_step_in: Tensor, of: Owner
     ) -> Tensor:
-        q = layer.integers(log_step_in)
+        layer, q = of
         gain = 2.0**layer.spec.frac_bits
         v_mem = layer.sum(x, q.weight).to(q.offset.dtype).mul_(gain).add_(layer.per_channel(q.offset))
         a = v_mem.div_(layer.per_channel(q.threshold))
@@ -226,8 +221,8 @@ class _Readout(torch.autograd.Function):
     """The membrane of the last layer, read out without spikes."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, log_step_in: Tensor, layer: QuantLayer) -> Tensor:
-        q = layer.integers(log_step_in)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, log_step_in: Tensor, of: Owner) -> Tensor:
+        layer, q = of
         z = layer.sum(x, q.weight)
         ctx.save_for_backward(x, z, log_step_in)
         ctx.layer, ctx.q = layer, q

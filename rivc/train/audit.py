@@ -1,0 +1,83 @@
+"""The audit: all forms of the policy on replayed states, integer against integer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from rivc.errors import MismatchError
+from rivc.neurochip import load_backend
+from rivc.snn_convert import reference
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from rivc.nets import QNetwork
+    from rivc.neurochip import Backend
+    from rivc.snn_convert import SpikingProgram
+
+
+@dataclass(frozen=True, slots=True)
+class FormResult:
+    """How one form compares with the definition.
+
+    Attributes:
+        states: compared.
+        mismatches: states with at least one different integer.
+    """
+
+    states: int
+    mismatches: int
+
+
+@cache
+def witness() -> Backend:
+    """The independent spiking simulation that every audit asks; loaded again each time."""
+    return load_backend("snntorch")
+
+
+def compare(readout: NDArray[np.int64], expected: NDArray[np.int64]) -> FormResult:
+    """Count the states in which two readouts, [B, d, n], differ."""
+    differs = (readout != expected).reshape(len(expected), -1).any(1)
+    return FormResult(len(expected), int(differs.sum()))
+
+
+def compare_forms(
+    net: QNetwork | None, program: SpikingProgram, chips: dict[str, Backend], counts: NDArray[np.uint8]
+) -> dict[str, FormResult]:
+    """Run every form on the same counts and compare each with the int64 reference.
+
+    Args:
+        net: the network the program came from; None where there is only the program.
+        program: the program.
+        chips: by the name to report; each has the program loaded.
+        counts: states, uint8, [B, *shape].
+    """
+    expected = reference.run(program, counts)
+    forms = {} if net is None else {"fpnn": net.readout(torch.from_numpy(counts)).numpy()}
+    forms |= {name: chip.infer(counts).readout for name, chip in chips.items()}
+    return {name: compare(readout, expected) for name, readout in forms.items()}
+
+
+def audit(net: QNetwork, program: SpikingProgram, chip: Backend, counts: NDArray[np.uint8]) -> int:
+    """Compare network, loaded chip and snnTorch spikes with the reference.
+
+    Returns:
+        How many states were compared.
+
+    Raises:
+        MismatchError: at the first form that differs in one integer.
+    """
+    chips = {chip.name: chip}
+    if chip.name != witness().name:
+        witness().load(program)
+        chips[witness().name] = witness()
+    for form, result in compare_forms(net, program, chips, counts).items():
+        if result.mismatches:
+            msg = f"{form} differs from the program in {result.mismatches} of {result.states} states"
+            raise MismatchError(f"{msg} (program {program.sha256[:12]})")
+    return len(counts)

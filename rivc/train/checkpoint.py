@@ -1,0 +1,219 @@
+"""Checkpoints: whole or not at all, without pickle, and cheap because the replay is only appended to.
+
+::
+
+    checkpoints/
+      000005000/            one checkpoint: state.json, state.safetensors
+      000010000/            the last two are kept
+      replay/
+        000000.safetensors  a full block of replay slots, written once
+        000001.safetensors  slots that do not fill a block stand in state.safetensors
+
+A checkpoint is written into a hidden folder, flushed to the disk and renamed; a crash at any moment
+leaves the earlier ones untouched. State is a tree of mappings and lists whose leaves are plain
+values, numpy arrays and torch tensors; the arrays go to safetensors under the path of their leaf.
+No clock enters a checkpoint: equal runs write equal bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+
+from rivc.errors import DamagedFileError, MissingError, UsageError
+
+if TYPE_CHECKING:
+    from rivc.train.replay import Replay
+
+    Arrays = dict[str, np.ndarray[Any, Any]]
+
+FORMAT_VERSION: Final = 1
+BLOCK: Final = 2048
+KEEP: Final = 2
+_ARRAY, _TENSOR = "array:", "tensor:"
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any], replay: Replay, first_open: int) -> Path:
+    """Write a checkpoint and drop all but the last two.
+
+    Args:
+        folder: ``checkpoints`` of the run.
+        state: everything but the replay; holds `env_steps`.
+        replay: written block by block.
+        first_open: slots from here on may still change.
+
+    Returns:
+        The folder of the checkpoint.
+
+    Raises:
+        UsageError: if it cannot be written.
+    """
+    name = f"{state['env_steps']:09d}"
+    part, final = folder / f".{name}.part", folder / name
+    try:
+        blocks = _write_blocks(folder / "replay", replay, first_open)
+        rest = blocks[-1] + 1 if blocks else replay.tail // BLOCK
+        first = max(replay.tail, rest * BLOCK)
+        arrays: Arrays = {f"replay.{k}": v for k, v in replay.rows(first, replay.head).items()}
+        tree = {"format_version": FORMAT_VERSION, "state": _split(state, "state", arrays)}
+        tree["replay"] = {"head": replay.head, "rest": first, "blocks": blocks}
+        _write_folder(part, tree, arrays)
+        if final.exists():
+            shutil.rmtree(final)
+        part.rename(final)
+        _sync(folder)
+        _drop_old(folder)
+    except OSError as error:
+        raise UsageError(f"cannot write a checkpoint in {folder}: {error.strerror}") from error
+    return final
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint of a run, or None."""
+    found = [path for path in folder.glob("[0-9]*") if path.is_dir()]
+    return max(found, default=None)
+
+
+def load_checkpoint(path: Path, replay: Replay) -> dict[str, Any]:
+    """Fill the replay and return the state.
+
+    Raises:
+        DamagedFileError: if any part is missing or altered; says what to do.
+    """
+    try:
+        text = (path / "state.json").read_bytes()
+        tree = json.loads(text)
+        arrays = _read(path / "state.safetensors", tree["sha256"])
+        if tree["format_version"] != FORMAT_VERSION:
+            raise DamagedFileError(f"format version {tree['format_version']}")
+        for block in tree["replay"]["blocks"]:
+            rows = _read(_block_path(path.parent / "replay", block), None)
+            _restore_block(replay, block, rows, tree["replay"]["head"])
+        replay.restore(tree["replay"]["rest"], _replay_rows(arrays))
+        state: dict[str, Any] = _join(tree["state"], arrays)
+    except (OSError, ValueError, KeyError, TypeError, IndexError, SafetensorError, DamagedFileError) as error:
+        raise DamagedFileError(
+            f"checkpoint {path} is damaged ({error}); remove that folder to resume from the one before"
+        ) from error
+    return state
+
+
+def _replay_rows(arrays: Arrays) -> Arrays:
+    return {k.removeprefix("replay."): v for k, v in arrays.items() if k.startswith("replay.")}
+
+
+def _restore_block(replay: Replay, block: int, rows: Arrays, head: int) -> None:
+    """Put back what of a block the ring still held when its checkpoint was written."""
+    written = (block + 1) * BLOCK - len(rows["next"])
+    skip = max(written, head - replay.capacity) - written
+    replay.restore(written + skip, {name: array[skip:] for name, array in rows.items()})
+
+
+def _write_blocks(folder: Path, replay: Replay, first_open: int) -> list[int]:
+    """Write the full blocks that are not there yet; return all that the replay needs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    blocks = list(range(replay.tail // BLOCK, first_open // BLOCK))
+    for block in blocks:
+        path = _block_path(folder, block)
+        if not path.exists():
+            first = max(replay.tail, block * BLOCK)  # the ring may have lost the beginning already
+            _write(path, save_arrays(_contiguous(replay.rows(first, (block + 1) * BLOCK))))
+    return blocks
+
+
+def _block_path(folder: Path, block: int) -> Path:
+    return folder / f"{block:06d}.safetensors"
+
+
+def _contiguous(arrays: Arrays) -> Arrays:
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _write_folder(part: Path, tree: dict[str, Any], arrays: Arrays) -> None:
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    data = save_arrays(_contiguous(arrays))
+    tree["sha256"] = hashlib.sha256(data).hexdigest()
+    _write(part / "state.safetensors", data)
+    _write(part / "state.json", json.dumps(tree, sort_keys=True, indent=1).encode())
+    _sync(part)
+
+
+def _write(path: Path, data: bytes) -> None:
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(path)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
+def _read(path: Path, sha256: str | None) -> Arrays:
+    data = path.read_bytes()
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+        raise DamagedFileError(f"{path.name} was altered")
+    return load_arrays(data)
+
+
+def _drop_old(folder: Path) -> None:
+    """Keep the last two checkpoints and the blocks that they need."""
+    found = sorted(path for path in folder.glob("[0-9]*") if path.is_dir())
+    for path in found[:-KEEP]:
+        shutil.rmtree(path)
+    kept = [json.loads((path / "state.json").read_bytes())["replay"]["blocks"] for path in found[-KEEP:]]
+    needed = {block for blocks in kept for block in blocks}
+    for path in (folder / "replay").glob("*.safetensors"):
+        if int(path.stem) not in needed:
+            path.unlink()
+
+
+def _split(node: Any, path: str, arrays: Arrays) -> Any:
+    """Move the arrays of a tree into `arrays`, leaving their paths."""
+    if isinstance(node, dict):
+        return {key: _split(value, f"{path}/{key}", arrays) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_split(value, f"{path}/{i}", arrays) for i, value in enumerate(node)]
+    if isinstance(node, torch.Tensor):
+        arrays[path] = node.detach().numpy()
+        return _TENSOR + path
+    if isinstance(node, np.ndarray):
+        arrays[path] = node
+        return _ARRAY + path
+    return node.item() if isinstance(node, np.generic) else node
+
+
+def _join(node: Any, arrays: Arrays) -> Any:
+    """Put the arrays back into a tree."""
+    if isinstance(node, dict):
+        return {key: _join(value, arrays) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_join(value, arrays) for value in node]
+    if isinstance(node, str) and node.startswith(_TENSOR):
+        return torch.from_numpy(arrays[node.removeprefix(_TENSOR)])
+    if isinstance(node, str) and node.startswith(_ARRAY):
+        return arrays[node.removeprefix(_ARRAY)]
+    return node
+
+
+def require_checkpoint(run: Path) -> Path:
+    """Return the newest checkpoint of a run folder, or raise MissingError."""
+    path = latest_checkpoint(run / "checkpoints")
+    if path is None:
+        raise MissingError(f"{run} holds no checkpoint yet; `rivc resume` starts such a run again")
+    return path

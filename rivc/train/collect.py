@@ -1,0 +1,116 @@
+"""Gathering samples through the chip: encode, infer, explore, step, remember."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from rivc.train.explore import explore
+from rivc.train.worlds import Episode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from rivc.neurochip import Backend
+    from rivc.snn_convert import SpikingProgram
+    from rivc.train.config import Config
+    from rivc.train.replay import Replay, Slots
+    from rivc.train.worlds import Worlds
+
+
+
+@dataclass
+class Tally:
+    """What was seen since the last record."""
+
+    episodes: list[Episode] = field(default_factory=list)
+    spikes: int = 0
+    decisions: int = 0
+    clipped: int = 0
+
+
+class Collector:
+    """Steps the worlds and fills the replay.
+
+    Attributes:
+        worlds: the environments.
+        replay: where the transitions go.
+        rng: of exploration.
+        tally: counters, emptied by whoever records them.
+    """
+
+    def __init__(self, worlds: Worlds, replay: Replay, rng: np.random.Generator) -> None:
+        self.worlds, self.replay, self.rng = worlds, replay, rng
+        self.tally = Tally()
+        self.slots: Slots = replay.open(worlds.observation)
+
+    @classmethod
+    def restored(
+        cls, worlds: Worlds, replay: Replay, rng: np.random.Generator, state: dict[str, Any]
+    ) -> Self:
+        """Return a collector that goes on where `capture` was called."""
+        collector = cls.__new__(cls)
+        collector.worlds, collector.replay, collector.rng = worlds, replay, rng
+        collector.slots = np.array(state["slots"], np.int64)
+        episodes = [Episode(float.fromhex(r), length, success) for r, length, success in state["episodes"]]
+        collector.tally = Tally(episodes, **state["tally"])
+        return collector
+
+    def capture(self) -> dict[str, Any]:
+        """Return everything but the replay and the generator."""
+        tally = self.tally
+        return {
+            "worlds": self.worlds.capture(),
+            "slots": self.slots.tolist(),
+            "episodes": [(e.episode_return.hex(), e.length, e.is_success) for e in tally.episodes],
+            "tally": {"spikes": tally.spikes, "decisions": tally.decisions, "clipped": tally.clipped},
+        }
+
+    def warm_up(self, env_steps: int, layout: tuple[int, int]) -> int:
+        """Act at random for at least so many env steps, and return how many; nothing is encoded."""
+        d, n = layout
+        rounds = -(-env_steps // len(self.slots))
+        for _ in range(rounds):
+            action = self.rng.integers(n, size=(len(self.slots), d))
+            self._move(action, lambda observation: observation)
+        return rounds * len(self.slots)
+
+    def gather(self, config: Config, chip: Backend, program: SpikingProgram, env_steps: int) -> None:
+        """Let the chip choose for one step of every copy; `env_steps` have been made so far."""
+        result = chip.infer(self.replay.observations(self.slots))
+        action = explore(config, self.rng, result.readout, program.readout_scale, env_steps)
+        self.tally.spikes += int(result.spike_counts.sum())
+        self.tally.decisions += len(self.slots)
+        self.tally.clipped += program.encoding.clipped(self.worlds.observation)
+        self._move(action, program.encode)
+
+    def _move(self, action: NDArray[np.int64], encode: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
+        """Step, close the slots that were acted on, open those that followed."""
+        moves, finished = self.worlds.step(action)
+        following = self.replay.open(encode(moves.observation))
+        self.replay.close(self.slots, action, moves.reward, moves.terminated, following)
+        self.slots = following
+        if moves.ended.any():
+            self.slots = following.copy()
+            self.slots[moves.ended] = self.replay.open(encode(self.worlds.observation[moves.ended]))
+        self.tally.episodes += finished
+
+    def take_tally(self) -> dict[str, Any]:
+        """Return what was seen since the last call, as metrics, and start counting anew."""
+        tally, self.tally = self.tally, Tally()
+        metrics: dict[str, Any] = {}
+        if tally.decisions:
+            metrics["sampler_spikes_per_decision"] = tally.spikes / tally.decisions
+            metrics["clipped_inputs_per_decision"] = tally.clipped / tally.decisions
+        if tally.episodes:
+            metrics["episodes"] = len(tally.episodes)
+            metrics["episode_return"] = float(np.mean([e.episode_return for e in tally.episodes]))
+            metrics["episode_length"] = float(np.mean([e.length for e in tally.episodes]))
+        marks = [e.is_success for e in tally.episodes if e.is_success is not None]
+        if marks:
+            metrics["success_rate"] = float(np.mean(marks))
+        return metrics

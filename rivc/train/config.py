@@ -1,0 +1,287 @@
+"""Every setting of a run: one frozen model a section, one field a line of help.
+
+A configuration file holds only what differs from these defaults. Unknown keys are errors that name
+the nearest key. The resolved configuration is written beside every result.
+"""
+
+from __future__ import annotations
+
+import math
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rivc.errors import ConfigError, MissingError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True)
+
+
+class EnvConfig(_Section):
+    """The robot task."""
+
+    id: str = "CartPole-v1"
+    """Gymnasium id, also `module:id`."""
+    kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of the environment."""
+    count: Positive = 8
+    """Copies stepped side by side."""
+    bins: Annotated[int, Field(ge=2)] | None = None
+    """Bins a joint, for Box actions."""
+
+
+class NetConfig(_Section):
+    """The Q-network; convolutions need images."""
+
+    conv: tuple[tuple[Positive, Positive, Positive], ...] = ()
+    """Filters, kernel, stride of each convolution."""
+    hidden: tuple[Positive, ...] = (128, 128)
+    """Units of each hidden dense layer."""
+
+
+class QuantConfig(_Section):
+    """Widths, and the arithmetic they live in."""
+
+    enabled: bool = True
+    """Train in integers; false: float training, quantized only at conversion."""
+    weight_bits: Annotated[int, Field(ge=1, le=8)] = 4
+    """Width of hidden weights."""
+    activation_bits: Annotated[int, Field(ge=1, le=8)] = 4
+    """Width of a spike count; a neuron emits at most 2^bits - 1 spikes."""
+    profile: str = "auto"
+    """Arithmetic profile; auto: the back end's."""
+
+
+class BackendConfig(_Section):
+    """The chip that gathers every sample."""
+
+    name: str = "emulator"
+    """As in `rivc backends`."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of the back end."""
+
+
+class TrainConfig(_Section):
+    """The loop; every cadence is in env steps, all copies counted."""
+
+    env_steps: Positive = 30_000
+    """Length of the run."""
+    warmup_env_steps: Positive = 1_000
+    """Random steps first: they fill the replay and fix input ranges and activation steps."""
+    discount: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Discount of a step."""
+    gap_coef: Share = 0.9
+    """How much the target widens the action gap; 0 is (soft) DQN."""
+    gap_clip: Annotated[float, Field(le=0)] = -1.0
+    """Lower clip of the gap term, in scaled value; -.inf: none."""
+    inverse_temperature: Annotated[float, Field(gt=0)] = 100.0
+    """Of the soft maximum, per scaled value; .inf is the hard maximum."""
+    reward_scale: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
+    """Factor on rewards; auto: 1 - discount."""
+    margin: NonNegative = 16.0
+    """Readout steps by which the greedy action ought to lead."""
+    margin_coef: NonNegative = 0.01
+    """Weight of the margin loss; 0: none."""
+    double_q: bool = True
+    """The online network chooses, the target network values."""
+    n_step: Positive = 1
+    """Rewards summed before bootstrapping."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Adam's, at the start."""
+    learning_rate_end: Share = 1.0
+    """Share of the learning rate left at the end, linear in env steps."""
+    batch_size: Positive = 64
+    """Transitions an update."""
+    updates_per_env_step: Annotated[float, Field(gt=0)] = 0.5
+    """Gradient steps for every env step."""
+    max_grad_norm: Annotated[float, Field(gt=0)] = 10.0
+    """Clip on the gradient's norm."""
+    replay_capacity: Positive = 100_000
+    """Observations kept."""
+    env_steps_per_conversion: Positive = 32
+    """Convert and load on the chip this often."""
+    env_steps_per_target_sync: Positive = 500
+    """Copy the network to the target network this often."""
+    target_blend: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the network in the new target; 1 is a plain copy."""
+
+
+class ExploreConfig(_Section):
+    """How the chip's greedy actions are varied, drawn for each environment and group by itself."""
+
+    kind: Literal["epsilon", "boltzmann"] = "epsilon"
+    """epsilon: sometimes uniform; boltzmann: softmax of the action values."""
+    epsilon_start: Share = 1.0
+    """Share of random actions after warm-up."""
+    epsilon_end: Share = 0.05
+    """Share of random actions in the end."""
+    epsilon_env_steps: Positive = 5_000
+    """Length of the linear fall."""
+
+
+class EvalConfig(_Section):
+    """Greedy episodes on the chip while training; the best program is kept."""
+
+    every_env_steps: Positive = 2_500
+    """How often."""
+    episodes: Positive = 10
+    """Episodes an evaluation."""
+
+
+class CheckpointConfig(_Section):
+    """What makes a run resumable."""
+
+    every_env_steps: Positive = 5_000
+    """How often."""
+
+
+class AuditConfig(_Section):
+    """Equality of all forms, checked while training."""
+
+    every_conversions: Positive = 50
+    """How often."""
+    states: Positive = 32
+    """Replayed states an audit."""
+
+
+class LogConfig(_Section):
+    """Metrics, to JSON lines and TensorBoard."""
+
+    every_env_steps: Positive = 500
+    """How often."""
+
+
+class Config(_Section):
+    """A whole run."""
+
+    name: str = "run"
+    """Of the experiment; names the run folder."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Of everything random."""
+    env: EnvConfig = EnvConfig()
+    net: NetConfig = NetConfig()
+    quant: QuantConfig = QuantConfig()
+    backend: BackendConfig = BackendConfig()
+    train: TrainConfig = TrainConfig()
+    explore: ExploreConfig = ExploreConfig()
+    eval: EvalConfig = EvalConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    audit: AuditConfig = AuditConfig()
+    log: LogConfig = LogConfig()
+
+    @property
+    def reward_scale(self) -> float:
+        """The factor on rewards, resolved."""
+        scale = self.train.reward_scale
+        return 1.0 - self.train.discount if scale == "auto" else scale
+
+    @property
+    def temperature(self) -> float:
+        """tau, the inverse of the inverse temperature; 0 for the hard maximum."""
+        return 0.0 if math.isinf(self.train.inverse_temperature) else 1.0 / self.train.inverse_temperature
+
+    def to_yaml(self) -> str:
+        """Return every setting as YAML text."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def config_names() -> list[str]:
+    """Return the names of the shipped configurations."""
+    return sorted(Path(entry.name).stem for entry in files("rivc.configs").iterdir() if entry.name.endswith(".yaml"))
+
+
+def config_keys() -> list[str]:
+    """Return every dotted key."""
+    return [key for key, _ in _leaves(Config, "")]
+
+
+def _leaves(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, field in model.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            yield from _leaves(section, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field
+
+
+def load_config(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read a configuration and override some of it.
+
+    Args:
+        source: a YAML file, or the name of a shipped configuration.
+        overrides: values by dotted key, ``{"seed": 3, "train.gap_coef": 0.0}``; a key below a
+            mapping adds to it, ``{"env.kwargs.size": 64}``.
+
+    Returns:
+        The resolved configuration.
+
+    Raises:
+        MissingError: if there is neither such a file nor such a name.
+        ConfigError: if a key is unknown or a value is wrong; names the nearest key.
+
+    Example:
+        >>> load_config("quickstart", {"seed": 3}).seed
+        3
+    """
+    text, name = _read(str(source))
+    try:
+        tree = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{source} must hold keys and values, not a {type(tree).__name__}")
+    tree.setdefault("name", name)
+    for key, value in (overrides or {}).items():
+        _set(tree, key, value)
+    return parse_config(tree, str(source))
+
+
+def parse_config(tree: Mapping[str, Any], source: str) -> Config:
+    """Return the configuration of a tree of plain values; errors name `source`."""
+    try:
+        return Config.model_validate(dict(tree))
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {_explain(error)}") from error
+
+
+def _read(source: str) -> tuple[str, str]:
+    path = Path(source)
+    try:
+        if path.is_file():
+            return path.read_text(), path.stem
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {source}: {error}") from error
+    names = config_names()
+    if path.stem in names and path.parent in {Path(), Path("configs")} and path.suffix in {"", ".yaml"}:
+        return (files("rivc.configs") / f"{path.stem}.yaml").read_text(), path.stem
+    raise MissingError(f"no configuration {source!r}; shipped: {', '.join(names)}{nearest(source, names)}")
+
+
+def _set(tree: dict[str, Any], key: str, value: Any) -> None:
+    *sections, leaf = key.split(".")
+    for section in sections:
+        below = tree.setdefault(section, {})
+        if not isinstance(below, dict):
+            raise ConfigError(f"{key}: {section!r} holds a value, not keys")
+        tree = below
+    tree[leaf] = value
+
+
+def _explain(error: ValidationError) -> str:
+    """The first problem in one line."""
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"] if not (isinstance(part, str) and "[" in part))
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key!r}{nearest(key, config_keys())}"
+    return f"{key}: {problem['msg']}, got {problem['input']!r}"

@@ -1,0 +1,132 @@
+"""The learner: network, target network, optimizer, and one update."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from rivc.errors import DivergedError
+from rivc.train import operators
+from rivc.train.losses import margin_loss, td_loss
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rivc.nets import QNetwork
+    from rivc.nets.network import Integers
+    from rivc.train.config import Config
+    from rivc.train.replay import Batch, Replay
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateInfo:
+    """What one update reports: losses, and the action values it saw (scaled, [B, d, n])."""
+
+    td_loss: float
+    margin_loss: float
+    q: Tensor
+
+
+class Learner:
+    """Trains the network on replayed transitions.
+
+    Attributes:
+        net: the network in training, in integers unless `quant.enabled` is off.
+        target_net: an older copy that values what comes next.
+        updates: gradient steps so far.
+    """
+
+    def __init__(self, config: Config, net: QNetwork) -> None:
+        self.config, self.net = config, net
+        self.target_net = copy.deepcopy(net).requires_grad_(False)
+        self._target_integers = self.target_net.integers()
+        self.optimizer = torch.optim.Adam(net.parameters(), lr=config.train.learning_rate, fused=True)
+        self.updates = 0
+
+    def update(self, replay: Replay, rng: np.random.Generator, env_steps: int) -> UpdateInfo:
+        """Draw a batch and take one gradient step.
+
+        Raises:
+            DivergedError: if a loss or gradient is not finite; nothing was changed then, not even
+                the state of `rng`.
+        """
+        train, before = self.config.train, rng.bit_generator.state
+        batch = replay.sample(rng, train.batch_size, discount=train.discount, n_step=train.n_step)
+        q, td, margin = self._losses(batch)
+        self.optimizer.zero_grad()
+        (td + train.margin_coef * margin).backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.net.weights_and_biases(), train.max_grad_norm)
+        if not torch.isfinite(norm + td + margin):
+            rng.bit_generator.state = before
+            msg = f"the loss is no longer finite after {self.updates} updates (loss {td.item()}, gradient {norm.item()})"
+            raise DivergedError(f"{msg}; lower train.learning_rate or train.max_grad_norm")
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate(env_steps)
+        self.optimizer.step()
+        self.updates += 1
+        return UpdateInfo(td.item(), margin.item(), q.detach())
+
+    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        train = self.config.train
+        observation, action = torch.from_numpy(batch.observation), torch.from_numpy(batch.action)
+        integers = self.net.integers()
+        with torch.no_grad():
+            target, q_target = self._target(batch, observation, action, integers)
+        q = self.net(observation, integers)
+        td = td_loss(q, action, target)
+        if train.margin_coef == 0:
+            return q, td, torch.zeros(())
+        return q, td, margin_loss(q, q_target, self.net.readout_scale(integers), train.margin)
+
+    def _target(
+        self, batch: Batch, observation: Tensor, action: Tensor, integers: Integers
+    ) -> tuple[Tensor, Tensor]:
+        """Return the Bellman targets, [B], and the target network's values of the states, [B, d, n]."""
+        train, tau = self.config.train, self.config.temperature
+        following = torch.from_numpy(batch.next_observation)
+        q_now, q_next = self.target_net(torch.cat([observation, following]), self._target_integers).chunk(2)
+        if train.double_q:
+            value = operators.double_value(self.net(following, integers), q_next, tau)
+        else:
+            value = operators.soft_value(q_next, tau)
+        gap = operators.gap_term(q_now, action, tau, train.gap_clip) if train.gap_coef else None
+        reward = torch.from_numpy(batch.reward) * self.config.reward_scale
+        y = operators.bellman_target(reward, torch.from_numpy(batch.discount), value, gap, train.gap_coef)
+        return y, q_now
+
+    def _learning_rate(self, env_steps: int) -> float:
+        train = self.config.train
+        left = 1.0 - min(1.0, env_steps / train.env_steps)
+        return train.learning_rate * (train.learning_rate_end + left * (1.0 - train.learning_rate_end))
+
+    @torch.no_grad()
+    def sync_target(self, blend: float | None = None) -> None:
+        """Move the target network towards the network by `blend`, all the way if it is 1."""
+        blend = self.config.train.target_blend if blend is None else blend
+        for theirs, ours in zip(self.target_net.parameters(), self.net.parameters(), strict=True):
+            theirs.lerp_(ours, blend)
+        self._target_integers = self.target_net.integers()
+
+    def state(self) -> dict[str, Any]:
+        """Return every tensor and counter."""
+        moments = self.optimizer.state_dict()["state"]
+        return {
+            "net": dict(self.net.state_dict()),
+            "target_net": dict(self.target_net.state_dict()),
+            "optimizer": {str(i): dict(m) for i, m in moments.items()},
+            "updates": self.updates,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put back what `state` returned."""
+        self.net.load_state_dict(state["net"])
+        self.target_net.load_state_dict(state["target_net"])
+        self._target_integers = self.target_net.integers()
+        groups = self.optimizer.state_dict()["param_groups"]
+        moments = {int(i): m for i, m in state["optimizer"].items()}
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self.updates = int(state["updates"])

@@ -1,0 +1,46 @@
+"""Losses as pure functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (the field's name for it)
+
+from rivc.train.operators import action_value
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def td_loss(q: Tensor, action: Tensor, target: Tensor) -> Tensor:
+    """Return the mean Huber loss of the taken actions' values.
+
+    Args:
+        q: online action values, [B, d, n].
+        action: taken joint actions, [B, d].
+        target: `bellman_target`, [B], without gradient.
+    """
+    return F.smooth_l1_loss(action_value(q, action), target)
+
+
+def margin_loss(q: Tensor, q_target: Tensor, readout_scale: Tensor, margin: float) -> Tensor:
+    r"""Return the hinge that keeps the greedy action ahead by some readout steps.
+
+    .. math:: \frac{1}{\sigma(r)} \, mean(\max(0, margin - (r_{a^*} - \max_{a \ne a^*} r_a))),
+              \quad a^* = \arg\max_a q^-_a
+
+    in readout integers r = q / u, the unit in which a chip errs.
+
+    Args:
+        q: online action values, [B, d, n].
+        q_target: action values of the quantized target network, [B, d, n].
+        readout_scale: u, the value of one readout integer.
+        margin: in readout steps.
+    """
+    r = q / readout_scale
+    best = q_target.argmax(-1, keepdim=True)
+    others = r.scatter(-1, best, -torch.inf).amax(-1)
+    lead = r.gather(-1, best).squeeze(-1) - others
+    spread = r.detach().std().clamp_min(1.0)
+    return (margin - lead).clamp_min(0.0).mean() / spread

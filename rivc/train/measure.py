@@ -1,0 +1,53 @@
+"""What a record says about the policy, measured on replayed states."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from rivc.neurochip import count_synops
+from rivc.snn_convert.program import greedy
+from rivc.train.operators import action_gap
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from rivc.nets import QNetwork
+    from rivc.neurochip import Backend
+    from rivc.snn_convert import SpikingProgram
+
+
+@torch.no_grad()
+def measure(
+    net: QNetwork, program: SpikingProgram, chip: Backend, counts: NDArray[np.uint8], reward_scale: float
+) -> dict[str, float]:
+    """Return metrics of the loaded program on some states.
+
+    - `action_gap`: mean lead of the greedy joint action, in unscaled return;
+    - `action_gap_steps`: the same in readout steps, the unit in which a chip errs;
+    - `action_agreement`: share of states in which network and chip choose the same joint action;
+    - `conversion_mismatches`: states in which their readouts differ in any integer;
+    - `spikes_per_decision`, `synops_per_decision`: means.
+
+    Args:
+        net: the network, whose own forward pass (integers or not) is compared.
+        program: its program, loaded on `chip`.
+        chip: the sampler.
+        counts: states, uint8, [B, *shape].
+        reward_scale: the factor that was put on rewards.
+    """
+    q = net(torch.from_numpy(counts))
+    result = chip.infer(counts)
+    nearest = (q.double() / float(net.readout_scale())).round().long().numpy()
+    chosen = greedy(q.numpy()) == greedy(result.readout)
+    gap = float(action_gap(q).mean())
+    return {
+        "action_gap": gap / reward_scale,
+        "action_gap_steps": gap / program.readout_scale,
+        "action_agreement": float(chosen.all(1).mean()),
+        "conversion_mismatches": int((nearest != result.readout).reshape(len(counts), -1).any(1).sum()),
+        "spikes_per_decision": float(result.spike_counts.sum(0).mean()),
+        "synops_per_decision": float(count_synops(program, counts).mean()),
+    }

@@ -1,0 +1,99 @@
+"""Metrics: one JSON object a line, and the same for TensorBoard.
+
+The JSON lines are the record; the TensorBoard file is a projection of them and is written again from
+them when a run is resumed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+METRICS: Final = "metrics.jsonl"
+EVENTS: Final = "events.out.tfevents.0000000000.rivc"
+
+
+class Recorder:
+    """Appends records to a run folder.
+
+    Attributes:
+        count: records so far.
+    """
+
+    def __init__(self, folder: Path, keep: int = 0) -> None:
+        """Open the folder's record and cut it to its first `keep` records."""
+        self.path = folder / METRICS
+        kept = _head(self.path, keep)
+        self.path.write_text("".join(line + "\n" for line in kept))
+        self.count = len(kept)
+        self._file = self.path.open("a", buffering=1)
+        self._board = _Board(folder / "tensorboard" / EVENTS)
+        for line in kept:
+            self._board.write(json.loads(line))
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Append one record; it must hold `env_steps`."""
+        clean = {key: _plain(value) for key, value in record.items()}
+        self._file.write(json.dumps(clean) + "\n")
+        self._board.write(clean)
+        self.count += 1
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._file.close()
+        self._board.close()
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Return the records of a run folder; a last line cut off by a crash is left out."""
+    return list(_parsed((folder / METRICS).read_text().splitlines()))
+
+
+def _parsed(lines: list[str]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            return
+
+
+def _head(path: Path, keep: int) -> list[str]:
+    if not keep or not path.exists():
+        return []
+    return path.read_text().splitlines()[:keep]
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as JSON holds them; what is not finite becomes null."""
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else None
+    return value
+
+
+class _Board:
+    """A TensorBoard event file of scalars with a name that does not depend on time or host."""
+
+    def __init__(self, path: Path) -> None:
+        from tensorboardX.record_writer import RecordWriter
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        self._writer = RecordWriter(str(path))
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import scalar
+
+        for key, value in record.items():
+            if isinstance(value, int | float) and key != "env_steps":
+                event = Event(step=record["env_steps"], summary=scalar(f"rivc/{key}", value))
+                self._writer.write(event.SerializeToString())
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()

@@ -1,0 +1,176 @@
+"""The folder of a run: what lies where, who may write, and nothing overwritten."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from rivc import __version__
+from rivc.errors import DamagedFileError, MissingError, UsageError
+from rivc.snn_convert.storage import write_atomically
+from rivc.train.config import Config, load_config
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+    from rivc.snn_convert import SpikingProgram
+
+_RECORDED: Final = ("numpy", "torch", "gymnasium", "mujoco", "snntorch")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run.
+
+    ::
+
+        config.yaml      every setting, resolved
+        manifest.json    versions, seed, state of the repository, SHA-256 of the programs
+        metrics.jsonl    one object a record
+        tensorboard/     the same for TensorBoard
+        checkpoints/     the last two
+        program.npz      the newest program
+        best/            program.npz and network.safetensors of the best evaluation
+    """
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where checkpoints are."""
+        return self.path / "checkpoints"
+
+    @property
+    def program(self) -> Path:
+        """The newest program."""
+        return self.path / "program.npz"
+
+    @property
+    def best(self) -> Path:
+        """The best evaluation's program and network."""
+        return self.path / "best"
+
+    @property
+    def manifest(self) -> Path:
+        """What the run was made with."""
+        return self.path / "manifest.json"
+
+    def config(self) -> Config:
+        """Read the resolved configuration."""
+        return load_config(self.path / "config.yaml")
+
+    @classmethod
+    def create(cls, path: Path, config: Config) -> RunFolder:
+        """Make a folder for a new run.
+
+        Raises:
+            UsageError: if there is a run already, or the folder cannot be written.
+        """
+        folder = cls(path)
+        if (path / "config.yaml").exists():
+            raise UsageError(f"{path} already holds a run; continue it with `rivc resume {path}` or choose another --run")
+        try:
+            folder.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"cannot make the run folder {path}: {error.strerror}") from error
+        write_atomically(path / "config.yaml", config.to_yaml().encode())
+        folder.note({"seed": config.seed, "versions": versions(), "git": git_state()})
+        return folder
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """Open the folder of a run that was made before.
+
+        Raises:
+            MissingError: if there is no run.
+        """
+        folder = cls(Path(path))
+        if not (folder.path / "config.yaml").is_file():
+            raise MissingError(f"no run at {path}: there is no config.yaml")
+        return folder
+
+    def lock(self) -> FileLock:
+        """Return a held lock, so that one process writes a run.
+
+        Raises:
+            UsageError: if another process holds it.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UsageError(f"another process is writing {self.path}") from None
+        except OSError as error:
+            raise UsageError(f"cannot write to {self.path}: {error.strerror}") from error
+        return lock
+
+    def note(self, facts: dict[str, Any]) -> None:
+        """Add facts to the manifest."""
+        text = json.dumps({**self.read_manifest(), **facts}, indent=1, sort_keys=True)
+        write_atomically(self.manifest, text.encode())
+
+    def read_manifest(self) -> dict[str, Any]:
+        """Return the manifest, empty if there is none yet."""
+        if not self.manifest.exists():
+            return {}
+        try:
+            facts: dict[str, Any] = json.loads(self.manifest.read_bytes())
+        except ValueError as error:
+            raise DamagedFileError(f"{self.manifest} is not JSON: {error}") from error
+        return facts
+
+    def save_program(self, program: SpikingProgram) -> None:
+        """Write the newest program."""
+        program.save(self.program)
+        self.note({"program_sha256": program.sha256})
+
+    def save_best(self, program: SpikingProgram, network: dict[str, Any]) -> None:
+        """Write the program and the network of the best evaluation so far."""
+        from safetensors.torch import save
+
+        self.best.mkdir(exist_ok=True)
+        program.save(self.best / "program.npz")
+        write_atomically(self.best / "network.safetensors", save(network))
+        self.note({"best_program_sha256": program.sha256})
+
+
+def new_run_path(config: Config, root: Path = Path("runs")) -> Path:
+    """Return a path that no run has taken: ``runs/NAME-seedN``, then ``-2`` and so on."""
+    base = root / f"{config.name}-seed{config.seed}"
+    path, count = base, 1
+    while path.exists():
+        count += 1
+        path = base.with_name(f"{base.name}-{count}")
+    return path
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that results depend on."""
+    found = {"rivc": __version__, "python": platform.python_version()}
+    for name in _RECORDED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def git_state() -> dict[str, Any] | None:
+    """Return commit and cleanliness of the repository that rivc runs from; None outside of one."""
+    here = Path(__file__).resolve().parent
+
+    def ask(*words: str) -> str:
+        command = ["git", "-C", str(here), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()  # noqa: S603
+
+    try:
+        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None

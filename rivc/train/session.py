@@ -1,0 +1,181 @@
+"""Everything that a run holds while it runs, and the two ways to get there: warm up or restore."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+
+from rivc.nets.calibrate import calibrate
+from rivc.neurochip import load_backend
+from rivc.neurochip.backend import require_fit
+from rivc.quant.encoding import InputEncoding
+from rivc.snn_convert import convert
+from rivc.train.checkpoint import load_checkpoint, save_checkpoint
+from rivc.train.collect import Collector
+from rivc.train.learner import Learner
+from rivc.train.replay import Replay
+from rivc.train.setup import make_encoding, make_network, make_tasks, profile_name
+from rivc.train.worlds import Worlds
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from rivc.envs.factory import Task
+    from rivc.neurochip import Backend
+    from rivc.train.config import Config
+
+RNG_STREAMS: Final = ("explore", "replay", "states")
+CALIBRATION_STATES: Final = 128
+
+
+@dataclass
+class Progress:
+    """Counters of a run; all of them are part of every checkpoint.
+
+    Attributes:
+        env_steps: made so far, warm-up included.
+        conversions: of the network into a program.
+        audited_states: on which all forms were compared.
+        best_return: of the evaluations so far.
+        records: lines of the metrics file.
+        finished: nothing is left to do.
+        done: how often each cadence has come round.
+    """
+
+    env_steps: int = 0
+    conversions: int = 0
+    audited_states: int = 0
+    best_return: float = -np.inf
+    records: int = 0
+    finished: bool = False
+    done: dict[str, int] = field(default_factory=dict)
+
+    def due(self, what: str, every: int) -> bool:
+        """Tell, once for every multiple of `every` env steps that has passed, that `what` is due."""
+        passed = self.env_steps // every
+        due = self.done.get(what, 0) < passed
+        self.done[what] = passed
+        return due
+
+
+@dataclass
+class Session:
+    """A run in memory.
+
+    Attributes:
+        config: every setting.
+        chip: the back end that gathers the samples.
+        learner: networks and optimizer.
+        collector: environments, exploration and the slots in play.
+        rng: one generator a purpose.
+        progress: counters.
+    """
+
+    config: Config
+    chip: Backend
+    learner: Learner
+    collector: Collector
+    rng: dict[str, np.random.Generator]
+    progress: Progress
+
+    @property
+    def replay(self) -> Replay:
+        """The replay, which the collector fills."""
+        return self.collector.replay
+
+    def states(self, purpose: str, count: int) -> NDArray[np.uint8]:
+        """Draw replayed states, uint8, [count, *shape], with the generator of a purpose."""
+        return self.replay.observations(self.replay.draw(self.rng[purpose], count))
+
+    def calibrate(self) -> None:
+        """Fit the network's activation steps to replayed states."""
+        calibrate(self.learner.net, torch.from_numpy(self.states("states", CALIBRATION_STATES)))
+
+    def save(self, folder: Path) -> Path:
+        """Write a checkpoint of everything."""
+        state = {
+            "env_steps": self.progress.env_steps,
+            "progress": {**asdict(self.progress), "best_return": self.progress.best_return.hex()},
+            "learner": self.learner.state(),
+            "collector": self.collector.capture(),
+            "rng": {name: rng.bit_generator.state for name, rng in self.rng.items()},
+            "encoding": asdict(self.learner.net.encoding),
+        }
+        return save_checkpoint(folder, state, self.replay, first_open=int(self.collector.slots.min()))
+
+    def close(self) -> None:
+        """Let go of chip and environments."""
+        self.chip.close()
+        self.collector.worlds.close()
+
+
+def begin(config: Config) -> Session:
+    """Start a run: act at random, then fix input ranges and activation steps by what was seen.
+
+    Raises:
+        ConfigError, MissingError: if the configuration asks for what is not there.
+        ChipLimitError: if the network does not fit the chip.
+    """
+    chip, tasks, rng = _equip(config)
+    task, warm_up = tasks[0], config.train.warmup_env_steps
+    _check_fit(config, chip, task)
+    raw = Replay(2 * warm_up + 4 * len(tasks), task.observation_shape, task.observation_dtype, task.action_layout[0])
+    collector = Collector(Worlds(tasks, config.seed), raw, rng["explore"])
+    progress = Progress(env_steps=collector.warm_up(warm_up, task.action_layout))
+    seen = raw.rows(raw.tail, raw.head)["observation"]
+    encoding = make_encoding(task, seen, profile_name(config, chip.profile))
+    learner = _learner(config, chip, task, encoding)
+    collector.replay = raw.encoded(encoding.encode, config.train.replay_capacity)
+    session = Session(config, chip, learner, collector, rng, progress)
+    session.calibrate()
+    learner.sync_target(blend=1.0)
+    return session
+
+
+def restore(config: Config, checkpoint: Path) -> Session:
+    """Continue a run where a checkpoint stands.
+
+    Raises:
+        DamagedFileError: if the checkpoint is not whole.
+    """
+    chip, tasks, rng = _equip(config)
+    task = tasks[0]
+    replay = Replay(config.train.replay_capacity, task.observation_shape, np.uint8, task.action_layout[0])
+    state = load_checkpoint(checkpoint, replay)
+    encoding = InputEncoding(**{key: _tuple(value) for key, value in state["encoding"].items()})
+    learner = _learner(config, chip, task, encoding)
+    learner.restore(state["learner"])
+    for name, generator in rng.items():
+        generator.bit_generator.state = state["rng"][name]
+    best = float.fromhex(state["progress"].pop("best_return"))
+    progress = Progress(**state["progress"], best_return=best)
+    worlds = Worlds(tasks, config.seed)
+    worlds.restore(state["collector"]["worlds"])
+    collector = Collector.restored(worlds, replay, rng["explore"], state["collector"])
+    return Session(config, chip, learner, collector, rng, progress)
+
+
+def _equip(config: Config) -> tuple[Backend, list[Task], dict[str, np.random.Generator]]:
+    chip = load_backend(config.backend.name, **config.backend.options)
+    rng = {name: np.random.default_rng([config.seed, i]) for i, name in enumerate(RNG_STREAMS)}
+    return chip, make_tasks(config, config.env.count), rng
+
+
+def _check_fit(config: Config, chip: Backend, task: Task) -> None:
+    """Refuse a network that the chip cannot hold before a single step is made."""
+    guess = np.zeros((2, *task.observation_shape), task.observation_dtype)
+    encoding = make_encoding(task, guess, profile_name(config, chip.profile))
+    require_fit(chip, convert(_learner(config, chip, task, encoding).net))
+
+
+def _learner(config: Config, chip: Backend, task: Task, encoding: InputEncoding) -> Learner:
+    return Learner(config, make_network(config, encoding, task.action_layout, profile_name(config, chip.profile)))
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

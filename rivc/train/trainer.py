@@ -1,0 +1,253 @@
+"""The loop of Robust Iterative Value Conversion, from top to bottom.
+
+Convert the network, load it on the chip, gather samples through the chip, learn from the replay, let
+the target network follow; audit, evaluate, record and checkpoint on the way.
+
+Reference:
+    Kadokawa et al. (2024), Robust iterative value conversion: deep reinforcement learning for
+    neurochip-driven edge robots, arXiv 2408.13018.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+
+from rivc.errors import FailedError
+from rivc.snn_convert import convert
+from rivc.snn_convert.program import greedy
+from rivc.train import session as sessions
+from rivc.train.audit import audit
+from rivc.train.checkpoint import latest_checkpoint
+from rivc.train.evaluate import Score, evaluation_seeds, play
+from rivc.train.explore import epsilon_at
+from rivc.train.measure import measure
+from rivc.train.record import Recorder
+from rivc.train.run import RunFolder, new_run_path
+from rivc.train.setup import make_tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rivc.snn_convert import SpikingProgram
+    from rivc.train.config import Config
+    from rivc.train.learner import UpdateInfo
+
+    Observer = Callable[[dict[str, Any]], None]
+
+MEASURED_STATES: Final = 128
+
+
+class Trainer:
+    """One run, from its configuration to its programs.
+
+    Args:
+        config: every setting.
+        run: the folder to write; by default a new one below ``runs``.
+        observers: called with each record, for progress displays and the like.
+
+    Attributes:
+        folder: of the run.
+        stop_requested: set it to stop after the present iteration, with a checkpoint.
+
+    Example:
+        >>> from rivc.train import Trainer, load_config
+        >>> Trainer(load_config("quickstart", {"train.env_steps": 2000})).run()  # doctest: +SKIP
+    """
+
+    def __init__(self, config: Config, run: Path | None = None, observers: Sequence[Observer] = ()) -> None:
+        self._hold(config, RunFolder.create(run or new_run_path(config), config), observers)
+
+    @classmethod
+    def resume(cls, run: Path, observers: Sequence[Observer] = ()) -> Trainer:
+        """Return a trainer that continues a run from its newest checkpoint, or starts it again."""
+        trainer = cls.__new__(cls)
+        folder = RunFolder.open(run)
+        trainer._hold(folder.config(), folder, observers)
+        return trainer
+
+    def _hold(self, config: Config, folder: RunFolder, observers: Sequence[Observer]) -> None:
+        self.config, self.folder, self.observers = config, folder, list(observers)
+        self.stop_requested = False
+
+    def run(self) -> Score | None:
+        """Train to the end.
+
+        Returns:
+            The last evaluation on the chip; None if the run was stopped before its end.
+
+        Raises:
+            DivergedError, BackendError, MismatchError: after a checkpoint was written.
+            UsageError: if another process is writing the run.
+        """
+        torch.set_num_threads(1)  # small networks run slower on more, and results would depend on it
+        with self.folder.lock():
+            self._set_up()
+            try:
+                return self._loop()
+            except FailedError:
+                self._checkpoint()
+                raise
+            finally:
+                self._tear_down()
+
+    # -- the loop ---------------------------------------------------------------------------
+
+    def _loop(self) -> Score | None:
+        train, progress = self.config.train, self.session.progress
+        while progress.env_steps < train.env_steps:
+            if self.stop_requested:
+                self._checkpoint()
+                return None
+            self._convert()
+            self._evaluate_and_record()
+            self._gather(train.env_steps_per_conversion)
+            self._learn()
+            self._sync_target()
+            self._checkpoint_if_due()
+        return self._finish()
+
+    def _convert(self) -> None:
+        """Freeze the network into a program and put it on the chip."""
+        session, progress = self.session, self.session.progress
+        if not self.config.quant.enabled:
+            session.calibrate()
+        self.program = convert(session.learner.net)
+        session.chip.load(self.program)
+        if progress.conversions % self.config.audit.every_conversions == 0:
+            counts = session.states("states", self.config.audit.states)
+            progress.audited_states += audit(session.learner.net, self.program, session.chip, counts)
+        progress.conversions += 1
+
+    def _gather(self, env_steps: int) -> None:
+        """Let the chip act for some env steps."""
+        session, copies = self.session, self.config.env.count
+        for _ in range(-(-env_steps // copies)):
+            session.collector.gather(self.config, session.chip, self.program, session.progress.env_steps)
+            session.progress.env_steps += copies
+
+    def _learn(self) -> None:
+        """Take the updates that are due."""
+        session, train = self.session, self.config.train
+        gathered = session.progress.env_steps - train.warmup_env_steps
+        while session.learner.updates < int(gathered * train.updates_per_env_step):
+            self.last_update = session.learner.update(
+                session.replay, session.rng["replay"], session.progress.env_steps
+            )
+
+    def _sync_target(self) -> None:
+        """Let the target network follow, if it is time."""
+        if self.session.progress.due("sync", self.config.train.env_steps_per_target_sync):
+            self.session.learner.sync_target()
+
+    def _evaluate_and_record(self) -> None:
+        progress = self.session.progress
+        if progress.due("evaluation", self.config.eval.every_env_steps):
+            self._evaluate()
+        if progress.due("record", self.config.log.every_env_steps):
+            self._record()
+
+    def _checkpoint_if_due(self) -> None:
+        if self.session.progress.due("checkpoint", self.config.checkpoint.every_env_steps):
+            self._checkpoint()
+
+    def _finish(self) -> Score:
+        """Look once more at what was learnt, and leave it all behind."""
+        if not self.session.progress.finished:
+            self._convert()
+            self._evaluate()
+            self._record()
+            self.session.progress.finished = True
+            self._checkpoint()
+        self.folder.save_program(self.program)
+        return self.last_score
+
+    # -- on the way -------------------------------------------------------------------------
+
+    def _evaluate(self) -> None:
+        """Play greedy episodes on the chip, and keep the program if none was better."""
+        seeds = evaluation_seeds(self.config.seed, self.config.eval.episodes)
+        self.last_score = play(self.evaluation_tasks, self._act, seeds)
+        progress = self.session.progress
+        if self.last_score.return_mean >= progress.best_return:
+            progress.best_return = self.last_score.return_mean
+            self.folder.save_best(self.program, self.session.learner.net.state_dict())
+
+    def _act(self, observation: NDArray[Any]) -> NDArray[np.int64]:
+        """The chip's greedy actions."""
+        return greedy(self.session.chip.infer(self.program.encode(observation)).readout)
+
+    def _record(self) -> None:
+        """Write one record and show it to the observers."""
+        record = self._counters() | self._rates() | self.session.collector.take_tally() | self._policy()
+        self.recorder.write(record)
+        for observe in self.observers:
+            observe(record)
+
+    def _counters(self) -> dict[str, Any]:
+        progress = self.session.progress
+        return {
+            "env_steps": progress.env_steps,
+            "updates": self.session.learner.updates,
+            "conversions": progress.conversions,
+            "audited_states": progress.audited_states,
+            "epsilon": epsilon_at(self.config.explore, progress.env_steps),
+        }
+
+    def _rates(self) -> dict[str, Any]:
+        """How fast it went since the last record."""
+        now, env_steps, updates = time.perf_counter(), self.session.progress.env_steps, self.session.learner.updates
+        then, env_steps_then, updates_then = self._last_look
+        self._last_look = now, env_steps, updates
+        seconds = max(now - then, 1e-9)
+        return {
+            "env_steps_per_s": (env_steps - env_steps_then) / seconds,
+            "updates_per_s": (updates - updates_then) / seconds,
+        }
+
+    def _policy(self) -> dict[str, Any]:
+        """What the present policy is like."""
+        session = self.session
+        counts = session.states("states", MEASURED_STATES)
+        metrics: dict[str, Any] = {
+            **measure(session.learner.net, self.program, session.chip, counts, self.config.reward_scale)
+        }
+        if self.last_update is not None:
+            metrics |= {"td_loss": self.last_update.td_loss, "margin_loss": self.last_update.margin_loss}
+        if self.last_score is not None:
+            metrics |= {"eval_return": self.last_score.return_mean, "best_return": session.progress.best_return}
+        return metrics
+
+    # -- beginning and end ------------------------------------------------------------------
+
+    def _set_up(self) -> None:
+        checkpoint = latest_checkpoint(self.folder.checkpoints)
+        if checkpoint is None:
+            self.session = sessions.begin(self.config)
+        else:
+            self.session = sessions.restore(self.config, checkpoint)
+        session = self.session
+        self.program: SpikingProgram = convert(session.learner.net)
+        self.last_update: UpdateInfo | None = None
+        self.last_score: Score | None = None
+        self.evaluation_tasks = make_tasks(self.config, min(self.config.env.count, self.config.eval.episodes))
+        self.recorder = Recorder(self.folder.path, keep=session.progress.records)
+        self._last_look = time.perf_counter(), session.progress.env_steps, session.learner.updates
+
+    def _checkpoint(self) -> None:
+        """Save the newest program and everything needed to go on."""
+        self.session.progress.records = self.recorder.count
+        self.session.save(self.folder.checkpoints)
+        self.folder.save_program(self.program)
+
+    def _tear_down(self) -> None:
+        self.recorder.close()
+        self.session.close()
+        for task in self.evaluation_tasks:
+            task.env.close()

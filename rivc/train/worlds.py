@@ -1,0 +1,185 @@
+"""Copies of one task, stepped side by side, with every reset seeded and every state recoverable.
+
+The environments reset only when they are told to, so no dummy step exists; the time limit is counted
+here. A copy's state is what its environment says it is (`get_state`), or else the seed and the
+actions of the present episode, which are played again and checked by the hash of the observation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from rivc.envs.factory import state_methods
+from rivc.errors import FailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from rivc.envs.factory import Task
+
+TRAIN, EVALUATE = 0, 1
+MAX_SEED: Final = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A finished episode: `episode_return` is the plain sum of its rewards."""
+
+    episode_return: float
+    length: int
+    is_success: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """What one step of all copies brought.
+
+    Attributes:
+        observation: that followed, [N, *shape]; the last one of an episode that ended.
+        reward: float64, [N].
+        terminated: the task ended the episode, [N].
+        ended: terminated, or truncated by the time limit or the environment, [N].
+    """
+
+    observation: NDArray[Any]
+    reward: NDArray[np.float64]
+    terminated: NDArray[np.bool_]
+    ended: NDArray[np.bool_]
+
+
+def episode_seed(seed: int, stream: int, copy: int, episode: int) -> int:
+    """Return the seed of one reset; independent for each argument."""
+    state = np.random.SeedSequence([seed, stream, copy, episode]).generate_state(1)
+    return int(state[0]) % MAX_SEED
+
+
+@dataclass
+class Copy:
+    """One environment and its present episode."""
+
+    task: Task
+    seed: int = 0
+    actions: list[list[int]] = field(default_factory=list)
+    total: float = 0.0
+    succeeded: bool | None = None
+
+    def reset(self, seed: int) -> NDArray[Any]:
+        """Start an episode."""
+        self.seed, self.actions, self.total, self.succeeded = seed, [], 0.0, None
+        observation, _ = self.task.env.reset(seed=seed)
+        return np.asarray(observation)
+
+    def step(self, action: NDArray[np.int64]) -> tuple[NDArray[Any], float, bool, bool]:
+        """Act, [d]; return observation, reward, terminated and ended."""
+        self.actions.append([int(a) for a in action])
+        observation, reward, terminated, truncated, info = self.task.env.step(self._native(action))
+        self.total += float(reward)
+        if "is_success" in info:
+            self.succeeded = bool(info["is_success"])
+        limit = self.task.max_episode_steps
+        ended = terminated or truncated or (limit is not None and len(self.actions) >= limit)
+        return np.asarray(observation), float(reward), bool(terminated), bool(ended)
+
+    def episode(self) -> Episode:
+        """The present episode as it stands."""
+        return Episode(self.total, len(self.actions), self.succeeded)
+
+    def _native(self, action: NDArray[np.int64]) -> Any:
+        return action if self.task.is_multi else int(action[0])
+
+    def capture(self, observation: NDArray[Any]) -> dict[str, Any]:
+        """Return what brings this very state back; `observation` is the present one."""
+        methods = state_methods(self.task.env)
+        return {
+            "seed": self.seed,
+            "actions": self.actions,
+            "total": self.total.hex(),
+            "succeeded": self.succeeded,
+            "observation": _digest(observation),
+            "state": methods[0]() if methods else None,
+        }
+
+    def restore(self, state: dict[str, Any]) -> NDArray[Any]:
+        """Bring a captured state back and return its observation.
+
+        Raises:
+            FailedError: if the environment does not come back to the same observation.
+        """
+        methods = state_methods(self.task.env)
+        actions = [list(map(int, action)) for action in state["actions"]]
+        observation = self.reset(int(state["seed"]))
+        if methods and state["state"] is not None:
+            observation = np.asarray(methods[1](state["state"]))
+            self.actions = actions
+        else:
+            for action in actions:
+                observation, *_ = self.step(np.array(action))
+        if _digest(observation) != state["observation"]:
+            msg = (
+                f"{self.task.env_id} did not come back to the state it was saved in: it is not "
+                "deterministic for a seed; give it get_state and set_state"
+            )
+            raise FailedError(msg)
+        self.total, self.succeeded = float.fromhex(state["total"]), state["succeeded"]
+        return observation
+
+
+class Worlds:
+    """The copies that a run gathers its samples in.
+
+    Attributes:
+        observation: present ones, [N, *shape].
+    """
+
+    def __init__(self, tasks: Sequence[Task], seed: int) -> None:
+        self.copies = [Copy(task) for task in tasks]
+        self.seed = seed
+        self.episodes = [0] * len(tasks)
+        self.observation = np.stack([self._restart(i) for i in range(len(tasks))])
+
+    def _restart(self, i: int) -> NDArray[Any]:
+        seed = episode_seed(self.seed, TRAIN, i, self.episodes[i])
+        self.episodes[i] += 1
+        return self.copies[i].reset(seed)
+
+    def step(self, action: NDArray[np.int64]) -> tuple[Moves, list[Episode]]:
+        """Step every copy, [N, d]; copies whose episode ended are started anew.
+
+        Returns:
+            What the step brought, and the episodes that it ended.
+        """
+        results = [copy.step(a) for copy, a in zip(self.copies, action, strict=True)]
+        observations, rewards, terminated, ended = zip(*results, strict=True)
+        moves = Moves(np.stack(observations), np.array(rewards), np.array(terminated), np.array(ended))
+        self.observation = moves.observation.copy()
+        finished = []
+        for i in np.flatnonzero(moves.ended):
+            finished.append(self.copies[i].episode())
+            self.observation[i] = self._restart(i)
+        return moves, finished
+
+    def capture(self) -> dict[str, Any]:
+        """Return everything that `restore` needs."""
+        states = [copy.capture(o) for copy, o in zip(self.copies, self.observation, strict=True)]
+        return {"episodes": self.episodes, "copies": states}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Bring captured states back."""
+        self.episodes = [int(n) for n in state["episodes"]]
+        restored = [copy.restore(s) for copy, s in zip(self.copies, state["copies"], strict=True)]
+        self.observation = np.stack(restored)
+
+    def close(self) -> None:
+        """Close every environment."""
+        for copy in self.copies:
+            copy.task.env.close()
+
+
+def _digest(observation: NDArray[Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(observation).tobytes()).hexdigest()
