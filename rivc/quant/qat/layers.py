@@ -57,9 +57,12 @@ class QuantLayer(nn.Module):
         self.register_parameter("log_step", log_step)
 
     def reset_parameters(self, generator: torch.Generator) -> None:
-        """Draw the weights from a normal distribution with variance 2 / fan_in (He et al., 2015)."""
+        """Draw the weights from a normal distribution with variance 2 / fan_in (He et al., 2015).
+
+        A readout starts near zero: a gap-increasing target would keep the gaps it starts with alive.
+        """
         with torch.no_grad():
-            gain = math.sqrt((1.0 if self.spec.is_readout else 2.0) / self.spec.fan_in)
+            gain = math.sqrt((1e-4 if self.spec.is_readout else 2.0) / self.spec.fan_in)
             self.weight.normal_(0.0, gain, generator=generator)
             self.bias.zero_()
 
