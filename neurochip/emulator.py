@@ -88,7 +88,9 @@ def _carrier(layer: Layer, levels_in: int) -> np.dtype[Any]:
     if not layer.has_weights:
         return np.dtype(np.float32)
     wide = membrane_bits(layer, levels_in) + 1
-    quotient = (int(layer.threshold.max()) * (layer.levels + 1)).bit_length() + 1 if layer.levels else 0
+    quotient = (
+        (int(layer.threshold.max()) * (layer.levels + 1)).bit_length() + 1 if layer.levels else 0
+    )
     return np.dtype(np.float32 if max(wide, quotient) < SIGNIFICAND["float32"] else np.float64)
 
 
@@ -160,7 +162,9 @@ def _padder(layer: Layer, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Step:
     return pad
 
 
-def _patches(layer: Layer, kernel: tuple[int, int], windows: tuple[int, int], channels: int) -> Step:
+def _patches(
+    layer: Layer, kernel: tuple[int, int], windows: tuple[int, int], channels: int
+) -> Step:
     """Every window of a picture as a view, [B, H, W, kh, kw, C]."""
     (kernel_h, kernel_w), (height, width), stride = kernel, windows, layer.stride
 

@@ -46,7 +46,11 @@ class BackendInfo:
 
 
 _BUILT_IN: Final = (
-    BackendInfo("emulator", "rivc.neurochip.emulator:Emulator", "integer counts on this machine; the default"),
+    BackendInfo(
+        "emulator",
+        "rivc.neurochip.emulator:Emulator",
+        "integer counts on this machine; the default",
+    ),
     BackendInfo(
         "snntorch",
         "rivc.neurochip.snntorch:SnnTorch",
@@ -62,7 +66,9 @@ def backend_infos() -> list[BackendInfo]:
     ours = list(_BUILT_IN)
     names = {info.name for info in ours}
     theirs = [
-        BackendInfo(entry.name, entry.value, f"from {entry.dist.name if entry.dist else entry.value}")
+        BackendInfo(
+            entry.name, entry.value, f"from {entry.dist.name if entry.dist else entry.value}"
+        )
         for entry in entry_points(group=ENTRY_POINTS)
         if entry.name not in names
     ]
@@ -91,7 +97,9 @@ def load_backend(name: str, **options: Any) -> Backend:
     """
     infos = {info.name: info for info in backend_infos()}
     if name not in infos:
-        raise ConfigError(f"unknown backend {name!r}; known: {', '.join(infos)}{nearest(name, infos)}")
+        raise ConfigError(
+            f"unknown backend {name!r}; known: {', '.join(infos)}{nearest(name, infos)}"
+        )
     info = infos[name]
     if not info.is_installed:
         raise MissingError(f"backend {name!r} needs {info.needs}: {info.remedy}")

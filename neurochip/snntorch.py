@@ -74,7 +74,9 @@ class SnnTorch:
         if self._program is None:
             raise BackendError("no program is loaded on snntorch; call load(program) first")
         x = torch.from_numpy(check_counts(self._program, counts).astype(np.float32))
-        train = [x.permute(0, 3, 1, 2) if x.dim() == 4 else x]  # counts enter as current, in one tick
+        train = [
+            x.permute(0, 3, 1, 2) if x.dim() == 4 else x
+        ]  # counts enter as current, in one tick
         spikes = []
         for layer in self._layers:
             train = layer(train)
@@ -129,7 +131,9 @@ class _Spiking:
         v_mem: Tensor | None = None
         for frame in train:
             current = self._current(frame.to(self.dtype))
-            _, v_mem = self.integrator(current, torch.zeros_like(current) if v_mem is None else v_mem)
+            _, v_mem = self.integrator(
+                current, torch.zeros_like(current) if v_mem is None else v_mem
+            )
         if v_mem is None:
             raise BackendError("an empty spike train reached a layer")
         return v_mem

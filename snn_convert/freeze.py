@@ -55,7 +55,9 @@ def _freeze(layer: QuantLayer, q: LayerIntegers) -> Layer:
         kind="conv2d" if conv else "dense",
         weight=q.weight.numpy().astype(np.int8),
         bias=q.bias.numpy().astype(np.int32),
-        threshold=np.zeros(0, np.int32) if layer.spec.is_readout else q.threshold.numpy().astype(np.int32),
+        threshold=np.zeros(0, np.int32)
+        if layer.spec.is_readout
+        else q.threshold.numpy().astype(np.int32),
         weight_bits=layer.spec.weight_bits,
         frac_bits=layer.spec.frac_bits,
         levels=layer.spec.levels,

@@ -155,7 +155,12 @@ def _misfit(layer: Layer, shape: tuple[int, ...]) -> DamagedFileError:
     return DamagedFileError(f"a {layer.kind} layer{weight} cannot receive {shape}")
 
 
-_SHAPES: Final = {"dense": _dense_shape, "conv2d": _conv_shape, "maxpool2d": _pool_shape, "flatten": _flat_shape}
+_SHAPES: Final = {
+    "dense": _dense_shape,
+    "conv2d": _conv_shape,
+    "maxpool2d": _pool_shape,
+    "flatten": _flat_shape,
+}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from rivc.snn_convert.program import Layer, SpikingProgram
 
 
-
 def run(program: SpikingProgram, counts: ArrayLike) -> NDArray[np.int64]:
     """Return the readout of a program.
 

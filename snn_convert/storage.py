@@ -60,9 +60,22 @@ def load_program(path: str | Path) -> SpikingProgram:
         program, sha256 = _parse(_members(path))
     except DamagedFileError as error:
         raise DamagedFileError(f"{path} is not a whole program: {error}") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, EOFError,
-            NotImplementedError, OverflowError, RecursionError, MemoryError) as error:
-        raise DamagedFileError(f"{path} is not a program: {type(error).__name__}: {error}") from error
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+        EOFError,
+        NotImplementedError,
+        OverflowError,
+        RecursionError,
+        MemoryError,
+    ) as error:
+        raise DamagedFileError(
+            f"{path} is not a program: {type(error).__name__}: {error}"
+        ) from error
     if program.sha256 != sha256:
         raise DamagedFileError(f"{path} was altered: its content does not have the hash it states")
     return program
@@ -81,10 +94,16 @@ def _array(data: bytes) -> np.ndarray[Any, Any]:
     file = io.BytesIO(data)
     version = np.lib.format.read_magic(file)
     shape, fortran, dtype = (
-        np.lib.format.read_array_header_1_0(file) if version == (1, 0) else _refuse(f"npy version {version}")
+        np.lib.format.read_array_header_1_0(file)
+        if version == (1, 0)
+        else _refuse(f"npy version {version}")
     )
     body = data[file.tell() :]
-    if fortran or dtype.hasobject or len(body) != dtype.itemsize * int(np.prod(shape, dtype=object)):
+    if (
+        fortran
+        or dtype.hasobject
+        or len(body) != dtype.itemsize * int(np.prod(shape, dtype=object))
+    ):
         raise DamagedFileError("an array is not plain, or not whole")
     return np.frombuffer(body, dtype).reshape(shape).copy()
 
@@ -98,7 +117,9 @@ def _parse(members: dict[str, np.ndarray[Any, Any]]) -> tuple[SpikingProgram, st
     if header["format_version"] != FORMAT_VERSION:
         _refuse(f"format version {header['format_version']}, this rivc reads {FORMAT_VERSION},")
     encoding = header["encoding"]
-    layers = tuple(_layer(scalars, members, i) for i, scalars in enumerate(header["layers"][:MAX_LAYERS]))
+    layers = tuple(
+        _layer(scalars, members, i) for i, scalars in enumerate(header["layers"][:MAX_LAYERS])
+    )
     program = SpikingProgram(
         encoding=InputEncoding(
             {"image": "image", "vector": "vector"}[encoding["kind"]],  # type: ignore[arg-type]
@@ -116,8 +137,13 @@ def _parse(members: dict[str, np.ndarray[Any, Any]]) -> tuple[SpikingProgram, st
 
 
 def _layer(scalars: dict[str, Any], members: dict[str, np.ndarray[Any, Any]], i: int) -> Layer:
-    arrays = {name: members[f"layer{i}.{name}"].astype(dtype, casting="equiv") for name, dtype in DTYPES.items()}
-    numbers = {key: int(scalars[key]) for key in ("weight_bits", "frac_bits", "levels", "kernel", "stride")}
+    arrays = {
+        name: members[f"layer{i}.{name}"].astype(dtype, casting="equiv")
+        for name, dtype in DTYPES.items()
+    }
+    numbers = {
+        key: int(scalars[key]) for key in ("weight_bits", "frac_bits", "levels", "kernel", "stride")
+    }
     padding: Any = _ints(scalars["padding"])
     return Layer(scalars["kind"], **arrays, **numbers, padding=padding)
 

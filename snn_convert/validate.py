@@ -34,7 +34,9 @@ def _problems(program: SpikingProgram) -> Iterator[str]:
         yield f"a program has 1..{MAX_LAYERS} layers, not {len(program.layers)}"
     for i, layer in enumerate(program.layers):
         last = i == len(program.layers) - 1
-        yield from (f"layer {i} ({layer.kind}): {problem}" for problem in _layer_problems(layer, last))
+        yield from (
+            f"layer {i} ({layer.kind}): {problem}" for problem in _layer_problems(layer, last)
+        )
     yield from _size_problems(program)
 
 
@@ -47,7 +49,9 @@ def _head_problems(program: SpikingProgram) -> Iterator[str]:
     ranges = encoding.shape[0] if encoding.kind == "vector" else 0
     if len(encoding.low) != ranges or len(encoding.step) != ranges:
         yield f"{len(encoding.low)} input ranges for shape {encoding.shape}"
-    if not all(map(math.isfinite, encoding.low)) or not all(0 < s < math.inf for s in encoding.step):
+    if not all(map(math.isfinite, encoding.low)) or not all(
+        0 < s < math.inf for s in encoding.step
+    ):
         yield "an input range is not finite or has no width"
 
 
