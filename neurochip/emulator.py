@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from rivc.snn_convert import Layer, SpikingProgram
 
-    Counts = NDArray[np.floating[Any]]
+    Counts = NDArray[Any]  # uint8 as they come in, then floats that hold them exactly
     Step = Callable[[Counts], Counts]
 
 # One bit of a significand is left for the quotient, so that its floor is exact as well.

@@ -6,7 +6,7 @@ import importlib
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from rivc.errors import ConfigError, MissingError, nearest
 
@@ -80,7 +80,7 @@ def backend_names() -> list[str]:
     return [info.name for info in backend_infos()]
 
 
-def load_backend(name: str, **options: Any) -> Backend:
+def load_backend(name: str, **options: object) -> Backend:
     """Build a backend.
 
     Args:

@@ -1,8 +1,8 @@
 r"""Real spikes, tick by tick, in stock `snn.Leaky` neurons: the independent witness.
 
-Layer-synchronous schedule: a layer first integrates the spikes of the L ticks before it, then fires for
-L ticks; what fires in tick t is what the next layer integrates in tick t. With beta = 1 and subtractive
-reset the neuron starts from
+Layer-synchronous schedule: a layer first integrates the spikes of the L ticks before it, then fires
+for L ticks; what fires in tick t is what the next layer integrates in tick t. With beta = 1 and
+subtractive reset the neuron starts from
 
 .. math:: v = 2^F z + B + \lfloor th / 2 \rfloor + 1/2
 

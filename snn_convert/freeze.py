@@ -36,7 +36,7 @@ def convert(net: QNetwork) -> SpikingProgram:
     """
     integers = net.integers()
     layers: list[Layer] = []
-    for layer, q in zip(net.layers, integers, strict=True):
+    for (layer, _), q in zip(net.chain(), integers, strict=True):
         if not isinstance(layer, QuantConv2d) and layers and layers[-1].kind == "conv2d":
             layers.append(Layer("flatten"))
         layers.append(_freeze(layer, q))

@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from rivc.errors import DamagedFileError
-from rivc.quant.encoding import InputEncoding
 from rivc.quant.grid import Grid
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
+
+    from rivc.quant.encoding import InputEncoding
 
 FORMAT_VERSION: Final = 1
 Kind = Literal["dense", "conv2d", "maxpool2d", "flatten"]

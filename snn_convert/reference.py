@@ -37,7 +37,11 @@ def run(program: SpikingProgram, counts: ArrayLike) -> NDArray[np.int64]:
 
 
 def trace(program: SpikingProgram, counts: ArrayLike) -> list[NDArray[np.int64]]:
-    """Return what every layer emits, one int64 array a layer; the last one is the readout [B, d * n]."""
+    """Return what every layer emits, one int64 array a layer; the last is the readout, [B, d * n].
+
+    Raises:
+        QuantError: as for `run`.
+    """
     x = check_counts(program, counts).astype(np.int64)
     emitted = []
     for layer in program.layers:
@@ -63,14 +67,14 @@ def staircase(layer: Layer, z: NDArray[np.int64]) -> NDArray[np.int64]:
         return z + layer.bias
     threshold = layer.threshold.astype(np.int64)
     v_mem = (z << layer.frac_bits) + layer.bias + threshold // 2
-    return np.clip(v_mem // threshold, 0, layer.levels)
+    return np.asarray(np.clip(v_mem // threshold, 0, layer.levels))
 
 
 def weighted(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the weighted sums z of a dense or conv2d layer, channels last."""
     weight = layer.weight.astype(np.int64)
     if layer.kind == "dense":
-        return x @ weight.T
+        return np.asarray(x @ weight.T)
     windows = _windows(layer, x, weight.shape[2:])  # [B, H, W, C_in, kh, kw]
     return np.asarray(np.einsum("bhwcij,ocij->bhwo", windows, weight))
 

@@ -7,7 +7,7 @@ import json
 import os
 import zipfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import numpy as np
 
@@ -47,7 +47,7 @@ def save_program(program: SpikingProgram, path: str | Path) -> None:
     for i, layer in enumerate(program.layers):
         members |= {f"layer{i}.{name}": array for name, array in layer.arrays.items()}
     buffer = io.BytesIO()
-    np.savez(buffer, **members)
+    np.savez(buffer, allow_pickle=False, **members)
     write_atomically(path, buffer.getvalue())
 
 
@@ -108,7 +108,7 @@ def _array(data: bytes) -> np.ndarray[Any, Any]:
     return np.frombuffer(body, dtype).reshape(shape).copy()
 
 
-def _refuse(what: str) -> Any:
+def _refuse(what: str) -> NoReturn:
     raise DamagedFileError(f"{what} is not supported")
 
 
@@ -137,15 +137,15 @@ def _parse(members: dict[str, np.ndarray[Any, Any]]) -> tuple[SpikingProgram, st
 
 
 def _layer(scalars: dict[str, Any], members: dict[str, np.ndarray[Any, Any]], i: int) -> Layer:
-    arrays = {
+    arrays: dict[str, Any] = {
         name: members[f"layer{i}.{name}"].astype(dtype, casting="equiv")
         for name, dtype in DTYPES.items()
     }
-    numbers = {
+    fields: dict[str, Any] = {
         key: int(scalars[key]) for key in ("weight_bits", "frac_bits", "levels", "kernel", "stride")
     }
-    padding: Any = _ints(scalars["padding"])
-    return Layer(scalars["kind"], **arrays, **numbers, padding=padding)
+    fields["padding"] = _ints(scalars["padding"])
+    return Layer(scalars["kind"], **arrays, **fields)
 
 
 def _ints(values: list[Any]) -> tuple[int, ...]:

@@ -22,10 +22,10 @@ _TINY: Final = 1e-6
 def calibrate(net: QNetwork, x: Tensor) -> None:
     r"""Set the activation step of every layer to what loses least on some states.
 
-    .. math:: s = \arg\min_s E[(s \cdot clip(\lfloor h / s + 1/2 \rfloor, 0, L) - h)^2], \quad h = relu(w x + b)
+    .. math:: s = \arg\min_s E[(s \cdot clip(\lfloor h / s + 1/2 \rfloor, 0, L) - h)^2]
 
-    with h from real weights on counts that already passed the quantized layers below, so that each
-    layer is fitted to what it will receive.
+    with :math:`h = relu(w x + b)` from real weights on counts that already passed the quantized
+    layers below, so that each layer is fitted to what it will receive.
 
     Args:
         net: changed in place; only `log_step` of its layers.

@@ -80,7 +80,8 @@ def dequantize(q: ArrayLike, scale: ArrayLike, zero_point: ArrayLike = 0) -> NDA
         >>> dequantize([0, 3], 0.5, zero_point=1).tolist()
         [-0.5, 1.0]
     """
-    return np.asarray((np.asarray(q, np.int64) - zero_point) * np.asarray(scale, np.float64))
+    steps = np.asarray(q, np.int64) - np.asarray(zero_point, np.int64)
+    return np.asarray(steps * np.asarray(scale, np.float64))
 
 
 @dataclass(frozen=True)

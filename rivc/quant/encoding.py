@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -108,7 +108,7 @@ class InputEncoding:
         scaled = np.rint(self._scaled(np.asarray(observation)))
         return int(np.count_nonzero((scaled < 0) | (scaled > self.levels)))
 
-    def _scaled(self, x: NDArray[np.generic]) -> NDArray[np.float64]:
+    def _scaled(self, x: NDArray[Any]) -> NDArray[np.float64]:
         low, step = self._range
         scaled = (x - low) / step
         if np.isnan(scaled).any():

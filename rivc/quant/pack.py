@@ -44,7 +44,8 @@ def pack(q: ArrayLike, grid: Grid) -> bytes:
     if q.size and (
         q.min() < grid.q_min or q.max() > grid.q_max or (grid.is_binary and np.any(q == 0))
     ):
-        msg = f"values {q.min()}..{q.max()} do not lie on the {grid.bit_width}-bit grid {grid.q_min}..{grid.q_max}"
+        grid_range = f"{grid.bit_width}-bit grid {grid.q_min}..{grid.q_max}"
+        msg = f"values {q.min()}..{q.max()} do not lie on the {grid_range}"
         raise QuantError(msg)
     codes = ((q + 1) // 2 if grid.is_binary else q - grid.q_min).astype(np.uint8)
     bits = np.unpackbits(codes[:, None], axis=1, bitorder="little")[:, : grid.bit_width]

@@ -32,8 +32,8 @@ class ArithmeticProfile:
         vector_bits: width of an encoded vector observation; images always have 8.
         frac_bits: F, fraction bits of membrane, threshold and bias.
         bias_lattice: step of the lattice that holds the bias. Above 1, the bias is congruent to
-            ``ceil(th / 2) - 1`` modulo the step: a chip that computes ``ceil((z - t) / (th / step))``
-            with an integer t then rounds exactly as the staircase does.
+            ``ceil(th / 2) - 1`` modulo the step: a chip that computes
+            ``ceil((z - t) / (th / step))`` with an integer t then rounds as the staircase does.
         threshold_max: upper clamp on thresholds.
         bias_max: clamp on the magnitude of biases.
     """

@@ -16,14 +16,16 @@ count on either side and :math:`z_{in}` the count that stands for zero at the in
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor
 
 from rivc.quant.exact import Carrier, CarrierName, choose_carrier
 from rivc.quant.grid import Grid
-from rivc.quant.profile import ArithmeticProfile
+
+if TYPE_CHECKING:
+    from rivc.quant.profile import ArithmeticProfile
 
 # Step of the uniform quantizer with the least squared error on a normal distribution, over its
 # standard deviation (Max, 1960, for an odd number of levels).
@@ -97,7 +99,7 @@ class LayerIntegers:
 
 
 def weight_scale(weight: Tensor, bits: int, *, per_tensor: bool) -> Tensor:
-    """Return the scale of each output channel, [C]: least squared error, but never wider than the data.
+    """Return the scale of each channel, [C]: least squared error, never wider than the data.
 
     Binary weights keep their mean magnitude.
     """
