@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from rivc.errors import DamagedFileError
+from rivc.quant.profile import MAX_FRAC_BITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 MAX_LAYERS: Final = 256
 MAX_LEVELS: Final = 255
-MAX_FRAC_BITS: Final = 16
 MAX_NEURONS: Final = 1 << 24
 INT64_BITS: Final = 63
 DTYPES: Final = {"weight": np.int8, "bias": np.int32, "threshold": np.int32}
