@@ -79,7 +79,7 @@ def _conv2d(layer: Layer, x: Counts, shape: Shape) -> tuple[Counts, Shape]:
     filters, channels, *size = layer.weight.shape
     kernel = size[0], size[1]
     rows, columns = _window_count(layer, kernel, shape)
-    out = {}
+    out: Counts = {}
     for row, column, f in product(range(rows), range(columns), range(filters)):
         z = sum(
             int(layer.weight[f, c, i, j]) * x.get((y, u, c), 0)
@@ -87,24 +87,26 @@ def _conv2d(layer: Layer, x: Counts, shape: Shape) -> tuple[Counts, Shape]:
             for c in range(channels)
         )
         out[row, column, f] = _emit(layer, f, z)
-    return dict(out), (rows, columns, filters)
+    return out, (rows, columns, filters)
 
 
 def _maxpool2d(layer: Layer, x: Counts, shape: Shape) -> tuple[Counts, Shape]:
     kernel = layer.kernel, layer.kernel
     rows, columns = _window_count(layer, kernel, shape)
-    out = {
-        (row, column, c): max(x.get((y, u, c), 0) for _, _, y, u in _taps(layer, kernel, row, column))
+    out: Counts = {
+        (row, column, c): max(
+            x.get((y, u, c), 0) for _, _, y, u in _taps(layer, kernel, row, column)
+        )
         for row, column, c in product(range(rows), range(columns), range(shape[2]))
     }
-    return dict(out), (rows, columns, shape[2])
+    return out, (rows, columns, shape[2])
 
 
 def _flatten(_: Layer, x: Counts, shape: Shape) -> tuple[Counts, Shape]:
     high, wide, channels = shape
     order = product(range(high), range(wide), range(channels))
-    flat = {(k,): x[index] for k, index in enumerate(order)}
-    return dict(flat), (len(flat),)
+    flat: Counts = {(k,): x[index] for k, index in enumerate(order)}
+    return flat, (len(flat),)
 
 
 _KINDS: dict[str, Callable[[Layer, Counts, Shape], tuple[Counts, Shape]]] = {

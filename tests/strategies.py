@@ -100,7 +100,10 @@ def _windowed(draw: DrawFn, shape: tuple[int, ...]) -> Layer:
         before, after = draw(st.integers(0, side - 1)), draw(st.integers(0, side - 1))
         padding.append((before, max(after, side - size - before)))
     (top, bottom), (left, right) = padding
-    geometry = {"stride": draw(st.integers(1, 3)), "padding": (top, left, bottom, right)}
+    geometry: dict[str, Any] = {
+        "stride": draw(st.integers(1, 3)),
+        "padding": (top, left, bottom, right),
+    }
     if kind == "maxpool2d":
         return Layer("maxpool2d", kernel=kernel_h, **geometry)
     weight_shape = (draw(st.integers(1, 4)), shape[2], *kernel)

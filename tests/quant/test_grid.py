@@ -23,8 +23,15 @@ def test_signed_grids_are_symmetric_and_unsigned_ones_start_at_zero(grid: Grid) 
 
 @pytest.mark.parametrize(
     ("bit_width", "signed", "bounds"),
-    [(1, True, (-1, 1)), (2, True, (-1, 1)), (4, True, (-7, 7)), (8, True, (-127, 127))]
-    + [(1, False, (0, 1)), (4, False, (0, 15)), (8, False, (0, 255))],
+    [
+        (1, True, (-1, 1)),
+        (2, True, (-1, 1)),
+        (4, True, (-7, 7)),
+        (8, True, (-127, 127)),
+        (1, False, (0, 1)),
+        (4, False, (0, 15)),
+        (8, False, (0, 255)),
+    ],
 )
 def test_the_bounds_are_those_of_the_arithmetic(
     bit_width: int, signed: bool, bounds: tuple[int, int]

@@ -35,7 +35,9 @@ def test_every_integer_of_every_grid_comes_back(bit_width: int, signed: bool) ->
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.int32, np.int64])
 @pytest.mark.parametrize("bit_width", range(1, 9))
-def test_the_bytes_do_not_depend_on_the_integer_type(bit_width: int, dtype: type) -> None:
+def test_the_bytes_do_not_depend_on_the_integer_type(
+    bit_width: int, dtype: type[np.signedinteger]
+) -> None:
     grid = Grid(bit_width)
     q = np.array([1, grid.q_max, 1], dtype)
     assert pack(q, grid) == pack(q.tolist(), grid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib.metadata import EntryPoint, EntryPoints
 from math import ceil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ NOT_A_PROFILE = 3
 def register(monkeypatch: pytest.MonkeyPatch, attribute: str) -> None:
     entry = EntryPoint("mine", f"{__name__}:{attribute}", profile.ENTRY_POINTS)
     found = EntryPoints([entry])
-    monkeypatch.setattr(profile, "entry_points", lambda **key: found.select(**key))
+    monkeypatch.setattr(profile, "entry_points", found.select)
 
 
 def test_c99_is_ideal_down_to_the_hash_of_a_program() -> None:
@@ -86,7 +87,7 @@ def test_a_registered_object_of_another_kind_is_refused(monkeypatch: pytest.Monk
     ],
     ids=str,
 )
-def test_a_profile_that_no_program_can_hold_is_refused(change: dict[str, object]) -> None:
+def test_a_profile_that_no_program_can_hold_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(change))):
         replace(ArithmeticProfile("mine"), **change)
 
@@ -131,7 +132,7 @@ def test_under_akida_1_every_trained_bias_lies_on_the_chip_s_lattice() -> None:
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in net.weights_and_biases():
-            parameter += 0.3 * torch.randn_like(parameter)
+            parameter.add_(torch.randn_like(parameter), alpha=0.3)
     for layer in convert(net).layers:
         if layer.levels:
             th, bias = layer.threshold.astype(np.int64), layer.bias.astype(np.int64)
