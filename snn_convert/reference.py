@@ -6,6 +6,7 @@ integer. It is written to be read, not to be fast.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -75,7 +76,7 @@ def weighted(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
     weight = layer.weight.astype(np.int64)
     if layer.kind == "dense":
         return np.asarray(x @ weight.T)
-    windows = _windows(layer, x, weight.shape[2:])  # [B, H, W, C_in, kh, kw]
+    windows = _windows(layer, x)  # [B, H, W, C_in, kh, kw]
     return np.asarray(np.einsum("bhwcij,ocij->bhwo", windows, weight))
 
 
@@ -84,17 +85,17 @@ def _spiking(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _maxpool2d(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.asarray(_windows(layer, x, (layer.kernel, layer.kernel)).max(axis=(-2, -1)))
+    return np.asarray(_windows(layer, x).max(axis=(-2, -1)))
 
 
 def _flatten(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
-    return x.reshape(len(x), -1)
+    return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
-def _windows(layer: Layer, x: NDArray[np.int64], kernel: tuple[int, ...]) -> NDArray[np.int64]:
+def _windows(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
     top, left, bottom, right = layer.padding
     x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=(1, 2))
+    windows = np.lib.stride_tricks.sliding_window_view(x, layer.window, axis=(1, 2))
     return windows[:, :: layer.stride, :: layer.stride]
 
 

@@ -5,19 +5,42 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import zipfile
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from rivc.errors import DamagedFileError, MissingError, UsageError
+from rivc.errors import DamagedFileError, MissingError, RivcError, UsageError
 from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert.program import FORMAT_VERSION, Layer, SpikingProgram
 from rivc.snn_convert.validate import DTYPES, MAX_LAYERS
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 HEADER: Final = "program.json"
 MAX_BYTES: Final = 1 << 28
+_NPY: Final = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype>[<>|][iu][14])', 'fortran_order': False, "
+    rb"'shape': \((?P<shape>[0-9, ]{0,99})\), \} *\n",
+    re.DOTALL,
+)
+# What reading bytes that are no program can raise; RuntimeError stands for deep nesting and
+# encryption, ArithmeticError for numbers beyond 64 bits.
+_FOREIGN: Final = (
+    zipfile.BadZipFile,
+    OSError,
+    EOFError,
+    MemoryError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    ArithmeticError,
+)
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
@@ -58,64 +81,43 @@ def load_program(path: str | Path) -> SpikingProgram:
         raise MissingError(f"no program at {path}")
     try:
         program, sha256 = _parse(_members(path))
-    except DamagedFileError as error:
+    except RivcError as error:
         raise DamagedFileError(f"{path} is not a whole program: {error}") from error
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        zipfile.BadZipFile,
-        EOFError,
-        NotImplementedError,
-        OverflowError,
-        RecursionError,
-        MemoryError,
-    ) as error:
-        raise DamagedFileError(
-            f"{path} is not a program: {type(error).__name__}: {error}"
-        ) from error
+    except _FOREIGN as error:
+        what = f"{type(error).__name__}: {error}"
+        raise DamagedFileError(f"{path} is not a program: {what}") from error
     if program.sha256 != sha256:
         raise DamagedFileError(f"{path} was altered: its content does not have the hash it states")
     return program
 
 
-def _members(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+def _members(path: Path) -> dict[str, NDArray[Any]]:
     """Every array of the archive, if together they are of bounded size."""
+    if path.stat().st_size > MAX_BYTES:
+        raise DamagedFileError(f"it has more than {MAX_BYTES} bytes")
     with zipfile.ZipFile(path) as archive:
         infos = archive.infolist()
         if sum(info.file_size for info in infos) > MAX_BYTES or len(infos) > 3 * MAX_LAYERS + 1:
             raise DamagedFileError(f"it unpacks to more than {MAX_BYTES} bytes")
+        if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
+            raise DamagedFileError("it is compressed, which hides its size")
         return {info.filename.removesuffix(".npy"): _array(archive.read(info)) for info in infos}
 
 
-def _array(data: bytes) -> np.ndarray[Any, Any]:
-    file = io.BytesIO(data)
-    version = np.lib.format.read_magic(file)
-    shape, fortran, dtype = (
-        np.lib.format.read_array_header_1_0(file)
-        if version == (1, 0)
-        else _refuse(f"npy version {version}")
-    )
-    body = data[file.tell() :]
-    if (
-        fortran
-        or dtype.hasobject
-        or len(body) != dtype.itemsize * int(np.prod(shape, dtype=object))
-    ):
-        raise DamagedFileError("an array is not plain, or not whole")
-    return np.frombuffer(body, dtype).reshape(shape).copy()
+def _array(data: bytes) -> NDArray[Any]:
+    """A plain array of integers from what `numpy.save` writes, its header not evaluated."""
+    header = _NPY.match(data)
+    if header is None:
+        raise DamagedFileError("a member is not a plain array of integers")
+    shape = [int(n) for n in header["shape"].split(b",") if n.strip()]
+    return np.frombuffer(data, header["dtype"].decode(), offset=header.end()).reshape(shape)
 
 
-def _refuse(what: str) -> NoReturn:
-    raise DamagedFileError(f"{what} is not supported")
-
-
-def _parse(members: dict[str, np.ndarray[Any, Any]]) -> tuple[SpikingProgram, str]:
+def _parse(members: dict[str, NDArray[Any]]) -> tuple[SpikingProgram, str]:
     header = json.loads(members[HEADER].astype(np.uint8).tobytes())
     if header["format_version"] != FORMAT_VERSION:
-        _refuse(f"format version {header['format_version']}, this rivc reads {FORMAT_VERSION},")
+        version = header["format_version"]
+        raise DamagedFileError(f"format version {version}, this rivc reads {FORMAT_VERSION}")
     encoding = header["encoding"]
     layers = tuple(
         _layer(scalars, members, i) for i, scalars in enumerate(header["layers"][:MAX_LAYERS])
@@ -136,7 +138,7 @@ def _parse(members: dict[str, np.ndarray[Any, Any]]) -> tuple[SpikingProgram, st
     return program, str(header["sha256"])
 
 
-def _layer(scalars: dict[str, Any], members: dict[str, np.ndarray[Any, Any]], i: int) -> Layer:
+def _layer(scalars: dict[str, Any], members: dict[str, NDArray[Any]], i: int) -> Layer:
     arrays: dict[str, Any] = {
         name: members[f"layer{i}.{name}"].astype(dtype, casting="equiv")
         for name, dtype in DTYPES.items()
