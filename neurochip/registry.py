@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
@@ -89,7 +88,7 @@ def load_backend(name: str, **options: object) -> Backend:
 
     Raises:
         ConfigError: if there is no such backend or it does not take the options.
-        MissingError: if what it runs on is not installed.
+        MissingError: if it, or what it runs on, is not installed.
 
     Example:
         >>> load_backend("emulator").profile
@@ -103,8 +102,10 @@ def load_backend(name: str, **options: object) -> Backend:
     info = infos[name]
     if not info.is_installed:
         raise MissingError(f"backend {name!r} needs {info.needs}: {info.remedy}")
-    module, _, attribute = info.target.partition(":")
-    factory = getattr(importlib.import_module(module), attribute)
+    try:
+        factory = EntryPoint(name, info.target, ENTRY_POINTS).load()
+    except (ImportError, AttributeError) as error:
+        raise MissingError(f"backend {name!r} ({info.target}) cannot be loaded: {error}") from error
     try:
         backend: Backend = factory(**options)
     except TypeError as error:

@@ -81,7 +81,7 @@ class SnnTorch:
         for layer in self._layers:
             train = layer(train)
             if layer.fires:
-                spikes.append(sum(frame.flatten(1).sum(1) for frame in train))
+                spikes.append(sum(frame.flatten(1).sum(1, dtype=torch.float64) for frame in train))
         readout = train[0].long().numpy().reshape(-1, *self._program.action_layout)
         totals = [np.asarray(total, np.int64) for total in spikes]
         return Inference(readout, np.array(totals, np.int64).reshape(len(totals), len(readout)))

@@ -99,7 +99,10 @@ def _members(path: Path) -> dict[str, NDArray[Any]]:
         infos = archive.infolist()
         if sum(info.file_size for info in infos) > MAX_BYTES or len(infos) > 3 * MAX_LAYERS + 1:
             raise DamagedFileError(f"it unpacks to more than {MAX_BYTES} bytes")
-        if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
+        if any(
+            info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size
+            for info in infos
+        ):
             raise DamagedFileError("it is compressed, which hides its size")
         return {info.filename.removesuffix(".npy"): _array(archive.read(info)) for info in infos}
 
