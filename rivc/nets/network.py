@@ -101,15 +101,16 @@ class QNetwork(nn.Module):
         return (integers or self.integers())[-1].weight_scale[0] * log_step_in.detach().exp()
 
     def _run(self, x: Tensor, integers: Integers) -> Tensor:
-        x = _channels_first(x)
+        x = channels_first(x)
         for (layer, log_step), q in zip(self.chain(), integers, strict=True):
-            x = layer(_as_input(layer, x), log_step, q)
+            x = layer(as_input(layer, x), log_step, q)
         return x
 
     def _forward_real(self, x: Tensor) -> Tensor:
-        x = (_channels_first(x).float() - self.encoding.levels / 2) * self.input_log_step.exp()
+        step = self.input_log_step.exp()
+        x = channels_first(x).float() * step
         for layer, _ in self.chain():
-            x = layer.forward_real(_as_input(layer, x))
+            x = layer.forward_real(as_input(layer, x), layer.spec.zero_in * step)
         return x.view(-1, *self.action_layout)
 
     def weights_and_biases(self) -> list[nn.Parameter]:
@@ -117,13 +118,13 @@ class QNetwork(nn.Module):
         return [p for layer, _ in self.chain() for p in (layer.weight, layer.bias)]
 
 
-def _channels_first(x: Tensor) -> Tensor:
-    """Counts come HWC; torch convolves CHW."""
+def channels_first(x: Tensor) -> Tensor:
+    """Return counts as torch convolves them, CHW, from how they come, HWC."""
     return x.permute(0, 3, 1, 2) if x.dim() == 4 else x
 
 
-def _as_input(layer: QuantLayer, x: Tensor) -> Tensor:
-    """Flatten in H, W, C order before the first dense layer."""
+def as_input(layer: QuantLayer, x: Tensor) -> Tensor:
+    """Return what a layer receives, flattened in H, W, C order before the first dense layer."""
     if isinstance(layer, QuantConv2d) or x.dim() == 2:
         return x
     return x.permute(0, 2, 3, 1).flatten(1)

@@ -99,7 +99,7 @@ class LayerIntegers:
 
 
 def weight_scale(weight: Tensor, bits: int, *, per_tensor: bool) -> Tensor:
-    """Return the scale of each channel, [C]: least squared error, never wider than the data.
+    """Return the scale of each channel, [C]: the best for normal weights, never beyond the data.
 
     Binary weights keep their mean magnitude.
     """
@@ -162,10 +162,14 @@ def hidden_integers(
 def readout_integers(
     spec: LayerSpec, carrier: Carrier, weight: Tensor, bias: Tensor, step_in: Tensor
 ) -> LayerIntegers:
-    """Return the integers of a readout: one scale for all actions, so that integers compare."""
+    """Return the integers of a readout: one scale for all actions, so that integers compare.
+
+    The arguments are those of `hidden_integers`; there is no step, because no count is emitted.
+    """
     scale = weight_scale(weight, spec.weight_bits, per_tensor=True)
     w_q = quantize_weight(weight, scale, spec.grid).to(torch_type(carrier.sum_dtype))
     real_bias = (bias / (scale * step_in)).to(torch_type(carrier.dtype))
+    real_bias -= spec.zero_in * w_q.sum(1).to(real_bias.dtype)
     b_q = real_bias.round().clamp(-carrier.bias_max, carrier.bias_max)
     return LayerIntegers(w_q, scale, torch.ones_like(b_q), b_q, b_q)
 

@@ -4,7 +4,7 @@ Forward, with :math:`a = (2^F z + B + \lfloor th/2 \rfloor) / th` and :math:`z =
 
 .. math:: count = \lfloor clip(a, 0, L) \rfloor
 
-Backward, straight through every rounding (g is the gradient of the count, gated to 0 <= a < L + 1):
+Backward, straight through every rounding (g is the gradient of the count, gated to 0 < a < L + 1):
 
 .. math::
 
@@ -12,6 +12,8 @@ Backward, straight through every rounding (g is the gradient of the count, gated
     \partial a/\partial b = 1 / s_{out}, \quad
     \partial a/\partial \log s_{out} = -(a - 1/2), \quad
     \partial a/\partial \log s_{in} = 2^F z / th
+
+The step of what enters is trained only where its zero is 0, in all layers but the first.
 
 One autograd node a layer. The integers are handed in, so that several passes between two updates
 share them and a target network keeps its own.
@@ -100,9 +102,15 @@ class QuantLayer(nn.Module):
         out: Tensor = node.apply(x, *parameters, log_step_in, (self, q))  # type: ignore[no-untyped-call]
         return out
 
-    def forward_real(self, x: Tensor) -> Tensor:
-        """Return the layer's real-valued output, not quantized: what float training uses."""
-        y = self.sum(x, self.weight) + self.per_channel(self.bias)
+    def forward_real(self, x: Tensor, zero: Tensor | float = 0.0) -> Tensor:
+        """Return the layer's real-valued output, not quantized: what float training uses.
+
+        Args:
+            x: received counts times the value of one, shaped as for `forward`.
+            zero: what stands for zero in `x`; a convolution pads with count 0, which is below it.
+        """
+        bias = self.bias - zero * self.weight.flatten(1).sum(1)
+        y = self.sum(x, self.weight) + self.per_channel(bias)
         return y if self.spec.is_readout else F.relu(y)
 
     def sum(self, x: Tensor, weight: Tensor) -> Tensor:
