@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 HEADER: Final = "program.json"
 MAX_BYTES: Final = 1 << 28
 _NPY: Final = re.compile(
-    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype>[<>|][iu][14])', 'fortran_order': False, "
+    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype>[<>|][iu][1248])', 'fortran_order': False, "
     rb"'shape': \((?P<shape>[0-9, ]{0,99})\), \} *\n",
     re.DOTALL,
 )
-# What reading bytes that are no program can raise; RuntimeError stands for deep nesting and
-# encryption, ArithmeticError for numbers beyond 64 bits.
-_FOREIGN: Final = (
+# What zipfile, numpy and our own checks raise for bytes that somebody else wrote. RuntimeError
+# stands for deep nesting and encryption, ArithmeticError for numbers beyond 64 bits.
+UNREADABLE: Final = (
+    RivcError,
     zipfile.BadZipFile,
     OSError,
     EOFError,
@@ -66,11 +67,11 @@ def save_program(program: SpikingProgram, path: str | Path) -> None:
     """Write a program to one ``.npz`` file."""
     header = {"sha256": program.sha256, **json.loads(program._header())}
     text = json.dumps(header, sort_keys=True).encode()
-    members = {HEADER: np.frombuffer(text, np.uint8)}
+    members: dict[str, Any] = {HEADER: np.frombuffer(text, np.uint8)}
     for i, layer in enumerate(program.layers):
         members |= {f"layer{i}.{name}": array for name, array in layer.arrays.items()}
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **members)
+    np.savez(buffer, **members)
     write_atomically(path, buffer.getvalue())
 
 
@@ -80,10 +81,10 @@ def load_program(path: str | Path) -> SpikingProgram:
     if not path.is_file():
         raise MissingError(f"no program at {path}")
     try:
-        program, sha256 = _parse(_members(path))
+        program, sha256 = _parse(read_arrays(path))
     except RivcError as error:
         raise DamagedFileError(f"{path} is not a whole program: {error}") from error
-    except _FOREIGN as error:
+    except UNREADABLE as error:
         what = f"{type(error).__name__}: {error}"
         raise DamagedFileError(f"{path} is not a program: {what}") from error
     if program.sha256 != sha256:
@@ -91,8 +92,13 @@ def load_program(path: str | Path) -> SpikingProgram:
     return program
 
 
-def _members(path: Path) -> dict[str, NDArray[Any]]:
-    """Every array of the archive, if together they are of bounded size."""
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return every array of an ``.npz`` of integers, if together they are of bounded size.
+
+    Raises:
+        DamagedFileError: if the file is too large, compressed, or holds anything else.
+        Exception: any other of `UNREADABLE`, if it is no whole archive.
+    """
     if path.stat().st_size > MAX_BYTES:
         raise DamagedFileError(f"it has more than {MAX_BYTES} bytes")
     with zipfile.ZipFile(path) as archive:
@@ -127,7 +133,7 @@ def _parse(members: dict[str, NDArray[Any]]) -> tuple[SpikingProgram, str]:
     )
     program = SpikingProgram(
         encoding=InputEncoding(
-            {"image": "image", "vector": "vector"}[encoding["kind"]],  # type: ignore[arg-type]
+            encoding["kind"],
             _ints(encoding["shape"]),
             int(encoding["bit_width"]),
             tuple(map(float.fromhex, encoding["low"])),

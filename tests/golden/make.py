@@ -69,7 +69,6 @@ def write(folder: Path) -> None:
         program.save(folder / f"{name}.npz")
         np.savez(
             folder / f"{name}.vectors.npz",
-            allow_pickle=False,
             inputs=inputs,
             readout=reference.run(program, inputs),
             sha256=np.frombuffer(bytes.fromhex(program.sha256), np.uint8),
