@@ -4,20 +4,40 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import os
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from rivc.errors import DamagedFileError, MissingError, UsageError
+from rivc.errors import DamagedFileError, MissingError, RivcError, UsageError
 from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert.program import FORMAT_VERSION, Layer, SpikingProgram
 from rivc.snn_convert.validate import DTYPES, MAX_LAYERS
 
 HEADER: Final = "program.json"
 MAX_BYTES: Final = 1 << 28
+# Whatever zipfile, numpy and our own checks raise for an archive that somebody else wrote.
+UNREADABLE: Final = (
+    RivcError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,  # an encrypted member, an unknown compression, too deep a nesting
+    MemoryError,
+    EOFError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
@@ -57,19 +77,21 @@ def load_program(path: str | Path) -> SpikingProgram:
     if not path.is_file():
         raise MissingError(f"no program at {path}")
     try:
-        program, sha256 = _parse(_members(path))
+        program, sha256 = _parse(read_arrays(path))
     except DamagedFileError as error:
         raise DamagedFileError(f"{path} is not a whole program: {error}") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, EOFError,
-            NotImplementedError, OverflowError, RecursionError, MemoryError) as error:
+    except UNREADABLE as error:
         raise DamagedFileError(f"{path} is not a program: {type(error).__name__}: {error}") from error
     if program.sha256 != sha256:
         raise DamagedFileError(f"{path} was altered: its content does not have the hash it states")
     return program
 
 
-def _members(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """Every array of the archive, if together they are of bounded size."""
+def read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Return every array of an ``.npz`` file, if together they are of bounded size; unpickles nothing.
+
+    Anything in `UNREADABLE` may be raised for a file that is damaged.
+    """
     with zipfile.ZipFile(path) as archive:
         infos = archive.infolist()
         if sum(info.file_size for info in infos) > MAX_BYTES or len(infos) > 3 * MAX_LAYERS + 1:
