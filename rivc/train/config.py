@@ -19,6 +19,8 @@ from rivc.errors import ConfigError, MissingError, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from pydantic.fields import FieldInfo
+
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -203,10 +205,15 @@ def config_names() -> list[str]:
 
 def config_keys() -> list[str]:
     """Return every dotted key."""
-    return [key for key, _ in _leaves(Config, "")]
+    return list(config_fields())
 
 
-def _leaves(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:
+def config_fields() -> dict[str, FieldInfo]:
+    """Return every setting by its dotted key, with its type, default and description."""
+    return dict(_leaves(Config, ""))
+
+
+def _leaves(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
     for name, field in model.model_fields.items():
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
