@@ -59,10 +59,10 @@ def export_program(
         UsageError: if the folder holds anything but an export, or cannot be written.
         MismatchError: if what was written does not read back as the same program.
     """
-    chosen, folder = find_format(format), Path(folder).absolute()
+    chosen, folder = find_format(format), Path(folder)
     _refuse_to_overwrite(folder)
     golden = make_golden(program)
-    part = folder.with_name(f".{folder.name}.part")
+    part = _beside(folder, "part")
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
@@ -75,7 +75,7 @@ def export_program(
         manifest = _manifest(program, golden, format, origin or {})
         manifest["files"] = sorted(path.name for path in part.iterdir())
         write_atomically(part / MANIFEST_FILE, json.dumps(manifest, indent=1).encode())
-        _put_in_place(part, folder)
+        _put_in_place(part, folder.absolute())
     except OSError as error:
         raise UsageError(f"cannot write {folder}: {error.strerror}") from error
     finally:
@@ -121,11 +121,17 @@ def _put_in_place(part: Path, folder: Path) -> None:
     if not folder.exists() or not any(folder.iterdir()):
         part.rename(folder)
         return
-    old = folder.with_name(f".{folder.name}.old")
+    old = _beside(folder, "old")
     shutil.rmtree(old, ignore_errors=True)
     folder.rename(old)
     part.rename(folder)
     shutil.rmtree(old)
+
+
+def _beside(folder: Path, what: str) -> Path:
+    """A hidden folder on the same disk, so that a rename puts it in place at once."""
+    place = folder.absolute()
+    return place.with_name(f".{place.name}.{what}")
 
 
 def is_export(folder: str | Path) -> bool:

@@ -46,11 +46,10 @@ def command(  # noqa: PLR0913, PLR0917 (one argument an option)
     the spikes.
     """
     from rivc.report.film import film_run
-    from rivc.train.policy import load_program
-    from rivc.train.run import RunFolder
 
-    which, _ = load_program(RunFolder.open(run), policy)
-    film = film_run(run, out, episodes=episodes, seed=seed, backend=backend, policy=which)
+    film = film_run(
+        run, out, episodes=episodes, seed=seed, backend=backend, policy=policy or "best"
+    )
     if as_json:
         emit_json(
             {"path": str(film.path), "frames": film.frames, "episode_return": film.episode_return}

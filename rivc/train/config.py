@@ -290,5 +290,5 @@ def _explain(error: ValidationError) -> str:
     problem = error.errors()[0]
     key = ".".join(str(part) for part in problem["loc"] if not (isinstance(part, str) and "[" in part))
     if problem["type"] == "extra_forbidden":
-        return f"unknown key {key!r}{nearest(key, config_keys())}"
+        return f"unknown key {key!r}{nearest(key, [*config_keys(), *Config.model_fields])}"
     return f"{key}: {problem['msg']}, got {problem['input']!r}"

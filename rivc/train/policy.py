@@ -60,7 +60,7 @@ def load_policy(folder: RunFolder, which: Which | None = None) -> Policy:
     try:
         net.load_state_dict(tensors)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())
+        reason = str(error).splitlines()[-1].strip()
         raise DamagedFileError(
             f"the {which} network of {folder.path} is not its program's: {reason}"
         ) from error
