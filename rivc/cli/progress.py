@@ -54,7 +54,8 @@ class Lines:
         share = LINES * record["env_steps"] // self.env_steps
         if share > self._shown:
             self._shown = share
-            note(f"{record['env_steps']:>11,} / {self.env_steps:,}  {describe(record)}")
+            done = min(record["env_steps"], self.env_steps)  # the last round may go a little beyond
+            note(f"{done:>11,} / {self.env_steps:,}  {describe(record)}")
 
     def __enter__(self) -> Self:
         return self
