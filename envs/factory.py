@@ -43,6 +43,21 @@ class Task:
     observation_kind: ObservationKind
     observation_shape: tuple[int, ...]
 
+    @property
+    def env_id(self) -> str:
+        """The id the environment was registered under."""
+        return self.env.spec.id if self.env.spec else type(self.env.unwrapped).__name__
+
+    @property
+    def observation_dtype(self) -> type[np.generic]:
+        """The type that holds an observation: uint8 for images, float32 for vectors."""
+        return np.uint8 if self.observation_kind == "image" else np.float32
+
+    @property
+    def is_multi(self) -> bool:
+        """True if the environment takes an array of actions, not one integer."""
+        return isinstance(self.env.action_space, spaces.MultiDiscrete)
+
 
 def make(env_id: str, *, bins: int | None = None, **kwargs: object) -> Task:
     """Make any registered environment, without its time limit and without Gymnasium's checker.
