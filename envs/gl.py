@@ -40,7 +40,7 @@ class GlStatus:
     """Whether pictures can be drawn with OpenGL here.
 
     Attributes:
-        backend: the value of ``MUJOCO_GL`` that works, or None if none does.
+        backend: the value of ``MUJOCO_GL`` that works, ``"native"`` for the system's own, or None.
         renderer: what draws, as the driver calls itself.
         problem: why nothing draws; empty if something does.
         remedy: the command that helps; empty if none is needed.
@@ -115,4 +115,4 @@ def gl_status() -> GlStatus:
     if child.returncode:
         last_words = child.stderr.strip().splitlines() or [f"exit code {child.returncode}"]
         return GlStatus(None, problem=last_words[-1], remedy=INSTALL)
-    return GlStatus(os.environ.get("MUJOCO_GL") or "glfw", renderer=child.stdout.strip())
+    return GlStatus(os.environ.get("MUJOCO_GL") or "native", renderer=child.stdout.strip())
