@@ -72,10 +72,11 @@ def test_the_users_choice_stands(monkeypatch: pytest.MonkeyPatch, undecided: Non
         ("egl", "libEGL.so.1"),
         ("osmesa", "libOSMesa.so.8 or libOSMesa.so.6"),
         ("disable", "no OpenGL library is in use"),
+        ("glfw", "MUJOCO_GL=glfw needs a display"),
     ],
 )
 def test_a_missing_library_is_named(
-    monkeypatch: pytest.MonkeyPatch, setting: str, words: str
+    monkeypatch: pytest.MonkeyPatch, undecided: None, setting: str, words: str
 ) -> None:
     install(monkeypatch)
     monkeypatch.setenv("MUJOCO_GL", setting)
