@@ -199,7 +199,8 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         """Return the observation of the present state."""
         if self.obs_mode == "state":
             low, high = self._state_bounds
-            return np.clip(self._state(), low, high).astype(np.float32)
+            state = np.array(self._state(), dtype=np.float32)
+            return np.minimum(np.maximum(state, low), high)
         if self._eye is None:
             self._eye = open_camera(self.camera, self.model, "eye", size=(self.size, self.size))
         picture = self._eye(self.data)

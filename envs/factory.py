@@ -113,7 +113,8 @@ def _build(spec: EnvSpec, kwargs: dict[str, object]) -> gym.Env[Any, Any]:
         unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         if unknown:
             name = unknown[1]
-            hint = nearest(name, _option_names(creator))
+            known = _option_names(creator)
+            hint = nearest(name, known) or f"; it has {', '.join(known)}"
             raise ConfigError(f"{spec.id} has no option {name!r}{hint}") from error
         raise ConfigError(f"{spec.id}: {type(error).__name__}: {one_line(error)}") from error
 
@@ -127,7 +128,8 @@ def _load_creator(spec: EnvSpec) -> object:
         package = (error.name or "").partition(".")[0]
         raise MissingError(f"{spec.id} needs more: {error}; pip install {package}") from error
     except Exception as error:  # MUJOCO_GL names a missing library, or a stranger's module fails
-        reason = missing_library() or one_line(error)
+        setting = missing_library()
+        reason = f"{setting}; unset MUJOCO_GL" if setting else one_line(error)
         raise MissingError(f"{spec.id} does not import: {reason}") from error
 
 

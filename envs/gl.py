@@ -23,6 +23,7 @@ LIBRARIES: Final = {
     "egl": ("libEGL.so.1",),
     "osmesa": ("libOSMesa.so.8", "libOSMesa.so.6"),
 }
+WINDOWED: Final = ("", "glfw", "glx", "enable", "enabled", "on", "true", "1")
 SWITCHED_OFF: Final = ("disable", "disabled", "off", "false", "0")
 INSTALL: Final = "apt-get install libegl1 libgl1 libgl1-mesa-dri"
 
@@ -40,7 +41,7 @@ class GlStatus:
     """Whether pictures can be drawn with OpenGL here.
 
     Attributes:
-        backend: the value of ``MUJOCO_GL`` that works, or None if none does.
+        backend: the value of ``MUJOCO_GL`` that works, ``"native"`` for the system's own, or None.
         renderer: what draws, as the driver calls itself.
         problem: why nothing draws; empty if something does.
         remedy: the command that helps; empty if none is needed.
@@ -73,20 +74,25 @@ def choose_backend() -> None:
     os.environ.setdefault("LP_NUM_THREADS", "0")
     if os.environ.get("MUJOCO_GL") or sys.platform != "linux":
         return
-    has_display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     found = (name for name, libraries in LIBRARIES.items() if any(map(loads, libraries)))
-    os.environ["MUJOCO_GL"] = next(found, "glfw" if has_display else "disable")
+    os.environ["MUJOCO_GL"] = next(found, "glfw" if _has_display() else "disable")
 
 
 def missing_library() -> str:
-    """Return what keeps MuJoCo from drawing as far as the linker can tell, or an empty string."""
+    """Return what visibly keeps MuJoCo from drawing, or an empty string; nothing is drawn."""
     chosen = os.environ.get("MUJOCO_GL", "").lower().strip()
     if chosen in SWITCHED_OFF:
         return f"no OpenGL library is in use (MUJOCO_GL={chosen})"
+    if chosen in WINDOWED and sys.platform == "linux" and not _has_display():
+        return f"MUJOCO_GL={chosen} needs a display, and there is none"
     wanted = LIBRARIES.get(chosen, ())
     if wanted and not any(map(loads, wanted)):
         return f"MUJOCO_GL={chosen} needs {' or '.join(wanted)}, which is not installed"
     return ""
+
+
+def _has_display() -> bool:
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def no_gl(problem: str) -> MissingError:
@@ -115,4 +121,4 @@ def gl_status() -> GlStatus:
     if child.returncode:
         last_words = child.stderr.strip().splitlines() or [f"exit code {child.returncode}"]
         return GlStatus(None, problem=last_words[-1], remedy=INSTALL)
-    return GlStatus(os.environ.get("MUJOCO_GL") or "glfw", renderer=child.stdout.strip())
+    return GlStatus(os.environ.get("MUJOCO_GL") or "native", renderer=child.stdout.strip())

@@ -81,7 +81,8 @@ class VisualTracker(MujocoTask[np.int64]):
     .. math:: r = \max(0, 1 - |b| / (\pi/6)) \, e^{-2 (d - 0.8)^2}
 
     split in ``info["reward_terms"]`` into ``centring``, the first factor, and ``distance``, what
-    the second takes away. `is_success` holds within 0.15 rad and 0.15 m.
+    the second takes away. `is_success` holds within 0.15 rad and 0.15 m. Bearing and distance are
+    in `info` as ``bearing_rad`` and ``distance_m``.
 
     **Start**: the robot stands in the middle with any heading, the ball 0.6 to 1.6 m away and up to
     0.4 rad off the camera's axis. It walks at 0.1 to 0.3 m/s and changes its heading at random.

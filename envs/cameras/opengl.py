@@ -14,7 +14,7 @@ import os
 import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import mujoco
 import numpy as np
@@ -69,12 +69,15 @@ class GlCamera:
         MissingError: OpenGL does not work here.
     """
 
+    _failure: ClassVar[str] = (
+        ""  # a second failure in one process can abort it, so the first stands
+    )
     _gl: tuple[Any, Any] | None = None
 
     def __init__(
         self, model: mujoco.MjModel, camera: str, *, size: tuple[int, int], film: bool = False
     ) -> None:
-        problem = missing_library()
+        problem = missing_library() or GlCamera._failure
         if problem:
             raise no_gl(problem)
         width, height = size
@@ -93,7 +96,8 @@ class GlCamera:
         try:
             self._gl = _open_gl(model, look, size)
         except Exception as error:  # each driver fails in its own way
-            raise no_gl(str(error).partition("\n")[0]) from error
+            GlCamera._failure = str(error).partition("\n")[0]
+            raise no_gl(GlCamera._failure) from error
         _open_cameras().add(self)
 
     def __call__(self, data: mujoco.MjData) -> NDArray[np.uint8]:

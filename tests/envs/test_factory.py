@@ -137,6 +137,7 @@ def test_a_setting_that_breaks_the_import_of_mujoco_is_named(
     monkeypatch.setattr("rivc.envs.factory.load_env_creator", fail)
     message = complaint(MissingError, "rivc/VisualTracker-v0")
     assert "MUJOCO_GL=osmesa needs libOSMesa.so.8 or libOSMesa.so.6" in message
+    assert message.endswith("unset MUJOCO_GL")
 
 
 def test_a_wrong_option_names_the_nearest() -> None:
@@ -144,6 +145,8 @@ def test_a_wrong_option_names_the_nearest() -> None:
     assert message == "rivc/VisualTracker-v0 has no option 'obs_mod'; did you mean 'obs_mode'?"
     message = complaint(ConfigError, "rivc/VisualTracker-v0", movin=False)
     assert message.endswith("did you mean 'moving'?")
+    message = complaint(ConfigError, "Blank-v0", zzz=1)
+    assert message.endswith("no option 'zzz'; it has observation_space, action_space")
 
 
 def test_a_wrong_value_is_the_tasks_own_error() -> None:
