@@ -101,7 +101,7 @@ class TrainConfig(_Section):
     """Rewards summed before bootstrapping."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Adam's, at the start."""
-    learning_rate_end: Share = 1.0
+    learning_rate_end: Share = 0.1
     """Share of the learning rate left at the end, linear in env steps."""
     batch_size: Positive = 64
     """Transitions an update."""
@@ -113,7 +113,7 @@ class TrainConfig(_Section):
     """Observations kept."""
     env_steps_per_conversion: Positive = 32
     """Convert and load on the chip this often."""
-    env_steps_per_target_sync: Positive = 500
+    env_steps_per_target_sync: Positive = 100
     """Copy the network to the target network this often."""
     target_blend: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the network in the new target; 1 is a plain copy."""

@@ -81,7 +81,7 @@ class Trainer:
         """Train to the end.
 
         Returns:
-            The last evaluation on the chip; None if the run was stopped before its end.
+            The last evaluation on the chip; None if there was nothing to do or it was stopped.
 
         Raises:
             DivergedError, BackendError, MismatchError: after a checkpoint was written.
@@ -158,7 +158,7 @@ class Trainer:
         if self.session.progress.due("checkpoint", self.config.checkpoint.every_env_steps):
             self._checkpoint()
 
-    def _finish(self) -> Score:
+    def _finish(self) -> Score | None:
         """Look once more at what was learnt, and leave it all behind."""
         if not self.session.progress.finished:
             self._convert()
