@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from rivc.errors import MismatchError
 from rivc.neurochip.registry import backend_infos, load_backend
 from rivc.snn_convert import reference
 
@@ -86,8 +87,19 @@ def run_in_batches(form: Form, counts: NDArray[np.uint8]) -> NDArray[np.int64]:
 def compare_all(
     forms: Mapping[str, Form], counts: NDArray[np.uint8], expected: NDArray[np.int64]
 ) -> dict[str, FormResult]:
-    """Run every form on the same states, and compare each readout with the expected one."""
-    return {name: compare(run_in_batches(form, counts), expected) for name, form in forms.items()}
+    """Run every form on the same states, and compare each readout with the expected one.
+
+    Raises:
+        MismatchError: if a form gives a readout of another shape.
+    """
+    results = {}
+    for name, form in forms.items():
+        readout = run_in_batches(form, counts)
+        if readout.shape != expected.shape:
+            shapes = f"{readout.shape}, expected {expected.shape}"
+            raise MismatchError(f"{name} gives a readout of shape {shapes}")
+        results[name] = compare(readout, expected)
+    return results
 
 
 def program_forms(program: SpikingProgram, backend: str | None = None) -> dict[str, Form]:

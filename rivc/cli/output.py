@@ -53,7 +53,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[st
         right: names of the columns that are flushed right.
 
     Example:
-        >>> print(table(["name", "n"], [["a", "10"], ["bc", "9"]], right=["n"]))
+        >>> print(click.unstyle(table(["name", "n"], [["a", "10"], ["bc", "9"]], right=["n"])))
         name   n
         a     10
         bc     9

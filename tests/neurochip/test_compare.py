@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from rivc.errors import MismatchError
 from rivc.nets import build_network
 from rivc.neurochip.compare import BATCH, compare, compare_all, program_forms, run_in_batches
 from rivc.neurochip.export.states import random_states
@@ -42,6 +43,13 @@ def test_every_form_that_there_is_gives_the_same_integers(program: SpikingProgra
     counts = random_states(program.encoding, 70, np.random.default_rng(0))
     results = compare_all(forms, counts, reference.run(program, counts))
     assert {result.mismatches for result in results.values()} == {0}
+
+
+def test_a_readout_of_another_shape_is_a_mismatch(program: SpikingProgram) -> None:
+    counts = random_states(program.encoding, 3, np.random.default_rng(0))
+    expected = reference.run(program, counts)
+    with pytest.raises(MismatchError, match=r"flat gives a readout of shape \(3, 6\)"):
+        compare_all({"flat": lambda x: reference.trace(program, x)[-1]}, counts, expected)
 
 
 def test_a_named_back_end_is_asked_once(program: SpikingProgram) -> None:
