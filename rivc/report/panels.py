@@ -75,7 +75,7 @@ def paint_stats(draw: ImageDraw, box: Box, scene: Scene, moment: Moment) -> None
 
 def decimal(value: float) -> str:
     """Return a number as a viewer reads it: fewer decimals the larger it is."""
-    return f"{value:.2f}" if abs(value) < 10 else f"{value:,.1f}"
+    return f"{value:.2f}" if abs(value) < 100 else f"{value:,.1f}"
 
 
 def letter_input(draw: ImageDraw, box: Box, scene: Scene) -> None:

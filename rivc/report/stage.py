@@ -51,7 +51,7 @@ class WorldView:
         try:
             picture = np.asarray(self._env.render())
         except Exception as error:  # each renderer and each driver fails in its own way
-            self._give_up(str(error).partition("\n")[0])
+            self._give_up(str(error).partition("\n")[0] or type(error).__name__)
             return None
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
             self._give_up(f"render() gave {picture.dtype} {picture.shape}, not uint8 [H, W, 3]")
