@@ -112,7 +112,7 @@ def _write_mp4(path: Path, frames: Frames, fps: float) -> None:
     stream = imageio_ffmpeg.write_frames(path, (width, height), fps=fps, **_H264)
     with closing(stream):
         stream.send(None)
-        for written, frame in enumerate(frames, 1):  # noqa: B007
+        for written, frame in enumerate(frames, 1):  # noqa: B007 (used below)
             stream.send(frame.tobytes())
     if _frames_in(path) != written:
         raise FailedError(f"ffmpeg lost frames of {path.name}; is the disk full?")
