@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import struct
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +33,7 @@ _NPY: Final = re.compile(
 UNREADABLE: Final = (
     RivcError,
     zipfile.BadZipFile,
+    struct.error,
     OSError,
     EOFError,
     MemoryError,

@@ -2,48 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from rivc.errors import MismatchError
 from rivc.neurochip import load_backend
+from rivc.neurochip.compare import chip_form, compare_all
 from rivc.snn_convert import reference
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from rivc.nets import QNetwork
     from rivc.neurochip import Backend
+    from rivc.neurochip.compare import Form, FormResult
     from rivc.snn_convert import SpikingProgram
-
-
-@dataclass(frozen=True, slots=True)
-class FormResult:
-    """How one form compares with the definition.
-
-    Attributes:
-        states: compared.
-        mismatches: states with at least one different integer.
-    """
-
-    states: int
-    mismatches: int
 
 
 @cache
 def witness() -> Backend:
     """The independent spiking simulation that every audit asks; loaded again each time."""
     return load_backend("snntorch")
-
-
-def compare(readout: NDArray[np.int64], expected: NDArray[np.int64]) -> FormResult:
-    """Count the states in which two readouts, [B, d, n], differ."""
-    differs = (readout != expected).reshape(len(expected), -1).any(1)
-    return FormResult(len(expected), int(differs.sum()))
 
 
 def compare_forms(
@@ -57,10 +39,14 @@ def compare_forms(
         chips: by the name to report; each has the program loaded.
         counts: states, uint8, [B, *shape].
     """
-    expected = reference.run(program, counts)
-    forms = {} if net is None else {"fpnn": net.readout(torch.from_numpy(counts)).numpy()}
-    forms |= {name: chip.infer(counts).readout for name, chip in chips.items()}
-    return {name: compare(readout, expected) for name, readout in forms.items()}
+    forms = {} if net is None else {"fpnn": network_form(net)}
+    forms |= {name: chip_form(chip) for name, chip in chips.items()}
+    return compare_all(forms, counts, reference.run(program, counts))
+
+
+def network_form(net: QNetwork) -> Form:
+    """Return the form of a network: the integers that it has or, trained in reals, would freeze to."""
+    return lambda counts: net.readout(torch.from_numpy(counts)).numpy()
 
 
 def audit(net: QNetwork, program: SpikingProgram, chip: Backend, counts: NDArray[np.uint8]) -> int:

@@ -21,6 +21,7 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +34,8 @@ from safetensors.numpy import save as save_arrays
 from rivc.errors import DamagedFileError, MissingError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rivc.train.replay import Replay
 
     Arrays = dict[str, np.ndarray[Any, Any]]
@@ -90,22 +93,48 @@ def load_checkpoint(path: Path, replay: Replay) -> dict[str, Any]:
     Raises:
         DamagedFileError: if any part is missing or altered; says what to do.
     """
-    try:
-        text = (path / "state.json").read_bytes()
-        tree = json.loads(text)
-        arrays = _read(path / "state.safetensors", tree["sha256"])
-        if tree["format_version"] != FORMAT_VERSION:
-            raise DamagedFileError(f"format version {tree['format_version']}")
+    with _telling(path):
+        tree, arrays = _read_state(path)
         for block in tree["replay"]["blocks"]:
             rows = _read(_block_path(path.parent / "replay", block), None)
             _restore_block(replay, block, rows, tree["replay"]["head"])
         replay.restore(tree["replay"]["rest"], _replay_rows(arrays))
         state: dict[str, Any] = _join(tree["state"], arrays)
-    except (OSError, ValueError, KeyError, TypeError, IndexError, SafetensorError, DamagedFileError) as error:
+    return state
+
+
+def load_network(path: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of the network in a checkpoint, and read nothing else.
+
+    Raises:
+        DamagedFileError: if any part is missing or altered; says what to do.
+    """
+    with _telling(path):
+        tree, arrays = _read_state(path)
+        network: dict[str, torch.Tensor] = _join(tree["state"]["learner"]["net"], arrays)
+    return network
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged checkpoint raises into the one error that says what to do."""
+    try:
+        yield
+    except (
+        OSError, ValueError, KeyError, TypeError, IndexError, SafetensorError, DamagedFileError
+    ) as error:
         raise DamagedFileError(
             f"checkpoint {path} is damaged ({error}); remove that folder to resume from the one before"
         ) from error
-    return state
+
+
+def _read_state(path: Path) -> tuple[dict[str, Any], Arrays]:
+    """The tree of a checkpoint, and its arrays without the blocks of the replay."""
+    tree = json.loads((path / "state.json").read_bytes())
+    arrays = _read(path / "state.safetensors", tree["sha256"])
+    if tree["format_version"] != FORMAT_VERSION:
+        raise DamagedFileError(f"format version {tree['format_version']}")
+    return tree, arrays
 
 
 def _replay_rows(arrays: Arrays) -> Arrays:

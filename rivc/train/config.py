@@ -19,6 +19,8 @@ from rivc.errors import ConfigError, MissingError, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from pydantic.fields import FieldInfo
+
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -99,7 +101,7 @@ class TrainConfig(_Section):
     """Rewards summed before bootstrapping."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Adam's, at the start."""
-    learning_rate_end: Share = 1.0
+    learning_rate_end: Share = 0.1
     """Share of the learning rate left at the end, linear in env steps."""
     batch_size: Positive = 64
     """Transitions an update."""
@@ -111,7 +113,7 @@ class TrainConfig(_Section):
     """Observations kept."""
     env_steps_per_conversion: Positive = 32
     """Convert and load on the chip this often."""
-    env_steps_per_target_sync: Positive = 500
+    env_steps_per_target_sync: Positive = 100
     """Copy the network to the target network this often."""
     target_blend: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the network in the new target; 1 is a plain copy."""
@@ -203,10 +205,15 @@ def config_names() -> list[str]:
 
 def config_keys() -> list[str]:
     """Return every dotted key."""
-    return [key for key, _ in _leaves(Config, "")]
+    return list(config_fields())
 
 
-def _leaves(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:
+def config_fields() -> dict[str, FieldInfo]:
+    """Return every setting by its dotted key, with its type, default and description."""
+    return dict(_leaves(Config, ""))
+
+
+def _leaves(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
     for name, field in model.model_fields.items():
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
@@ -283,5 +290,5 @@ def _explain(error: ValidationError) -> str:
     problem = error.errors()[0]
     key = ".".join(str(part) for part in problem["loc"] if not (isinstance(part, str) and "[" in part))
     if problem["type"] == "extra_forbidden":
-        return f"unknown key {key!r}{nearest(key, config_keys())}"
+        return f"unknown key {key!r}{nearest(key, [*config_keys(), *Config.model_fields])}"
     return f"{key}: {problem['msg']}, got {problem['input']!r}"

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from filelock import FileLock, Timeout
+from safetensors.torch import save as save_tensors
 
 from rivc import __version__
 from rivc.errors import DamagedFileError, MissingError, UsageError
@@ -16,7 +20,7 @@ from rivc.snn_convert.storage import write_atomically
 from rivc.train.config import Config, load_config
 
 if TYPE_CHECKING:
-    from filelock import FileLock
+    from collections.abc import Iterator
 
     from rivc.snn_convert import SpikingProgram
 
@@ -94,14 +98,13 @@ class RunFolder:
             raise MissingError(f"no run at {path}: there is no config.yaml")
         return folder
 
-    def lock(self) -> FileLock:
-        """Return a held lock, so that one process writes a run.
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder, so that one process writes a run.
 
         Raises:
-            UsageError: if another process holds it.
+            UsageError: if another process holds it, or it cannot be written.
         """
-        from filelock import FileLock, Timeout
-
         lock = FileLock(self.path / ".lock")
         try:
             lock.acquire(timeout=0)
@@ -109,7 +112,10 @@ class RunFolder:
             raise UsageError(f"another process is writing {self.path}") from None
         except OSError as error:
             raise UsageError(f"cannot write to {self.path}: {error.strerror}") from error
-        return lock
+        try:
+            yield
+        finally:
+            lock.release()
 
     def note(self, facts: dict[str, Any]) -> None:
         """Add facts to the manifest."""
@@ -133,11 +139,9 @@ class RunFolder:
 
     def save_best(self, program: SpikingProgram, network: dict[str, Any]) -> None:
         """Write the program and the network of the best evaluation so far."""
-        from safetensors.torch import save
-
         self.best.mkdir(exist_ok=True)
         program.save(self.best / "program.npz")
-        write_atomically(self.best / "network.safetensors", save(network))
+        write_atomically(self.best / "network.safetensors", save_tensors(network))
         self.note({"best_program_sha256": program.sha256})
 
 

@@ -114,16 +114,24 @@ class Session:
         self.collector.worlds.close()
 
 
-def begin(config: Config) -> Session:
-    """Start a run: act at random, then fix input ranges and activation steps by what was seen.
+def check(config: Config) -> None:
+    """Raise what stands against a run before a single step is made or a file written.
 
     Raises:
         ConfigError, MissingError: if the configuration asks for what is not there.
         ChipLimitError: if the network does not fit the chip.
     """
+    chip = load_backend(config.backend.name, **config.backend.options)
+    [task] = make_tasks(config, 1)
+    _check_fit(config, chip, task)
+    task.env.close()
+    chip.close()
+
+
+def begin(config: Config) -> Session:
+    """Start a run: act at random, then fix input ranges and activation steps by what was seen."""
     chip, tasks, rng = _equip(config)
     task, warm_up = tasks[0], config.train.warmup_env_steps
-    _check_fit(config, chip, task)
     raw = Replay(2 * warm_up + 4 * len(tasks), task.observation_shape, task.observation_dtype, task.action_layout[0])
     collector = Collector(Worlds(tasks, config.seed), raw, rng["explore"])
     progress = Progress(env_steps=collector.warm_up(warm_up, task.action_layout))
@@ -167,7 +175,7 @@ def _equip(config: Config) -> tuple[Backend, list[Task], dict[str, np.random.Gen
 
 
 def _check_fit(config: Config, chip: Backend, task: Task) -> None:
-    """Refuse a network that the chip cannot hold before a single step is made."""
+    """Refuse a network that the chip cannot hold."""
     guess = np.zeros((2, *task.observation_shape), task.observation_dtype)
     encoding = make_encoding(task, guess, profile_name(config, chip.profile))
     require_fit(chip, convert(_learner(config, chip, task, encoding).net))

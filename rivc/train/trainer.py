@@ -62,6 +62,7 @@ class Trainer:
     """
 
     def __init__(self, config: Config, run: Path | None = None, observers: Sequence[Observer] = ()) -> None:
+        sessions.check(config)  # so that a mistake leaves no folder behind
         self._hold(config, RunFolder.create(run or new_run_path(config), config), observers)
 
     @classmethod
@@ -80,7 +81,7 @@ class Trainer:
         """Train to the end.
 
         Returns:
-            The last evaluation on the chip; None if the run was stopped before its end.
+            The last evaluation on the chip; None if there was nothing to do or it was stopped.
 
         Raises:
             DivergedError, BackendError, MismatchError: after a checkpoint was written.
@@ -157,7 +158,7 @@ class Trainer:
         if self.session.progress.due("checkpoint", self.config.checkpoint.every_env_steps):
             self._checkpoint()
 
-    def _finish(self) -> Score:
+    def _finish(self) -> Score | None:
         """Look once more at what was learnt, and leave it all behind."""
         if not self.session.progress.finished:
             self._convert()
@@ -241,10 +242,10 @@ class Trainer:
         self._last_look = time.perf_counter(), session.progress.env_steps, session.learner.updates
 
     def _checkpoint(self) -> None:
-        """Save the newest program and everything needed to go on."""
+        """Save everything needed to go on, and the network that is saved as the newest program."""
         self.session.progress.records = self.recorder.count
         self.session.save(self.folder.checkpoints)
-        self.folder.save_program(self.program)
+        self.folder.save_program(convert(self.session.learner.net))
 
     def _tear_down(self) -> None:
         self.recorder.close()

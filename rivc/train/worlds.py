@@ -2,18 +2,17 @@
 
 The environments reset only when they are told to, so no dummy step exists; the time limit is counted
 here. A copy's state is what its environment says it is (`get_state`), or else the seed and the
-actions of the present episode, which are played again and checked by the hash of the observation.
+actions of the present episode, which are played again and must lead to the observation that was saved.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from rivc.envs.factory import state_methods
+from rivc.envs.state import state_methods
 from rivc.errors import FailedError
 
 if TYPE_CHECKING:
@@ -101,32 +100,35 @@ class Copy:
             "actions": self.actions,
             "total": self.total.hex(),
             "succeeded": self.succeeded,
-            "observation": _digest(observation),
-            "state": methods[0]() if methods else None,
+            "observation": observation,
+            "state": methods.get_state() if methods else None,
         }
 
     def restore(self, state: dict[str, Any]) -> NDArray[Any]:
         """Bring a captured state back and return its observation.
 
         Raises:
-            FailedError: if the environment does not come back to the same observation.
+            FailedError: if playing the episode again leads elsewhere.
         """
         methods = state_methods(self.task.env)
-        actions = [list(map(int, action)) for action in state["actions"]]
-        observation = self.reset(int(state["seed"]))
+        saved: NDArray[Any] = state["observation"]
         if methods and state["state"] is not None:
-            observation = np.asarray(methods[1](state["state"]))
-            self.actions = actions
-        else:
-            for action in actions:
-                observation, *_ = self.step(np.array(action))
-        if _digest(observation) != state["observation"]:
+            methods.set_state(state["state"])
+            self.seed, self.actions = int(state["seed"]), [list(map(int, a)) for a in state["actions"]]
+        elif not np.array_equal(self._replay(state), saved):
             msg = (
-                f"{self.task.env_id} did not come back to the state it was saved in: it is not "
-                "deterministic for a seed; give it get_state and set_state"
+                f"{self.task.env_id} does not come back to where it was: it is not deterministic for "
+                "a seed; give it get_state and set_state"
             )
             raise FailedError(msg)
         self.total, self.succeeded = float.fromhex(state["total"]), state["succeeded"]
+        return saved
+
+    def _replay(self, state: dict[str, Any]) -> NDArray[Any]:
+        """Play the episode again up to where it was saved."""
+        observation = self.reset(int(state["seed"]))
+        for action in state["actions"]:
+            observation, *_ = self.step(np.array(action))
         return observation
 
 
@@ -179,7 +181,3 @@ class Worlds:
         """Close every environment."""
         for copy in self.copies:
             copy.task.env.close()
-
-
-def _digest(observation: NDArray[Any]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(observation).tobytes()).hexdigest()

@@ -1,0 +1,57 @@
+"""What a camera is, and which one an option names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from rivc.envs.cameras.opengl import GlCamera
+from rivc.envs.cameras.rays import RayCamera
+from rivc.errors import MissingError
+
+if TYPE_CHECKING:
+    import mujoco
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rivc.envs.options import CameraKind
+
+
+class Camera(Protocol):
+    """What draws one camera of one model at one size."""
+
+    def __call__(self, data: mujoco.MjData) -> NDArray[np.uint8]:
+        """Draw the scene, uint8, [H, W, 3]."""
+        ...
+
+    def close(self) -> None:
+        """Give back what the camera holds; closing twice is fine."""
+        ...
+
+
+def open_camera(
+    kind: CameraKind,
+    model: mujoco.MjModel,
+    name: str,
+    *,
+    size: tuple[int, int],
+    film: bool = False,
+) -> Camera:
+    """Return a camera of the wanted kind; ``"auto"`` is OpenGL, or rays where OpenGL does not work.
+
+    Args:
+        kind: ``"auto"``, ``"gl"`` or ``"ray"``.
+        model: the compiled scene.
+        name: name of one of its cameras.
+        size: width and height in pixels.
+        film: draw what films show instead of what robots see.
+
+    Raises:
+        MissingError: `kind` is ``"gl"`` and OpenGL does not work.
+    """
+    if kind != "ray":
+        try:
+            return GlCamera(model, name, size=size, film=film)
+        except MissingError:
+            if kind == "gl":
+                raise
+    return RayCamera(model, name, size=size, film=film)

@@ -1,0 +1,171 @@
+"""A camera without OpenGL: one ray a pixel, cast by MuJoCo and shaded by numpy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import mujoco
+import numpy as np
+
+from rivc.envs.cameras.groups import FILM_GROUPS, ROBOT_GROUPS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+CUTOFF_M: Final = 20.0  # rays end here
+AMBIENT: Final = 0.5  # brightness of what the lamp does not reach
+SKY_LEVELS: Final = 256
+
+
+class RayCamera:
+    r"""A camera that casts one ray a pixel: no driver, no context, the same picture everywhere.
+
+    .. math:: c = c_0 \, (a + (1 - a) \max(0, n \cdot l))
+
+    with the flat colour `c_0` of the geom, its normal `n`, the direction `l` to the model's first
+    light and the ambient share `a`. Textured planes get a two-colour checker, the sky is a
+    gradient; there are no shadows. Colours are read once, when the camera is made.
+
+    Args:
+        model: the compiled scene.
+        camera: name of one of its cameras; fixed to a body, it does not see that body.
+        size: width and height in pixels.
+        film: draw what films show instead of what robots see.
+    """
+
+    def __init__(
+        self, model: mujoco.MjModel, camera: str, *, size: tuple[int, int], film: bool = False
+    ) -> None:
+        width, height = size
+        self._model = model
+        self._camera = model.camera(camera).id
+        is_fixed = model.cam_mode[self._camera] == mujoco.mjtCamLight.mjCAMLIGHT_FIXED
+        body = int(model.cam_bodyid[self._camera])
+        self._own_body = body if is_fixed and body else -1
+        self._groups = np.array(FILM_GROUPS if film else ROBOT_GROUPS, dtype=np.uint8)
+        self._rays = _pixel_rays(model.cam_fovy[self._camera], width, height)
+        self._lamp = (1.0 - AMBIENT) * _towards_lamp(model)
+        self._palette = _palette(model)
+        self._cells_per_m, self._second_colour = _checker(model)
+        self._shape = (height, width, 3)
+        n_rays = len(self._rays)
+        self._directions = np.empty((n_rays, 3))
+        self._normals = np.empty((n_rays, 3))
+        self._distances = np.empty(n_rays)
+        self._geoms = np.empty(n_rays, dtype=np.int32)
+
+    def __call__(self, data: mujoco.MjData) -> NDArray[np.uint8]:
+        """Draw the scene, uint8, [H, W, 3]."""
+        origin = data.cam_xpos[self._camera]
+        np.matmul(self._rays, data.cam_xmat[self._camera].reshape(3, 3).T, out=self._directions)
+        mujoco.mj_multiRay(
+            self._model,
+            data,
+            origin,
+            self._directions.reshape(-1),
+            self._groups,
+            True,  # static geoms too
+            self._own_body,
+            self._geoms,
+            self._distances,
+            self._normals.reshape(-1),
+            len(self._geoms),
+            CUTOFF_M,
+        )
+        colours = self._palette.take(self._palette_rows(origin), axis=0, mode="clip")
+        colours *= self._brightness()[:, None]
+        return colours.astype(np.uint8).reshape(self._shape)
+
+    def close(self) -> None:
+        """Do nothing: rays hold nothing."""
+
+    def _palette_rows(self, origin: NDArray[np.float64]) -> NDArray[np.int32]:
+        """Return what each ray shows: a geom, a geom's second colour or a level of sky, [N]."""
+        x, y, z = self._directions.T
+        cells = np.floor((x * self._distances + origin[0]) * self._cells_per_m)
+        cells += np.floor((y * self._distances + origin[1]) * self._cells_per_m)
+        rows = self._geoms
+        rows += (cells.astype(np.int32) & 1) * self._second_colour.take(rows, mode="wrap")
+        horizon = 2 * self._model.ngeom + 0.5 * SKY_LEVELS
+        sky = (z * (0.5 * SKY_LEVELS) + horizon).astype(np.int32)
+        np.copyto(rows, sky, where=rows < 0)
+        return rows
+
+    def _brightness(self) -> NDArray[np.float32]:
+        """Return the share of its colour that each ray shows, [N]; the normal of a miss is zero."""
+        brightness = self._normals @ self._lamp
+        np.maximum(brightness, 0.0, out=brightness)
+        brightness += AMBIENT
+        return brightness.astype(np.float32)
+
+
+def _pixel_rays(fovy_deg: float, width: int, height: int) -> NDArray[np.float64]:
+    """Return the unit ray through the middle of each pixel in the camera's frame, [H * W, 3]."""
+    half = np.tan(np.deg2rad(fovy_deg) / 2)
+    rows, columns = np.indices((height, width))
+    x = ((columns + 0.5) / width * 2 - 1) * half * width / height
+    y = (1 - (rows + 0.5) / height * 2) * half
+    rays = np.stack([x, y, np.full_like(x, -1.0)], axis=-1).reshape(-1, 3)
+    return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True), dtype=np.float64)
+
+
+def _towards_lamp(model: mujoco.MjModel) -> NDArray[np.float64]:
+    """Return the unit vector from the scene to the model's first light, [3]."""
+    towards = -np.asarray(model.light_dir[0], dtype=np.float64)
+    return np.asarray(towards / np.linalg.norm(towards), dtype=np.float64)
+
+
+def _palette(model: mujoco.MjModel) -> NDArray[np.float32]:
+    """Return colours, 0 to 255: of all geoms, their second ones, the sky from below to above."""
+    rgb = np.array(model.geom_rgba[:, :3])
+    has_material = model.geom_matid >= 0
+    rgb[has_material] = model.mat_rgba[model.geom_matid[has_material], :3]
+    first, second = 255 * rgb, 255 * rgb
+    for geom, _, texture in _textured_planes(model):
+        texels = _texels(model, texture)
+        quarter = len(texels) // 4
+        first[geom], second[geom] = texels[quarter, -quarter], texels[quarter, quarter]
+    return np.concatenate([first, second, _sky(model) / AMBIENT]).astype(np.float32)
+
+
+def _checker(model: mujoco.MjModel) -> tuple[float, NDArray[np.int32]]:
+    """Return the cells a metre, and what leads from a geom's colour to its second one, [geoms + 1].
+
+    The last entry is for geom -1, which is what a ray has hit that has hit nothing.
+    """
+    second_colour = np.zeros(model.ngeom + 1, dtype=np.int32)
+    cells_per_m = 1.0
+    for geom, material, _ in _textured_planes(model):
+        second_colour[geom] = model.ngeom
+        cells_per_m = float(model.mat_texrepeat[material, 0])  # as it is with texuniform
+    return cells_per_m, second_colour
+
+
+def _sky(model: mujoco.MjModel) -> NDArray[np.float64]:
+    """Return the skybox from straight down to straight up, [levels + 1, 3]; black without one."""
+    skies = np.flatnonzero(model.tex_type == mujoco.mjtTexture.mjTEXTURE_SKYBOX)
+    if not skies.size:
+        return np.zeros((SKY_LEVELS + 1, 3))
+    texels = _texels(model, int(skies[0]))
+    _right, _left, up, down, _front, _back = texels.reshape(6, -1, texels.shape[1], 3)
+    return np.linspace(down.mean((0, 1)), up.mean((0, 1)), SKY_LEVELS + 1)
+
+
+def _textured_planes(model: mujoco.MjModel) -> Iterator[tuple[int, int, int]]:
+    """Yield geom, material and texture of each plane that has a texture."""
+    for geom in np.flatnonzero(model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE):
+        material = int(model.geom_matid[geom])
+        if material >= 0:
+            texture = int(model.mat_texid[material, mujoco.mjtTextureRole.mjTEXROLE_RGB])
+            if texture >= 0:
+                yield int(geom), material, texture
+
+
+def _texels(model: mujoco.MjModel, texture: int) -> NDArray[np.uint8]:
+    """Return a texture, [H, W, channels]."""
+    height, width = int(model.tex_height[texture]), int(model.tex_width[texture])
+    n_channels, start = int(model.tex_nchannel[texture]), int(model.tex_adr[texture])
+    texels = model.tex_data[start : start + height * width * n_channels]
+    return np.asarray(texels, dtype=np.uint8).reshape(height, width, n_channels)

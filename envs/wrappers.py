@@ -1,0 +1,135 @@
+"""The wrappers that bring other environments into the form a chip's policy can drive."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.utils import RecordConstructorArgs
+
+from rivc.envs.picture import picture_shape, to_grey
+from rivc.envs.state import require_state_methods
+from rivc.envs.text import one_line
+from rivc.errors import ConfigError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Integers = np.int64 | NDArray[np.int64]
+
+
+class BinnedAction(
+    gym.ActionWrapper["NDArray[Any]", "Integers", "NDArray[Any]"], RecordConstructorArgs
+):
+    r"""Choose each number of a continuous action among evenly spaced bins.
+
+    .. math:: a_j = l_j + (h_j - l_j) \, i_j / (n - 1), \quad i_j \in \{0, \dots, n - 1\}
+
+    One number becomes ``Discrete(n)``, several become ``MultiDiscrete([n] * d)``: bins per joint,
+    not per combination of joints. Two bins are bang-bang; an odd number has the exact middle.
+
+    Args:
+        env: an environment with a bounded ``Box`` of floats as action space.
+        bins: choices for each number, 2 or more.
+
+    Raises:
+        ConfigError: the action space is not such a box, or `bins` is less than 2.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], bins: int = 3) -> None:
+        RecordConstructorArgs.__init__(self, bins=bins)
+        gym.ActionWrapper.__init__(self, env)
+        self._levels = _levels(env.action_space, bins)  # [n, d]
+        self._joints = np.arange(self._levels.shape[1])
+        n_joints = len(self._joints)
+        self.action_space = (
+            spaces.Discrete(bins) if n_joints == 1 else spaces.MultiDiscrete([bins] * n_joints)
+        )
+
+    def action(self, action: Integers) -> NDArray[Any]:
+        """Return the continuous action that the chosen bins stand for."""
+        levels = self._levels[action, self._joints]
+        return np.asarray(levels.reshape(self.env.action_space.shape))
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the state of the wrapped environment; binning remembers nothing."""
+        return require_state_methods(self.env).get_state()
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from what `get_state` returned."""
+        require_state_methods(self.env).set_state(state)
+
+
+class GreyHistory(
+    gym.Wrapper["NDArray[np.uint8]", Any, "NDArray[np.uint8]", Any], RecordConstructorArgs
+):
+    """Show the last three pictures, in grey, as the three channels of one; the newest is the last.
+
+    Motion becomes visible to a policy without memory. An episode begins with three equal channels.
+
+    Args:
+        env: an environment whose observations are pictures, uint8, [H, W, 1] or [H, W, 3].
+
+    Raises:
+        ConfigError: the observations are something else.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        RecordConstructorArgs.__init__(self)
+        gym.Wrapper.__init__(self, env)
+        shape = picture_shape(env.observation_space)
+        if shape is None:
+            wanted = "uint8, [H, W, 1] or [H, W, 3]"
+            raise ConfigError(f"GreyHistory takes {wanted}, not {one_line(env.observation_space)}")
+        self._frames = np.zeros((*shape[:2], 3), dtype=np.uint8)
+        self.observation_space = spaces.Box(0, 255, self._frames.shape, np.uint8)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        """Begin an episode with its first picture three times."""
+        picture, info = self.env.reset(seed=seed, options=options)
+        self._frames[:] = _grey(picture)
+        return self._frames.copy(), info
+
+    def step(
+        self, action: object
+    ) -> tuple[NDArray[np.uint8], SupportsFloat, bool, bool, dict[str, Any]]:
+        """Step, and move the pictures up by one."""
+        picture, reward, terminated, truncated, info = self.env.step(action)
+        self._frames = np.concatenate([self._frames[..., 1:], _grey(picture)], axis=2)
+        return self._frames.copy(), reward, terminated, truncated, info
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the state of the wrapped environment and the three pictures."""
+        inner = require_state_methods(self.env).get_state()
+        return {"env": inner, "frames": self._frames.copy()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from what `get_state` returned."""
+        require_state_methods(self.env).set_state(state["env"])
+        self._frames = np.array(state["frames"], dtype=np.uint8)
+
+
+def _grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return picture if picture.shape[2] == 1 else to_grey(picture)
+
+
+def _levels(space: spaces.Space[Any], bins: int) -> NDArray[Any]:
+    """Return what each bin of each number stands for, [bins, numbers]."""
+    name = f"action space {one_line(space)}"
+    if not (isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating)):
+        raise ConfigError(f"{name} is not a Box of floats; leave bins out")
+    if not space.is_bounded():
+        raise ConfigError(f"{name} has no bounds; put it into RescaleAction first")
+    if bins < 2:
+        raise ConfigError(f"bins={bins} leaves no choice; 2 is bang-bang, 3 adds the middle")
+    low, high = (bound.ravel().astype(np.float64) for bound in (space.low, space.high))
+    share = (2 * np.arange(bins)[:, None] - (bins - 1)) / (
+        bins - 1
+    )  # -1 to 1, the middle exactly 0
+    levels = (low + high) / 2 + share * ((high - low) / 2)
+    levels[0], levels[-1] = low, high
+    return np.asarray(levels, dtype=space.dtype)

@@ -1,0 +1,179 @@
+"""The exported folder: written whole or not at all, and never over something else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from rivc import __version__
+from rivc.errors import DamagedFileError, MismatchError, MissingError, UsageError
+from rivc.neurochip.export.formats import PROGRAM_FILE, find_format
+from rivc.neurochip.export.golden import GOLDEN_FILE, Golden, load_golden, make_golden, save_golden
+from rivc.snn_convert import SpikingProgram
+from rivc.snn_convert.storage import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MANIFEST_FILE: Final = "manifest.json"
+FORMAT_VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Export:
+    """What an exported folder holds.
+
+    Attributes:
+        program: the program.
+        golden: its vectors.
+        manifest: format, hash of the program, versions, files.
+    """
+
+    program: SpikingProgram
+    golden: Golden
+    manifest: dict[str, Any]
+
+
+def export_program(
+    program: SpikingProgram,
+    folder: str | Path,
+    *,
+    format: str = "program",
+    origin: Mapping[str, Any] | None = None,
+) -> Export:
+    """Write a program, golden vectors and a manifest into a folder.
+
+    Args:
+        program: what to export.
+        folder: new, empty, or an earlier export, which is replaced.
+        format: one of `FORMATS`.
+        origin: where the program comes from, noted in the manifest.
+
+    Raises:
+        MissingError: if there is no such format.
+        UsageError: if the folder holds anything but an export, or cannot be written.
+        MismatchError: if what was written does not read back as the same program.
+    """
+    chosen, folder = find_format(format), Path(folder)
+    _refuse_to_overwrite(folder)
+    golden = make_golden(program)
+    part = _beside(folder, "part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        chosen.write(program, part)
+        if chosen.read_back(part).sha256 != program.sha256:
+            raise MismatchError(
+                f"the {format} files do not read back as the program they were written from"
+            )
+        save_golden(golden, part / GOLDEN_FILE)
+        manifest = _manifest(program, golden, format, origin or {})
+        manifest["files"] = sorted(path.name for path in part.iterdir())
+        write_atomically(part / MANIFEST_FILE, json.dumps(manifest, indent=1).encode())
+        _put_in_place(part, folder.absolute())
+    except OSError as error:
+        raise UsageError(f"cannot write {folder}: {error.strerror}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return Export(program, golden, manifest)
+
+
+def _manifest(
+    program: SpikingProgram, golden: Golden, format_name: str, origin: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "format": format_name,
+        "format_version": FORMAT_VERSION,
+        "program_sha256": program.sha256,
+        "versions": {"rivc": __version__, "numpy": np.__version__},
+        "origin": dict(origin),
+        "input": {
+            "kind": program.encoding.kind,
+            "shape": list(program.encoding.shape),
+            "bit_width": program.encoding.bit_width,
+        },
+        "action_layout": list(program.action_layout),
+        "profile": program.profile,
+        "golden": {"states": len(golden.inputs), **golden.kinds},
+    }
+
+
+def _refuse_to_overwrite(folder: Path) -> None:
+    """Raise unless the folder is new, empty, or an export and nothing else."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is a file; name a folder that --out may make")
+    found = {path.name for path in folder.iterdir()}
+    if found and not (
+        is_export(folder) and found <= {MANIFEST_FILE, *read_manifest(folder)["files"]}
+    ):
+        raise UsageError(f"{folder} holds other files than an export; choose another --out")
+
+
+def _put_in_place(part: Path, folder: Path) -> None:
+    """Rename the finished folder, over an earlier one if there is one."""
+    if not folder.exists() or not any(folder.iterdir()):
+        part.rename(folder)
+        return
+    old = _beside(folder, "old")
+    shutil.rmtree(old, ignore_errors=True)
+    folder.rename(old)
+    part.rename(folder)
+    shutil.rmtree(old)
+
+
+def _beside(folder: Path, what: str) -> Path:
+    """A hidden folder on the same disk, so that a rename puts it in place at once."""
+    place = folder.absolute()
+    return place.with_name(f".{place.name}.{what}")
+
+
+def is_export(folder: str | Path) -> bool:
+    """Tell whether a folder claims to be an export."""
+    try:
+        return "format" in json.loads((Path(folder) / MANIFEST_FILE).read_bytes())
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of an export.
+
+    Raises:
+        DamagedFileError: if it does not say what an export says.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_bytes())
+        texts = [manifest["format"], manifest["program_sha256"], *manifest["files"]]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DamagedFileError(f"{path} is not the manifest of an export: {error!r}") from error
+    if not all(isinstance(text, str) for text in texts):
+        raise DamagedFileError(f"{path} is not the manifest of an export: a name in it is not text")
+    return manifest
+
+
+def load_export(folder: str | Path) -> Export:
+    """Read an exported folder.
+
+    The hash in the manifest is not compared here: a program that was exchanged is for `verify` to
+    tell, by its integers.
+
+    Raises:
+        MissingError: if it is no export, or a file of it is gone.
+        DamagedFileError: if a file is not what it ought to be.
+    """
+    folder = Path(folder)
+    if not is_export(folder):
+        raise MissingError(
+            f"no export at {folder}: there is no {MANIFEST_FILE} that names a format"
+        )
+    manifest = read_manifest(folder)
+    program = SpikingProgram.load(folder / PROGRAM_FILE)
+    return Export(program, load_golden(folder / GOLDEN_FILE, program), manifest)

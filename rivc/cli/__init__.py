@@ -1,0 +1,1 @@
+"""The `rivc` command: one verb, one file, loaded when it is called."""

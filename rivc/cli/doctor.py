@@ -1,0 +1,140 @@
+"""`rivc doctor`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from shutil import which
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from rivc import __version__
+from rivc.cli.output import emit_json, json_option, table, verb
+from rivc.errors import FailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PYTHON: Final = (3, 11)
+BASE: Final = ("click", "numpy", "pydantic", "PyYAML", "rich")
+TRAIN: Final = (
+    "filelock",
+    "gymnasium",
+    "mujoco",
+    "pillow",
+    "safetensors",
+    "snntorch",
+    "tensorboardX",
+    "torch",
+)
+INSTALL_TRAIN: Final = "pip install 'rivc[train]'"
+INSTALL_VIDEO: Final = "pip install 'rivc[video]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked for.
+
+    Attributes:
+        name: of the thing.
+        ok: it is there.
+        found: version or kind; what is wrong if it is not there.
+        needed: training does not work without it.
+        remedy: the command that brings it; empty if none is needed.
+    """
+
+    name: str
+    ok: bool
+    found: str
+    needed: bool
+    remedy: str = ""
+
+
+@verb(example="rivc doctor")
+@json_option
+def command(as_json: bool) -> None:
+    """Tell what is installed, what is missing, and the remedy.
+
+    Leaves with 0 if training works here, with 1 otherwise. Drawing and filming are extras.
+    """
+    checks = list(examine())
+    missing = [check.name for check in checks if check.needed and not check.ok]
+    if as_json:
+        emit_json({"ok": not missing, "checks": [asdict(check) for check in checks]})
+    else:
+        rows = [[check.name, _state(check), check.found, check.remedy] for check in checks]
+        click.echo(table(["what", "state", "found", "remedy"], rows))
+    if missing:
+        raise FailedError(f"training does not work here: {', '.join(missing)} missing")
+
+
+def _state(check: Check) -> str:
+    if check.ok:
+        return "ok"
+    return "missing" if check.needed else "optional"
+
+
+def examine() -> Iterator[Check]:
+    """Look for everything that rivc can use, what is needed first."""
+    enough = sys.version_info[:2] >= PYTHON
+    yield Check(
+        "python",
+        enough,
+        sys.version.split()[0],
+        needed=True,
+        remedy="" if enough else "Python 3.11",
+    )
+    yield Check("rivc", ok=True, found=__version__, needed=True)
+    for name in BASE:
+        yield _package(name, "pip install rivc")
+    for name in TRAIN:
+        yield _package(name, INSTALL_TRAIN)
+    yield _working_folder()
+    yield _gl()
+    yield _ffmpeg()
+
+
+def _package(name: str, remedy: str) -> Check:
+    try:
+        return Check(name, ok=True, found=version(name), needed=True)
+    except PackageNotFoundError:
+        return Check(name, ok=False, found="", needed=True, remedy=remedy)
+
+
+def _working_folder() -> Check:
+    here = Path.cwd()
+    writable = os.access(here, os.W_OK)
+    remedy = "" if writable else "cd to a folder of yours"
+    return Check("working folder", writable, f"{here}", needed=True, remedy=remedy)
+
+
+def _gl() -> Check:
+    """OpenGL, for camera=gl and for films; camera=ray needs none."""
+    try:
+        from rivc.envs import gl_status
+    except ImportError:
+        return Check("OpenGL", ok=False, found="", needed=False, remedy=INSTALL_TRAIN)
+    status = gl_status()
+    found = f"{status.backend}, {status.renderer}" if status.backend else status.problem
+    return Check("OpenGL", status.backend is not None, found, needed=False, remedy=status.remedy)
+
+
+def _ffmpeg() -> Check:
+    """What writes films: the one that comes with imageio-ffmpeg, or the system's."""
+    try:
+        return Check(
+            "ffmpeg", ok=True, found=f"imageio-ffmpeg {version('imageio-ffmpeg')}", needed=False
+        )
+    except PackageNotFoundError:
+        path = which("ffmpeg")
+        return Check(
+            "ffmpeg",
+            path is not None,
+            path or "",
+            needed=False,
+            remedy="" if path else INSTALL_VIDEO,
+        )

@@ -1,0 +1,64 @@
+"""`rivc export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rivc.cli.output import emit_json, json_option, pairs, policy_option, run_argument, verb
+
+if TYPE_CHECKING:
+    from rivc.train.policy import Which
+
+
+@verb(example="rivc export runs/quickstart-seed1 --format program --out deploy")
+@run_argument()
+@click.option(
+    "--format", "format_name", default="program", show_default=True, help="What to write."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="A new or empty folder, or an earlier export to replace.",
+)
+@policy_option
+@json_option
+def command(run: Path, format_name: str, out: Path, policy: Which | None, as_json: bool) -> None:
+    """Write deployment files, golden vectors and a manifest.
+
+    RUN is the folder of a run. The golden vectors hold inputs and the integers that every form of
+    the program must answer with: random states, saturation, threshold boundaries, ties.
+    """
+    from rivc.neurochip.export import export_program, find_format
+    from rivc.train.policy import load_program
+    from rivc.train.run import RunFolder
+
+    find_format(format_name)
+    folder = RunFolder.open(run)
+    config = folder.config()
+    which, program = load_program(folder, policy)
+    origin = {
+        "name": config.name,
+        "env_id": config.env.id,
+        "seed": config.seed,
+        "policy": which,
+        "trained_with": folder.read_manifest().get("versions"),
+    }
+    manifest = export_program(program, out, format=format_name, origin=origin).manifest
+    if as_json:
+        emit_json({"out": str(out), **manifest})
+        return
+    golden = dict(manifest["golden"])
+    states = golden.pop("states")
+    kinds = ", ".join(f"{count} {kind}" for kind, count in golden.items() if count)
+    rows = [
+        ("program", f"{program.sha256[:12]}, the {which} policy of {run}"),
+        ("golden", f"{states} vectors: {kinds}"),
+        ("files", ", ".join([*manifest["files"], "manifest.json"])),
+        ("next", f"rivc verify {out}"),
+    ]
+    click.echo(pairs(rows))

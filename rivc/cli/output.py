@@ -1,0 +1,88 @@
+"""What verbs share: options, one JSON object or an aligned table on stdout, notes on stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else."
+)
+policy_option = click.option(
+    "--policy",
+    type=click.Choice(["best", "latest"]),
+    help="Which policy of the run.  [the best if there was an evaluation]",
+)
+
+
+def run_argument(name: str = "run") -> Callable[[Any], Any]:
+    """Return the argument that names a run folder."""
+    return click.argument(name, type=click.Path(path_type=Path))
+
+
+def verb(
+    *, example: str, cls: type[click.Command] = click.Command
+) -> Callable[[Any], click.Command]:
+    """Return the decorator that makes a function a verb, with an example at the end of its help."""
+    return click.command(cls=cls, epilog=f"\b\nExample:\n  {example}")
+
+
+def emit_json(facts: Mapping[str, Any]) -> None:
+    """Print one object on stdout; numbers that JSON does not hold become null."""
+    click.echo(json.dumps(_plain(facts), allow_nan=False))
+
+
+def note(text: str) -> None:
+    """Print a line for people on stderr."""
+    click.echo(text, err=True)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> str:
+    """Return rows in aligned columns under a bold head.
+
+    Args:
+        head: names of the columns; a column whose cells are all empty is left out.
+        rows: cells as text.
+        right: names of the columns that are flushed right.
+
+    Example:
+        >>> print(click.unstyle(table(["name", "n"], [["a", "10"], ["bc", "9"]], right=["n"])))
+        name   n
+        a     10
+        bc     9
+    """
+    columns = {
+        name: cells for name, *cells in zip(head, *rows, strict=True) if not rows or any(cells)
+    }
+
+    def fit(name: str, text: str) -> str:
+        width = max(map(len, [name, *columns[name]]))
+        return text.rjust(width) if name in right else text.ljust(width)
+
+    lines = ["  ".join(fit(name, name) for name in columns).rstrip()]
+    for row in zip(*columns.values(), strict=True):
+        lines.append("  ".join(map(fit, columns, row)).rstrip())
+    return "\n".join([click.style(lines[0], bold=True), *lines[1:]])
+
+
+def pairs(rows: Sequence[tuple[str, str]]) -> str:
+    """Return names and values in two columns."""
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name.ljust(width)}  {value}".rstrip() for name, value in rows)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

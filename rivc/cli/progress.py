@@ -1,0 +1,116 @@
+"""What is seen of a run while it runs: a bar on a terminal, now and then a line elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+
+from rivc.cli.output import note
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.progress import Progress
+
+LINES: Final = 20  # at most about so many in a run
+
+
+class Display(Protocol):
+    """Shows the records of a run."""
+
+    def __call__(self, record: Mapping[str, Any]) -> None:
+        """Show one record."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+def open_display(env_steps: int) -> Display:
+    """Return the display that suits stderr, for a run of so many env steps."""
+    return Bar(env_steps) if sys.stderr.isatty() else Lines(env_steps)
+
+
+def describe(record: Mapping[str, Any]) -> str:
+    """Return a record in a few words: return, action gap, agreement and speed."""
+    value = record.get("eval_return", record.get("episode_return"))
+    parts = [
+        f"return {value:.1f}" if value is not None else "",
+        f"gap {record['action_gap']:.3g}" if record.get("action_gap") is not None else "",
+        f"agree {record['action_agreement']:.1%}" if "action_agreement" in record else "",
+        f"{record['env_steps_per_s']:,.0f} steps/s" if record.get("env_steps_per_s") else "",
+    ]
+    return "  ".join(filter(None, parts))
+
+
+class Lines:
+    """Plain lines, few enough for a log."""
+
+    def __init__(self, env_steps: int) -> None:
+        self.env_steps, self._shown = env_steps, -1
+
+    def __call__(self, record: Mapping[str, Any]) -> None:
+        """Show one record in every few."""
+        share = LINES * record["env_steps"] // self.env_steps
+        if share > self._shown:
+            self._shown = share
+            done = min(record["env_steps"], self.env_steps)  # the last round may go a little beyond
+            note(f"{done:>11,} / {self.env_steps:,}  {describe(record)}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class Bar:
+    """A progress bar in env steps."""
+
+    def __init__(self, env_steps: int) -> None:
+        self.env_steps = env_steps
+        self._progress = _progress()
+        self._task = self._progress.add_task("", total=None, state="warming up", left="")
+        self._first: tuple[float, int] | None = None
+
+    def __call__(self, record: Mapping[str, Any]) -> None:
+        """Move the bar."""
+        now, env_steps = time.monotonic(), min(record["env_steps"], self.env_steps)
+        self._first = self._first or (now, env_steps)
+        self._progress.update(
+            self._task,
+            total=self.env_steps,
+            completed=env_steps,
+            state=f"{env_steps:,}/{self.env_steps:,}  {describe(record)}",
+            left=self._time_left(now, env_steps),
+        )
+
+    def _time_left(self, now: float, env_steps: int) -> str:
+        """Of this very process: a resumed run did not make its first steps here."""
+        then, before = self._first or (now, env_steps)
+        if env_steps <= before:
+            return ""
+        seconds = round((now - then) * (self.env_steps - env_steps) / (env_steps - before))
+        return f"{seconds // 60}:{seconds % 60:02d} left"
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+
+def _progress() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.table import Column
+
+    return Progress(
+        BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=6)),
+        TextColumn("{task.fields[state]}", table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True)),
+        console=Console(stderr=True),
+        expand=True,
+        refresh_per_second=4,
+    )

@@ -1,0 +1,61 @@
+"""`rivc envs`, `rivc backends` and `rivc doctor`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from rivc.cli import doctor
+from rivc.cli.output import table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
+    from click.testing import Result
+
+    Call = Callable[..., Result]
+
+
+def test_envs_lists_the_registered_tasks(rivc: Call) -> None:
+    facts = json.loads(rivc("envs", "--json").stdout)
+    ids = [spec["id"] for spec in facts["envs"]]
+    assert "rivc/VisualTracker-v0" in ids
+    text = rivc("envs").stdout
+    assert all(name in text for name in ids)
+
+
+def test_backends_tells_what_installs_a_missing_one(
+    rivc: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rivc.neurochip.registry.find_spec", lambda _: None)
+    rows = {row["name"]: row for row in json.loads(rivc("backends", "--json").stdout)["backends"]}
+    assert rows["emulator"]["installed"]
+    assert not rows["snntorch"]["installed"]
+    assert rows["snntorch"]["remedy"] == "pip install 'rivc[train]'"
+    assert "pip install 'rivc[train]'" in rivc("backends").stdout
+
+
+def test_doctor_is_content_where_training_works(rivc: Call) -> None:
+    result = rivc("doctor", "--json")
+    facts = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert facts["ok"]
+    names = {check["name"] for check in facts["checks"]}
+    assert {"python", "torch", "snntorch", "OpenGL", "ffmpeg", "working folder"} <= names
+
+
+def test_doctor_names_what_is_missing_and_the_remedy(
+    rivc: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "TRAIN", (*doctor.TRAIN, "no-such-package"))
+    result = rivc("doctor")
+    assert result.exit_code == 1
+    [row] = [line for line in result.stdout.splitlines() if line.startswith("no-such-package")]
+    assert row.split(maxsplit=2)[1:] == ["missing", "pip install 'rivc[train]'"]
+    assert result.stderr == "rivc: training does not work here: no-such-package missing\n"
+
+
+def test_a_table_leaves_empty_columns_out() -> None:
+    text = table(["a", "b", "c"], [["1", "", "x"], ["22", "", "y"]], right=["a"])
+    assert text.splitlines()[1:] == [" 1  x", "22  y"]

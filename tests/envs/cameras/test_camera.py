@@ -1,0 +1,30 @@
+"""Which camera an option names."""
+
+from __future__ import annotations
+
+import pytest
+
+from rivc.envs.cameras import GlCamera, RayCamera, open_camera
+from rivc.envs.tracker import VisualTracker
+from rivc.errors import MissingError
+
+MODEL = VisualTracker(obs_mode="state").model
+
+
+def test_rays_are_taken_when_asked_for() -> None:
+    assert isinstance(open_camera("ray", MODEL, "eye", size=(8, 8)), RayCamera)
+
+
+@pytest.mark.gl
+@pytest.mark.parametrize("kind", ["auto", "gl"])
+def test_opengl_is_taken_where_it_works(kind: str) -> None:
+    camera = open_camera(kind, MODEL, "eye", size=(8, 8))  # type: ignore[arg-type]
+    assert isinstance(camera, GlCamera)
+    camera.close()
+
+
+@pytest.mark.usefixtures("without_gl")
+def test_rays_stand_in_for_opengl_only_on_auto() -> None:
+    assert isinstance(open_camera("auto", MODEL, "eye", size=(8, 8)), RayCamera)
+    with pytest.raises(MissingError):
+        open_camera("gl", MODEL, "eye", size=(8, 8))

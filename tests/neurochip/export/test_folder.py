@@ -1,0 +1,113 @@
+"""The exported folder."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from rivc.errors import DamagedFileError, MismatchError, MissingError, UsageError
+from rivc.nets import build_network
+from rivc.neurochip.export import FORMATS, Format, export_program, is_export, load_export
+from rivc.snn_convert import SpikingProgram, convert
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def program() -> SpikingProgram:
+    return convert(build_network("mlp", input_shape=(4,), action_layout=(1, 2), hidden=(8,)))
+
+
+def test_what_was_exported_is_loaded(program: SpikingProgram, tmp_path: Path) -> None:
+    written = export_program(program, tmp_path / "a" / "b", origin={"env_id": "CartPole-v1"})
+    read = load_export(tmp_path / "a" / "b")
+    assert read.program.sha256 == program.sha256
+    assert read.manifest == written.manifest
+    assert read.manifest["origin"] == {"env_id": "CartPole-v1"}
+    np.testing.assert_array_equal(read.golden.inputs, written.golden.inputs)
+    np.testing.assert_array_equal(read.golden.readout, written.golden.readout)
+
+
+def test_equal_programs_give_equal_files(program: SpikingProgram, tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        export_program(program, tmp_path / name)
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "other" / path.name).read_bytes()
+
+
+def test_the_manifest_names_every_other_file(program: SpikingProgram, tmp_path: Path) -> None:
+    export_program(program, tmp_path / "x")
+    manifest = json.loads((tmp_path / "x" / "manifest.json").read_text())
+    found = {path.name for path in (tmp_path / "x").iterdir()}
+    assert found == {"manifest.json", *manifest["files"]}
+
+
+def test_an_empty_folder_is_filled(program: SpikingProgram, tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    export_program(program, tmp_path / "x")
+    assert is_export(tmp_path / "x")
+
+
+def test_the_present_folder_may_be_exported_into(
+    program: SpikingProgram, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x").mkdir()
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path / "x")
+        export_program(program, ".")
+    assert is_export(tmp_path / "x")
+
+
+def test_other_files_are_never_replaced(program: SpikingProgram, tmp_path: Path) -> None:
+    export_program(program, tmp_path / "x")
+    (tmp_path / "x" / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="holds other files"):
+        export_program(program, tmp_path / "x")
+
+
+def test_files_that_do_not_read_back_leave_nothing(
+    program: SpikingProgram, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = convert(build_network("mlp", input_shape=(4,), action_layout=(1, 2), hidden=(9,)))
+    broken = Format("broken", "", lambda _, folder: other.save(folder / "program.npz"), _load)
+    monkeypatch.setitem(FORMATS, "broken", broken)
+    with pytest.raises(MismatchError, match="do not read back"):
+        export_program(program, tmp_path / "x", format="broken")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _load(folder: Path) -> SpikingProgram:
+    return SpikingProgram.load(folder / "program.npz")
+
+
+def test_a_run_folder_is_not_an_export(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"program_sha256": "0"}')
+    assert not is_export(tmp_path)
+    with pytest.raises(MissingError, match="no export"):
+        load_export(tmp_path)
+
+
+def test_vectors_of_another_program_are_refused(program: SpikingProgram, tmp_path: Path) -> None:
+    export_program(program, tmp_path / "x")
+    np.savez(
+        tmp_path / "x" / "golden.npz",
+        inputs=np.zeros((3, 5), np.uint8),
+        readout=np.zeros((3, 1, 2), np.int64),
+    )
+    with pytest.raises(DamagedFileError, match="does not hold golden vectors"):
+        load_export(tmp_path / "x")
+
+
+def test_vectors_without_rows_are_refused(program: SpikingProgram, tmp_path: Path) -> None:
+    export_program(program, tmp_path / "x")
+    np.savez(
+        tmp_path / "x" / "golden.npz",
+        inputs=np.zeros((0, 4), np.uint8),
+        readout=np.zeros((0, 1, 2), np.int64),
+    )
+    with pytest.raises(DamagedFileError, match="does not hold golden vectors"):
+        load_export(tmp_path / "x")

@@ -1,0 +1,132 @@
+"""Checkpoints: whole or not at all, appended to, equal for equal runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from rivc.errors import DamagedFileError
+from rivc.train import checkpoint as module
+from rivc.train.checkpoint import BLOCK, latest_checkpoint, load_checkpoint, save_checkpoint
+from rivc.train.replay import Replay
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def grown(replay: Replay, count: int) -> Replay:
+    """Add slots, each a transition to the next, observations counting up."""
+    for _ in range(count):
+        number = replay.head
+        slot = replay.open(np.full((1, 3), number % 251, np.uint8))
+        replay.close(slot, np.array([[number % 3]]), np.array([float(number)]), np.array([False]), slot + 1)
+    return replay
+
+
+def state(env_steps: int) -> dict[str, Any]:
+    return {
+        "env_steps": env_steps,
+        "weights": torch.arange(4.0),
+        "nested": [{"counts": np.arange(3, dtype=np.uint8), "big": 2**100, "word": "x"}],
+    }
+
+
+def same(ours: Replay, theirs: Replay) -> None:
+    assert (ours.head, ours.tail) == (theirs.head, theirs.tail)
+    for name, rows in ours.rows(ours.tail, ours.head).items():
+        np.testing.assert_array_equal(rows, theirs.rows(ours.tail, ours.head)[name])
+
+
+@pytest.mark.parametrize("capacity", [100, BLOCK + 7, 3 * BLOCK])
+@pytest.mark.parametrize("slots", [50, 2 * BLOCK + 5, 5 * BLOCK])
+def test_state_and_replay_come_back_bit_for_bit(tmp_path: Path, capacity: int, slots: int) -> None:
+    replay = Replay(capacity, (3,), np.uint8, 1)
+    for part in range(3):
+        grown(replay, slots // 3)
+        path = save_checkpoint(tmp_path, state(part), replay, first_open=replay.head - 1)
+    copy = Replay(capacity, (3,), np.uint8, 1)
+    restored = load_checkpoint(path, copy)
+    same(replay, copy)
+    assert torch.equal(restored["weights"], torch.arange(4.0))
+    np.testing.assert_array_equal(restored["nested"][0]["counts"], np.arange(3))
+    assert restored["nested"][0]["big"] == 2**100
+
+
+def test_the_replay_is_appended_to_not_rewritten(tmp_path: Path) -> None:
+    replay = grown(Replay(10 * BLOCK, (3,), np.uint8, 1), 2 * BLOCK + 9)
+    save_checkpoint(tmp_path, state(1), replay, replay.head)
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "replay").iterdir()}
+    save_checkpoint(tmp_path, state(2), grown(replay, BLOCK), replay.head)
+    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "replay").iterdir()}
+    assert len(after) == len(before) + 1
+    assert before.items() <= after.items()
+
+
+def test_the_last_two_are_kept_with_the_blocks_they_need(tmp_path: Path) -> None:
+    replay = Replay(2 * BLOCK, (3,), np.uint8, 1)
+    for part in range(6):
+        save_checkpoint(tmp_path, state(part), grown(replay, BLOCK), replay.head)
+    assert sorted(path.name for path in tmp_path.glob("0*")) == ["000000004", "000000005"]
+    for path in tmp_path.glob("0*"):
+        load_checkpoint(path, Replay(2 * BLOCK, (3,), np.uint8, 1))
+    assert len(list((tmp_path / "replay").iterdir())) <= 4
+
+
+def test_slots_that_may_still_change_are_not_frozen_in_a_block(tmp_path: Path) -> None:
+    replay = grown(Replay(4 * BLOCK, (3,), np.uint8, 1), BLOCK)
+    save_checkpoint(tmp_path, state(1), replay, first_open=BLOCK - 1)
+    assert not list((tmp_path / "replay").iterdir())
+
+
+@pytest.mark.parametrize("stage", ["_write_blocks", "_write_folder", "_drop_old"])
+def test_a_crash_while_writing_leaves_a_whole_checkpoint(
+    tmp_path: Path, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replay = grown(Replay(4 * BLOCK, (3,), np.uint8, 1), BLOCK + 3)
+    save_checkpoint(tmp_path, state(1), replay, replay.head)
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, stage, crash)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(tmp_path, state(2), grown(replay, BLOCK), replay.head)
+    path = latest_checkpoint(tmp_path)
+    assert path is not None
+    load_checkpoint(path, Replay(4 * BLOCK, (3,), np.uint8, 1))
+
+
+def damage_missing(path: Path) -> None:
+    (path / "state.safetensors").unlink()
+
+
+def damage_cut(path: Path) -> None:
+    data = (path / "state.safetensors").read_bytes()
+    (path / "state.safetensors").write_bytes(data[: len(data) // 2])
+
+
+def damage_bit(path: Path) -> None:
+    data = bytearray((path / "state.safetensors").read_bytes())
+    data[-1] ^= 1
+    (path / "state.safetensors").write_bytes(bytes(data))
+
+
+def damage_json(path: Path) -> None:
+    (path / "state.json").write_text("{")
+
+
+def damage_block(path: Path) -> None:
+    next((path.parent / "replay").iterdir()).write_bytes(b"nothing")
+
+
+@pytest.mark.parametrize("damage", [damage_missing, damage_cut, damage_bit, damage_json, damage_block])
+def test_damage_is_one_clear_error(tmp_path: Path, damage: Any) -> None:
+    replay = grown(Replay(4 * BLOCK, (3,), np.uint8, 1), BLOCK + 3)
+    path = save_checkpoint(tmp_path, state(1), replay, replay.head)
+    damage(path)
+    with pytest.raises(DamagedFileError, match="remove that folder") as caught:
+        load_checkpoint(path, Replay(4 * BLOCK, (3,), np.uint8, 1))
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,44 @@
+"""The losses on literal numbers."""
+
+from __future__ import annotations
+
+import torch
+
+from rivc.train.losses import margin_loss, td_loss
+
+UNIT = torch.tensor(0.5)
+
+
+def test_td_loss_looks_at_the_taken_action_only() -> None:
+    q = torch.tensor([[[1.0, 100.0]]], requires_grad=True)
+    loss = td_loss(q, torch.tensor([[0]]), torch.tensor([0.5]))
+    loss.backward()
+    assert loss.item() == 0.125
+    assert q.grad is not None
+    assert q.grad.flatten().tolist() == [0.5, 0.0]
+
+
+def test_td_loss_of_groups_is_that_of_their_mean() -> None:
+    q = torch.tensor([[[1.0, 0.0], [3.0, 0.0]]])
+    assert td_loss(q, torch.tensor([[0, 0]]), torch.tensor([2.0])).item() == 0.0
+
+
+def test_a_lead_beyond_the_margin_costs_nothing() -> None:
+    q = torch.tensor([[[9.0, 0.0]]])
+    assert margin_loss(q, q, UNIT, margin=16.0).item() == 0.0
+
+
+def test_the_margin_is_counted_in_readout_steps() -> None:
+    q = torch.tensor([[[2.0, 1.0]]])  # two readout steps apart
+    spread = (q / UNIT).std().clamp_min(1.0)
+    torch.testing.assert_close(margin_loss(q, q, UNIT, margin=3.0), 1.0 / spread)
+
+
+def test_the_margin_pushes_the_target_networks_greedy_action_up() -> None:
+    q = torch.tensor([[[0.0, 1.0, -1.0]]], requires_grad=True)
+    q_target = torch.tensor([[[1.0, 0.0, 0.0]]])
+    margin_loss(q, q_target, UNIT, margin=4.0).backward()
+    assert q.grad is not None
+    up, down, untouched = q.grad.flatten().tolist()
+    assert up < 0 < down
+    assert untouched == 0

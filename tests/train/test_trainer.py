@@ -1,0 +1,231 @@
+"""The loop: equal samplers give equal runs, interrupted runs go on, wrong integers stop it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from rivc.errors import BackendError, DivergedError, MismatchError, UsageError
+from rivc.neurochip.emulator import Emulator
+from rivc.snn_convert import SpikingProgram, reference
+from rivc.train import Trainer, load_config
+from rivc.train.learner import Learner
+from rivc.train.record import read_metrics
+from rivc.train.worlds import Worlds
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rivc.train import Config
+
+SMALL = {
+    "train.env_steps": 600,
+    "train.warmup_env_steps": 200,
+    "net.hidden": [16, 16],
+    "train.batch_size": 16,
+    "eval.every_env_steps": 250,
+    "eval.episodes": 2,
+    "checkpoint.every_env_steps": 200,
+    "log.every_env_steps": 100,
+    "audit.every_conversions": 4,
+}
+
+
+def small(**overrides: Any) -> Config:
+    return load_config("quickstart", {**SMALL, **overrides})
+
+
+def digest(folder: Path) -> dict[str, str]:
+    """Hash of every visible file below a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
+def results(run: Path) -> dict[str, str]:
+    return digest(run / "checkpoints") | digest(run / "best")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "full"
+    Trainer(small(), run).run()
+    return run
+
+
+def test_a_run_leaves_what_the_contract_says(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    assert {"config.yaml", "manifest.json", "metrics.jsonl", "tensorboard", "checkpoints", "best", "program.npz"} <= names
+    manifest = json.loads((finished / "manifest.json").read_text())
+    assert manifest["program_sha256"] == SpikingProgram.load(finished / "program.npz").sha256
+    assert manifest["best_program_sha256"] == SpikingProgram.load(finished / "best" / "program.npz").sha256
+    assert manifest["seed"] == 0
+    assert "torch" in manifest["versions"]
+
+
+def test_records_hold_the_metrics(finished: Path) -> None:
+    records = read_metrics(finished)
+    assert [r["env_steps"] for r in records] == sorted(r["env_steps"] for r in records)
+    last = records[-1]
+    assert last["conversion_mismatches"] == 0
+    assert last["action_agreement"] == 1.0
+    wanted = {
+        "updates", "conversions", "audited_states", "epsilon", "td_loss", "margin_loss", "action_gap",
+        "action_gap_steps", "spikes_per_decision", "synops_per_decision", "env_steps_per_s",
+        "updates_per_s", "eval_return", "best_return",
+    }  # fmt: skip
+    assert wanted <= last.keys()
+
+
+def test_the_number_of_updates_is_the_share_of_env_steps(finished: Path) -> None:
+    last = read_metrics(finished)[-1]
+    assert last["updates"] == int((last["env_steps"] - 200) * 0.5)
+
+
+def test_the_same_seed_gives_the_same_bytes(finished: Path, tmp_path: Path) -> None:
+    Trainer(small(), tmp_path / "again").run()
+    assert results(tmp_path / "again") == results(finished)
+
+
+def test_another_seed_gives_other_bytes(finished: Path, tmp_path: Path) -> None:
+    Trainer(small(seed=1), tmp_path / "other").run()
+    assert results(tmp_path / "other") != results(finished)
+
+
+def test_spiking_and_counting_samplers_give_the_same_bytes(finished: Path, tmp_path: Path) -> None:
+    Trainer(small(**{"backend.name": "snntorch"}), tmp_path / "spikes").run()
+    assert results(tmp_path / "spikes") == results(finished)
+
+
+class Stop(Exception):  # noqa: N818 (stands for a power cut)
+    """The process dies here."""
+
+
+@pytest.mark.parametrize("step", [201, 260, 417, 599])
+def test_a_run_cut_off_anywhere_ends_in_the_same_bytes(
+    finished: Path, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 0
+    original = Worlds.step
+
+    def dying_step(self: Worlds, action: np.ndarray) -> Any:
+        nonlocal count
+        count += len(self.copies)
+        if count >= step:
+            raise Stop
+        return original(self, action)
+
+    run = tmp_path / "cut"
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(Worlds, "step", dying_step)
+        Trainer(small(), run).run()
+    Trainer.resume(run).run()
+    assert results(run) == results(finished)
+    ours, theirs = ([r["env_steps"] for r in read_metrics(path)] for path in (run, finished))
+    assert ours == theirs
+
+
+def test_a_stopped_run_goes_on_to_the_same_policy(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "stopped"
+    trainer = Trainer(small(), run)
+    trainer.observers.append(lambda record: setattr(trainer, "stop_requested", record["env_steps"] > 300))
+    assert trainer.run() is None
+    Trainer.resume(run).run()
+    assert digest(run / "best") == digest(finished / "best")
+    assert (run / "program.npz").read_bytes() == (finished / "program.npz").read_bytes()
+
+
+def test_resuming_a_finished_run_changes_nothing(finished: Path) -> None:
+    before = results(finished)
+    Trainer.resume(finished).run()
+    assert results(finished) == before
+
+
+def test_a_run_is_never_overwritten(finished: Path) -> None:
+    with pytest.raises(UsageError, match="rivc resume"):
+        Trainer(small(), finished)
+
+
+def test_one_process_writes_a_run(finished: Path) -> None:
+    trainer = Trainer.resume(finished)
+    with trainer.folder.lock(), pytest.raises(UsageError, match="another process"):
+        Trainer.resume(finished).run()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Learner._losses
+
+    def poisoned(self: Learner, batch: Any) -> Any:
+        q, td, margin = original(self, batch)
+        return q, td * (torch.nan if self.updates == 60 else 1.0), margin
+
+    run = tmp_path / "nan"
+    with monkeypatch.context() as patch, pytest.raises(DivergedError, match="no longer finite after 60 updates"):
+        patch.setattr(Learner, "_losses", poisoned)
+        Trainer(small(), run).run()
+    trainer = Trainer.resume(run)
+    trainer.run()
+    assert trainer.session.learner.updates == (trainer.session.progress.env_steps - 200) // 2
+    assert all(torch.isfinite(p).all() for p in trainer.session.learner.net.parameters())
+
+
+class Flaky(Emulator):
+    """A chip that is unplugged after some inferences."""
+
+    left = 40
+
+    def infer(self, counts: np.ndarray) -> Any:
+        self.left -= 1
+        if self.left == 0:
+            raise BackendError("the chip does not answer")
+        return super().infer(counts)
+
+
+def test_a_chip_that_fails_loses_no_transition(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "flaky"
+    with monkeypatch.context() as patch, pytest.raises(BackendError):
+        patch.setattr("rivc.neurochip.emulator.Emulator", Flaky)
+        Trainer(small(), run).run()
+    checkpoints = sorted((run / "checkpoints").glob("0*"))
+    stopped_at = int(checkpoints[-1].name)
+    assert stopped_at % 200
+    trainer = Trainer.resume(run)
+    trainer.run()
+    assert trainer.session.progress.env_steps >= 600
+
+
+class OffByOne(Emulator):
+    """A chip whose last readout integer is one too large."""
+
+    def infer(self, counts: np.ndarray) -> Any:
+        result = super().infer(counts)
+        readout = result.readout.copy()
+        readout[:, -1, -1] += 1
+        return replace(result, readout=readout)
+
+
+def test_one_wrong_integer_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rivc.neurochip.emulator.Emulator", OffByOne)
+    with pytest.raises(MismatchError, match="emulator differs from the program in 32 of 32 states"):
+        Trainer(small(), tmp_path / "off").run()
+
+
+def test_float_training_converts_what_it_calibrates(tmp_path: Path) -> None:
+    trainer = Trainer(small(**{"quant.enabled": False, "train.margin_coef": 0}), tmp_path / "float")
+    trainer.run()
+    program, net = trainer.program, trainer.session.learner.net
+    counts = np.random.default_rng(0).integers(0, 256, (50, 4)).astype(np.uint8)
+    np.testing.assert_array_equal(net.readout(torch.from_numpy(counts)).numpy(), reference.run(program, counts))
+    assert read_metrics(tmp_path / "float")[-1]["conversion_mismatches"] > 0

@@ -1,0 +1,87 @@
+"""Copies of a task: seeded resets, no dummy steps, states that come back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rivc.envs.factory import make
+from rivc.train.worlds import Worlds, episode_seed
+
+TASKS = {
+    "CartPole-v1": {},
+    "rivc/VisualTracker-v0": {"obs_mode": "state"},
+}
+
+
+def worlds(env_id: str, count: int = 3, seed: int = 0) -> Worlds:
+    return Worlds([make(env_id, **TASKS[env_id]) for _ in range(count)], seed)
+
+
+def actions(steps: int, count: int, n: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.integers(n, size=(count, 1)) for _ in range(steps)]
+
+
+def roll(w: Worlds, moves: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    steps = [(w.step(a)[0].reward, w.observation) for a in moves]
+    return np.array([r for r, _ in steps]), np.array([o for _, o in steps])
+
+
+@pytest.mark.parametrize("env_id", TASKS)
+def test_same_seed_same_rollout(env_id: str) -> None:
+    moves = actions(60, 3, 2)
+    for ours, theirs in zip(roll(worlds(env_id), moves), roll(worlds(env_id), moves), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("env_id", TASKS)
+def test_a_captured_state_goes_on_as_if_nothing_had_happened(env_id: str) -> None:
+    original = worlds(env_id)
+    roll(original, actions(37, 3, 2))
+    restored = worlds(env_id)
+    restored.restore(original.capture())
+    np.testing.assert_array_equal(original.observation, restored.observation)
+    moves = actions(80, 3, 2)
+    for ours, theirs in zip(roll(original, moves), roll(restored, moves), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_copies_and_episodes_start_differently() -> None:
+    seeds = {episode_seed(0, s, c, e) for s in range(2) for c in range(8) for e in range(50)}
+    assert len(seeds) == 800
+    assert len(np.unique(worlds("CartPole-v1", count=8).observation, axis=0)) == 8
+
+
+def test_the_time_limit_truncates_without_terminating() -> None:
+    w = worlds("rivc/VisualTracker-v0", count=1)
+    lengths = []
+    for action in [np.array([[0]])] * 450:
+        moves, finished = w.step(action)
+        lengths += [episode.length for episode in finished]
+        if moves.ended[0] and finished[0].length == 200:
+            assert not moves.terminated[0]
+    assert max(lengths) <= 200
+
+
+def test_an_ended_copy_shows_its_last_observation_and_then_a_fresh_one() -> None:
+    w = worlds("CartPole-v1", count=1)
+    for _ in range(300):
+        moves, finished = w.step(np.array([[1]]))
+        if finished:
+            assert moves.terminated[0]
+            assert abs(moves.observation[0, 2]) > 0.2  # fell over
+            assert abs(w.observation[0, 2]) < 0.06  # and stands again
+            return
+    pytest.fail("the pole never fell")
+
+
+def test_the_return_is_the_plain_sum_of_rewards() -> None:
+    w = worlds("CartPole-v1", count=1)
+    total = 0.0
+    for _ in range(300):
+        moves, finished = w.step(np.array([[0]]))
+        total += moves.reward[0]
+        if finished:
+            assert finished[0].episode_return == total == finished[0].length
+            return
