@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import re
 import struct
@@ -118,10 +119,12 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 def _array(data: bytes) -> NDArray[Any]:
     """A plain array of integers from what `numpy.save` writes, its header not evaluated."""
     header = _NPY.match(data)
-    if header is None:
-        raise DamagedFileError("a member is not a plain array of integers")
-    shape = [int(n) for n in header["shape"].split(b",") if n.strip()]
-    return np.frombuffer(data, header["dtype"].decode(), offset=header.end()).reshape(shape)
+    if header:
+        dtype, body = np.dtype(header["dtype"].decode()), data[header.end() :]
+        shape = [int(n) for n in header["shape"].split(b",") if n.strip()]
+        if len(body) == dtype.itemsize * math.prod(shape):
+            return np.frombuffer(body, dtype).reshape(shape)
+    raise DamagedFileError("an array is not plain, or not whole, or not of integers")
 
 
 def _parse(members: dict[str, NDArray[Any]]) -> tuple[SpikingProgram, str]:
