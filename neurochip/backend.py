@@ -33,7 +33,7 @@ class Violation:
         return f"{where}: {self.what}; {self.remedy}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Inference:
     """What a chip gave for a batch.
 

@@ -17,7 +17,6 @@ from rivc.neurochip.backend import Inference, Violation, require_fit
 from rivc.neurochip.limits import ChipLimits
 from rivc.quant.exact import SIGNIFICAND
 from rivc.snn_convert.reference import check_counts
-from rivc.snn_convert.validate import membrane_bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,9 +58,9 @@ class Emulator:
         """Prepare the kernels of a program."""
         require_fit(self, program)
         self._steps = [
-            (_KERNELS[layer.kind](layer, shape, carrier_of(layer, levels_in)), layer.levels > 0)
-            for layer, shape, levels_in in zip(
-                program.layers, program.shapes, program.levels_in, strict=False
+            (_KERNELS[layer.kind](layer, shape, carrier_of(layer, bits)), layer.levels > 0)
+            for layer, shape, bits in zip(
+                program.layers, program.shapes, program.membrane_bits, strict=False
             )
         ]
         self._program = program
@@ -85,12 +84,12 @@ class Emulator:
         self._program, self._steps = None, []
 
 
-def carrier_of(layer: Layer, levels_in: int) -> np.dtype[Any]:
+def carrier_of(layer: Layer, membrane_bits: int) -> np.dtype[Any]:
     """Return the narrowest float type in which this layer, with its present weights, is exact."""
     if not layer.has_weights:
         return np.dtype(np.float32)
     quotient = int(layer.threshold.max()) * (layer.levels + 1) if layer.levels else 0
-    bits = max(membrane_bits(layer, levels_in), quotient.bit_length() + 1)
+    bits = max(membrane_bits, quotient.bit_length() + 1)
     return np.dtype(np.float32 if bits <= SIGNIFICAND["float32"] else np.float64)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rivc.neurochip.backend import Violation
-from rivc.snn_convert.validate import membrane_bits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,9 +49,7 @@ class ChipLimits:
                 f"{layer.levels} levels, at most {self.max_levels}",
                 "lower quant.activation_bits",
             )
-        neurons = 1
-        for n in program.shapes[i + 1]:
-            neurons *= n
+        neurons = math.prod(program.shapes[i + 1])
         if neurons > self.max_neurons:
             yield Violation(
                 i, f"{neurons} neurons, at most {self.max_neurons}", "use fewer filters or units"
@@ -65,7 +63,7 @@ class ChipLimits:
             yield Violation(
                 i, f"{layer.weight_bits}-bit weights, it holds {widths}", "change quant.weight_bits"
             )
-        width = membrane_bits(layer, program.levels_in[i])
+        width = program.membrane_bits[i]
         if width > self.membrane_bits:
             what = f"a membrane of {width} bits, it holds {self.membrane_bits}"
             yield Violation(i, what, "use fewer inputs or narrower weights")

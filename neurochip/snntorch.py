@@ -29,7 +29,6 @@ from rivc.neurochip.backend import Inference, Violation, require_fit
 from rivc.neurochip.limits import ChipLimits
 from rivc.quant.exact import SIGNIFICAND
 from rivc.snn_convert.reference import check_counts
-from rivc.snn_convert.validate import membrane_bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,8 +62,8 @@ class SnnTorch:
         """Build the neurons of a program."""
         require_fit(self, program)
         self._layers = [
-            _BUILDERS[layer.kind](layer, levels_in)
-            for layer, levels_in in zip(program.layers, program.levels_in, strict=True)
+            _BUILDERS[layer.kind](layer, bits)
+            for layer, bits in zip(program.layers, program.membrane_bits, strict=True)
         ]
         self._program = program
 
@@ -101,8 +100,8 @@ def _leaky(threshold: Tensor, reset: str) -> Leaky:
 class _Spiking:
     """A dense or convolution layer: integrate the incoming train, then fire for L ticks."""
 
-    def __init__(self, layer: Layer, levels_in: int) -> None:
-        wide = membrane_bits(layer, levels_in) + 2 > SIGNIFICAND["float32"]
+    def __init__(self, layer: Layer, membrane_bits: int) -> None:
+        wide = membrane_bits + 2 > SIGNIFICAND["float32"]
         self.dtype = torch.float64 if wide else torch.float32
         self.layer, self.fires = layer, not layer.is_readout
         self.weight = torch.from_numpy(layer.weight.astype(np.float64)).to(self.dtype)

@@ -223,6 +223,16 @@ class SpikingProgram:
         return tuple(levels[:-1])
 
     @cached_property
+    def membrane_bits(self) -> tuple[int, ...]:
+        """Bits, sign included, that hold every membrane of each layer; 0 where there is none."""
+        from rivc.snn_convert.validate import membrane_bits
+
+        return tuple(
+            membrane_bits(layer, levels_in) if layer.has_weights else 0
+            for layer, levels_in in zip(self.layers, self.levels_in, strict=True)
+        )
+
+    @cached_property
     def sha256(self) -> str:
         """SHA-256 over the canonical bytes, in hexadecimal."""
         digest = hashlib.sha256(self._header())

@@ -138,14 +138,19 @@ def _size_problems(program: SpikingProgram) -> Iterator[str]:
     layout = program.action_layout
     if len(layout) != 2 or min(layout) < 1 or program.shapes[-1] != (math.prod(layout),):
         yield f"a readout of {program.shapes[-1]} is not {layout[0]} groups of {layout[-1]} actions"
-    for i, layer in enumerate(program.layers):
-        if layer.has_weights and membrane_bits(layer, program.levels_in[i]) > INT64_BITS:
-            yield f"layer {i}: its membrane does not fit 64 bits"
+    for i, bits in enumerate(program.membrane_bits):
+        if bits > INT64_BITS:
+            yield f"layer {i}: its membrane takes {bits} bits, of which int64 has {INT64_BITS}"
 
 
 def membrane_bits(layer: Layer, levels_in: int) -> int:
-    """Return how many bits, sign included, hold every membrane the layer can reach."""
-    rows = np.abs(layer.weight.astype(np.int64)).reshape(len(layer.weight), -1).sum(1)
+    """Return how many bits, sign included, hold every membrane the layer can reach.
+
+    Args:
+        layer: dense or conv2d, its weights on their grid.
+        levels_in: largest count that it receives.
+    """
+    rows = np.abs(layer.weight).reshape(len(layer.weight), -1).sum(1, dtype=np.int64)
     drive = (int(rows.max()) * levels_in) << layer.frac_bits
     offset = int(np.abs(layer.bias.astype(np.int64)).max())
     threshold = int(layer.threshold.max()) if layer.threshold.size else 0

@@ -102,8 +102,9 @@ class QNetwork(nn.Module):
 
     def _run(self, x: Tensor, integers: Integers) -> Tensor:
         x = channels_first(x)
-        for (layer, log_step), q in zip(self.chain(), integers, strict=True):
-            x = layer(as_input(layer, x), log_step, q)
+        with torch.autocast(x.device.type, enabled=False):  # its half floats would round integers
+            for (layer, log_step), q in zip(self.chain(), integers, strict=True):
+                x = layer(as_input(layer, x), log_step, q)
         return x
 
     def _forward_real(self, x: Tensor) -> Tensor:

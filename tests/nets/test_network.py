@@ -35,6 +35,14 @@ def test_action_values_are_the_readout_times_its_scale(net: QNetwork) -> None:
     assert torch.equal(net(x).argmax(-1), net.readout(x).argmax(-1))
 
 
+def test_autocast_changes_no_integer(net: QNetwork) -> None:
+    x = counts(net)
+    expected = net.readout(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(net.readout(x), expected)
+        assert net(x).dtype == torch.float32
+
+
 def test_integers_that_are_handed_in_are_used(net: QNetwork) -> None:
     x, integers = counts(net), net.integers()
     before = net(x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from rivc.neurochip import load_backend
 from rivc.neurochip.emulator import carrier_of
 from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert import Layer, SpikingProgram, reference
+from rivc.snn_convert.validate import membrane_bits
 
 
 def neuron(fan_in: int, threshold: int, levels: int, frac_bits: int = 4) -> Layer:
@@ -26,6 +28,10 @@ def neuron(fan_in: int, threshold: int, levels: int, frac_bits: int = 4) -> Laye
     )
 
 
+def carrier(layer: Layer) -> np.dtype[Any]:
+    return carrier_of(layer, membrane_bits(layer, 255))
+
+
 def test_float32_is_taken_up_to_the_written_bound() -> None:
     """2 (2^F D + |B| + th) + 1 < 2^24 and (L + 1) th < 2^23."""
     layer = neuron(16, 2, 15)
@@ -33,14 +39,14 @@ def test_float32_is_taken_up_to_the_written_bound() -> None:
     assert room > 1 << 10
     just = replace(layer, bias=np.array([room - 2], np.int32))
     over = replace(layer, bias=np.array([room - 1], np.int32))
-    assert carrier_of(just, 255) == np.float32
-    assert carrier_of(over, 255) == np.float64
+    assert carrier(just) == np.float32
+    assert carrier(over) == np.float64
 
 
 def test_float32_is_left_where_a_quotient_would_round() -> None:
     th = ((1 << 23) - 1) // 256
-    assert carrier_of(neuron(1, th, 255), 255) == np.float32
-    assert carrier_of(neuron(1, th + 1, 255), 255) == np.float64
+    assert carrier(neuron(1, th, 255)) == np.float32
+    assert carrier(neuron(1, th + 1, 255)) == np.float64
 
 
 @pytest.mark.parametrize("frac_bits", [0, 4])

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from rivc.neurochip import ChipLimits, Violation
-from rivc.snn_convert.validate import membrane_bits
 from tests.programs import conv_program, dense_program
 
 
@@ -52,7 +51,7 @@ def test_too_many_neurons_are_found_in_every_layer_that_has_them() -> None:
 @pytest.mark.parametrize("i", [0, 3, 4])
 def test_a_membrane_too_wide_is_found_at_its_very_bit(i: int) -> None:
     program = conv_program()
-    width = membrane_bits(program.layers[i], program.levels_in[i])
+    width = program.membrane_bits[i]
     assert i not in {v.layer for v in found(ChipLimits(membrane_bits=width))}
     narrow = {v.layer: v for v in found(ChipLimits(membrane_bits=width - 1))}
     assert f"{width} bits, it holds {width - 1}" in narrow[i].what

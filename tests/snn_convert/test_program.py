@@ -251,3 +251,23 @@ def test_a_membrane_beyond_64_bits_is_refused() -> None:
     program = SpikingProgram(encoding, (hidden, last), 1.0, (1, 1), "ideal")  # 50 bits: it fits
     with pytest.raises(DamagedFileError, match="17"):
         with_layer(program, 0, frac_bits=17)
+
+
+@settings(max_examples=40)
+@given(programs())
+def test_no_membrane_is_wider_than_is_stated(program: SpikingProgram) -> None:
+    """The worst input of each neuron, sign by sign, against the stated bits."""
+    for layer, levels_in, bits in zip(
+        program.layers, program.levels_in, program.membrane_bits, strict=True
+    ):
+        if not layer.has_weights:
+            assert bits == 0
+            continue
+        weight = layer.weight.reshape(len(layer.weight), -1).astype(object)
+        for row, bias, th in zip(
+            weight, layer.bias.tolist(), layer.threshold.tolist() or [0] * len(weight), strict=True
+        ):
+            high = sum(w for w in row if w > 0) * levels_in * 2**layer.frac_bits
+            low = sum(w for w in row if w < 0) * levels_in * 2**layer.frac_bits
+            worst = max(abs(high + bias + th // 2), abs(low + bias + th // 2))
+            assert worst < 2 ** (bits - 1)

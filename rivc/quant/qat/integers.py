@@ -79,7 +79,7 @@ class LayerSpec:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LayerIntegers:
     """The integers of a layer, carried in its float types.
 
