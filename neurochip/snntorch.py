@@ -127,14 +127,10 @@ class _Spiking:
         return fired
 
     def _integrate(self, train: Train) -> Tensor:
-        v_mem: Tensor | None = None
+        v_mem = torch.zeros((), dtype=self.dtype)
         for frame in train:
             current = self._current(frame.to(self.dtype))
-            _, v_mem = self.integrator(
-                current, torch.zeros_like(current) if v_mem is None else v_mem
-            )
-        if v_mem is None:
-            raise BackendError("an empty spike train reached a layer")
+            _, v_mem = self.integrator(current, v_mem.expand_as(current))
         return v_mem
 
     def _current(self, frame: Tensor) -> Tensor:

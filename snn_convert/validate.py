@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 MAX_LAYERS: Final = 256
 MAX_LEVELS: Final = 255
-MAX_NEURONS: Final = 1 << 24
-INT64_BITS: Final = 63
+MAX_NEURONS: Final = 1 << 24  # of a layer, padding included; with the rest it keeps int64 exact
 _RANKS: Final = {"image": 3, "vector": 1, "conv2d": 4, "dense": 2}
 _PLAIN: Final = Layer("flatten")
 _MEANINGLESS: Final = {  # fields that a kind does not have; they keep the value they are born with
@@ -130,6 +129,7 @@ def _size_problems(program: SpikingProgram) -> Iterator[str]:
     sizes += [
         (shape[0] + layer.padding[0] + layer.padding[2])
         * (shape[1] + layer.padding[1] + layer.padding[3])
+        * shape[2]
         for layer, shape in zip(program.layers, program.shapes, strict=False)
         if layer.kind in {"conv2d", "maxpool2d"}
     ]
@@ -138,9 +138,6 @@ def _size_problems(program: SpikingProgram) -> Iterator[str]:
     layout = program.action_layout
     if len(layout) != 2 or min(layout) < 1 or program.shapes[-1] != (math.prod(layout),):
         yield f"a readout of {program.shapes[-1]} is not {layout[0]} groups of {layout[-1]} actions"
-    for i, bits in enumerate(program.membrane_bits):
-        if bits > INT64_BITS:
-            yield f"layer {i}: its membrane takes {bits} bits, of which int64 has {INT64_BITS}"
 
 
 def membrane_bits(layer: Layer, levels_in: int) -> int:

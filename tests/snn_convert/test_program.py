@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given, settings
 
 from rivc.errors import DamagedFileError
+from rivc.quant import Grid
 from rivc.quant.encoding import InputEncoding
-from rivc.snn_convert import Layer, SpikingProgram, reference
+from rivc.quant.profile import MAX_BITS, MAX_FRAC_BITS
+from rivc.snn_convert import Layer, SpikingProgram, reference, validate
 from rivc.snn_convert.program import greedy
+from rivc.snn_convert.validate import MAX_LEVELS, MAX_NEURONS
 from tests.programs import conv_program, dense_program, random_counts
 from tests.strategies import programs
 
@@ -241,16 +244,31 @@ def test_an_input_without_a_range_is_refused(
         replace(dense_program(), encoding=InputEncoding("vector", (6,), 4, low, step))
 
 
-def test_a_membrane_beyond_64_bits_is_refused() -> None:
-    wide = np.full((1, 1 << 18), 127, np.int8)
-    huge = np.array([2**31 - 1], np.int32)
-    hidden = Layer("dense", wide, huge, huge, weight_bits=8, frac_bits=16, levels=255)
-    last = Layer("dense", np.ones((1, 1), np.int8), np.zeros(1, np.int32), weight_bits=2)
-    size = wide.shape[1]
-    encoding = InputEncoding("vector", (size,), 8, (0.0,) * size, (1.0,) * size)
-    program = SpikingProgram(encoding, (hidden, last), 1.0, (1, 1), "ideal")  # 50 bits: it fits
-    with pytest.raises(DamagedFileError, match="17"):
-        with_layer(program, 0, frac_bits=17)
+def test_nothing_that_is_accepted_can_overflow_int64() -> None:
+    """The widest layer of the limits: every input full, every weight, bias and threshold too."""
+    drive = MAX_NEURONS * Grid(MAX_BITS).q_max * MAX_LEVELS << MAX_FRAC_BITS
+    assert drive + 2 * (2**31) < 2**62
+
+
+def test_more_neurons_than_the_limit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    padded = 9 * 7 * 2  # of the image, the largest
+    monkeypatch.setattr(validate, "MAX_NEURONS", padded)
+    conv_program()
+    monkeypatch.setattr(validate, "MAX_NEURONS", padded - 1)
+    with pytest.raises(DamagedFileError, match="neurons"):
+        conv_program()
+
+
+@pytest.mark.parametrize("layer", [Layer("maxpool2d", kernel=1), Layer("flatten")])
+def test_a_layer_for_pictures_cannot_receive_a_vector(layer: Layer) -> None:
+    with pytest.raises(DamagedFileError, match=r"cannot receive \(6,\)"):
+        layer.output_shape((6,))
+
+
+def test_a_program_encodes_as_its_encoding_does() -> None:
+    program = dense_program()
+    observation = np.linspace(-2, 2, 12).reshape(2, 6)
+    np.testing.assert_array_equal(program.encode(observation), program.encoding.encode(observation))
 
 
 @settings(max_examples=40)

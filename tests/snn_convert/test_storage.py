@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 
 from rivc.errors import DamagedFileError, MissingError, UsageError
-from rivc.snn_convert import SpikingProgram
+from rivc.snn_convert import SpikingProgram, storage
 from rivc.snn_convert.storage import HEADER, write_atomically
 from tests.programs import conv_program, dense_program
 from tests.strategies import programs
@@ -272,6 +272,36 @@ def test_an_archive_that_lies_about_what_it_unpacks_to_is_refused_with_little_wo
     assert bomb.count(size) == 2
     bomb = bytearray(bytes(bomb).replace(size, (64).to_bytes(4, "little")))
     assert peak_of_refusing(bytes(bomb), program_file.parent) < 1 << 22
+
+
+def test_a_file_larger_than_any_program_is_refused(
+    program_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = program_file.stat().st_size
+    monkeypatch.setattr(storage, "MAX_BYTES", size)
+    SpikingProgram.load(program_file)
+    monkeypatch.setattr(storage, "MAX_BYTES", size - 1)
+    with pytest.raises(DamagedFileError, match=f"more than {size - 1} bytes"):
+        SpikingProgram.load(program_file)
+
+
+def test_members_that_share_their_bytes_are_refused(
+    program_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small file can list the same large member many times."""
+    size = program_file.stat().st_size
+    data = program_file.read_bytes()
+    entry = data.index(b"PK\x01\x02")
+    end = data.index(b"PK\x05\x06")
+    first = data[entry : data.index(b"PK\x01\x02", entry + 4)]
+    count = int.from_bytes(data[end + 10 : end + 12], "little")
+    listing = data[entry:end] + first * 99
+    tail = bytearray(data[end:])
+    tail[8:12] = (count + 99).to_bytes(2, "little") * 2
+    tail[12:16] = len(listing).to_bytes(4, "little")
+    monkeypatch.setattr(storage, "MAX_BYTES", 4 * size)
+    with pytest.raises(DamagedFileError, match="unpacks to more"):
+        load_bytes(data[:entry] + listing + bytes(tail), program_file.parent)
 
 
 def test_an_encrypted_member_is_refused(program_file: Path) -> None:
