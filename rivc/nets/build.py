@@ -90,22 +90,32 @@ def _check(kind: str, input_shape: Sequence[int], conv: Sequence[tuple[int, int,
         raise ConfigError(f"unknown network {kind!r}; known: mlp, conv{nearest(kind, KINDS)}")
     rank = {"mlp": 1, "conv": 3}[kind]
     if len(input_shape) != rank:
-        raise ConfigError(f"a network of kind {kind!r} takes input of rank {rank}, not {tuple(input_shape)}")
+        raise ConfigError(
+            f"a network of kind {kind!r} takes input of rank {rank}, not {tuple(input_shape)}"
+        )
     if kind == "mlp" and conv:
         raise ConfigError("convolutions need an image; use kind 'conv' or leave net.conv empty")
 
 
-def _default_encoding(kind: str, shape: tuple[int, ...], profile: ArithmeticProfile) -> InputEncoding:
+def _default_encoding(
+    kind: str, shape: tuple[int, ...], profile: ArithmeticProfile
+) -> InputEncoding:
     if kind == "conv":
         return InputEncoding.image(shape)
-    return InputEncoding.over_range([-1.0] * shape[0], [1.0] * shape[0], bit_width=profile.vector_bits)
+    return InputEncoding.over_range(
+        [-1.0] * shape[0], [1.0] * shape[0], bit_width=profile.vector_bits
+    )
 
 
 class _Builder:
     """Adds layers one by one and keeps track of what flows between them."""
 
     def __init__(
-        self, profile: ArithmeticProfile, weight_bits: int, activation_bits: int, encoding: InputEncoding
+        self,
+        profile: ArithmeticProfile,
+        weight_bits: int,
+        activation_bits: int,
+        encoding: InputEncoding,
     ) -> None:
         self.profile, self.weight_bits = profile, weight_bits
         self.levels = Grid(activation_bits, signed=False).q_max
@@ -116,7 +126,9 @@ class _Builder:
     def add_conv(self, filters: int, kernel: int, stride: int) -> None:
         height, width, channels = self.shape
         (top, bottom), (left, right) = (same_padding(n, kernel, stride) for n in (height, width))
-        spec = self._spec(channels * kernel**2, self._width(self.profile.first_conv_bits), self.levels)
+        spec = self._spec(
+            channels * kernel**2, self._width(self.profile.first_conv_bits), self.levels
+        )
         self.layers.append(QuantConv2d(spec, filters, kernel, stride, (top, left, bottom, right)))
         self._received((-(-height // stride), -(-width // stride), filters))
 

@@ -63,9 +63,7 @@ def quantize(
     return np.asarray(q, np.int32)
 
 
-def dequantize(
-    q: ArrayLike, scale: ArrayLike, zero_point: ArrayLike = 0
-) -> NDArray[np.float64]:
+def dequantize(q: ArrayLike, scale: ArrayLike, zero_point: ArrayLike = 0) -> NDArray[np.float64]:
     r"""Return the real values that integers stand for.
 
     .. math:: x = (q - zero\_point) \cdot scale

@@ -72,7 +72,9 @@ def _rows(x: NDArray[np.float64], axis: int | None, group: int) -> list[NDArray[
     return [lines[i : i + group].ravel() for i in range(0, len(lines), group)]
 
 
-def _params(bounds: Bounds, grid: Grid, symmetric: bool) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _params(
+    bounds: Bounds, grid: Grid, symmetric: bool
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     low, high = bounds
     if symmetric:
         reach = np.maximum(np.abs(low), np.abs(high)) if grid.signed else high

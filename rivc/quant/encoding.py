@@ -61,7 +61,10 @@ class InputEncoding:
         Raises:
             QuantError: if a bound is not finite or a range is upside down.
         """
-        low, high = np.atleast_1d(np.asarray(low, np.float64)), np.atleast_1d(np.asarray(high, np.float64))
+        low, high = (
+            np.atleast_1d(np.asarray(low, np.float64)),
+            np.atleast_1d(np.asarray(high, np.float64)),
+        )
         if not (np.all(np.isfinite(low)) and np.all(np.isfinite(high)) and np.all(low <= high)):
             raise QuantError("an encoding needs finite ranges with low <= high in every feature")
         step = np.where(high > low, (high - low) / Grid(bit_width, signed=False).q_max, 1.0)

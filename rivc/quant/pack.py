@@ -41,7 +41,9 @@ def pack(q: ArrayLike, grid: Grid) -> bytes:
     """
     _check_width(grid)
     q = np.asarray(q).ravel()
-    if q.size and (q.min() < grid.q_min or q.max() > grid.q_max or (grid.is_binary and np.any(q == 0))):
+    if q.size and (
+        q.min() < grid.q_min or q.max() > grid.q_max or (grid.is_binary and np.any(q == 0))
+    ):
         msg = f"values {q.min()}..{q.max()} do not lie on the {grid.bit_width}-bit grid {grid.q_min}..{grid.q_max}"
         raise QuantError(msg)
     codes = ((q + 1) // 2 if grid.is_binary else q - grid.q_min).astype(np.uint8)

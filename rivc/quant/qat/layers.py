@@ -53,7 +53,9 @@ class QuantLayer(nn.Module):
         self.carrier = spec.carrier()
         self.weight = nn.Parameter(torch.empty(weight_shape))
         self.bias = nn.Parameter(torch.zeros(weight_shape[0]))
-        log_step = None if spec.is_readout else nn.Parameter(torch.tensor(math.log(3.0 / spec.levels)))
+        log_step = (
+            None if spec.is_readout else nn.Parameter(torch.tensor(math.log(3.0 / spec.levels)))
+        )
         self.register_parameter("log_step", log_step)
 
     def reset_parameters(self, generator: torch.Generator) -> None:
@@ -138,7 +140,9 @@ class QuantConv2d(QuantLayer):
         padding: zeros at top, left, bottom, right; `same` padding puts the odd one bottom right.
     """
 
-    def __init__(self, spec: LayerSpec, filters: int, kernel: int, stride: int, padding: Padding) -> None:
+    def __init__(
+        self, spec: LayerSpec, filters: int, kernel: int, stride: int, padding: Padding
+    ) -> None:
         super().__init__(spec, (filters, spec.fan_in // kernel**2, kernel, kernel))
         self.stride, self.padding = stride, padding
 
@@ -190,11 +194,19 @@ class _Spike(torch.autograd.Function):
 
     @staticmethod
     def forward(  # noqa: PLR0913 (autograd wants every differentiable input by itself)
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, log_step: Tensor, log_step_in: Tensor, of: Owner
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        log_step: Tensor,
+        log_step_in: Tensor,
+        of: Owner,
     ) -> Tensor:
         layer, q = of
         gain = 2.0**layer.spec.frac_bits
-        v_mem = layer.sum(x, q.weight).to(q.offset.dtype).mul_(gain).add_(layer.per_channel(q.offset))
+        v_mem = (
+            layer.sum(x, q.weight).to(q.offset.dtype).mul_(gain).add_(layer.per_channel(q.offset))
+        )
         a = v_mem.div_(layer.per_channel(q.threshold))
         ctx.save_for_backward(x, a.to(x.dtype), log_step)
         ctx.layer, ctx.q, ctx.gain = layer, q, gain
@@ -206,7 +218,9 @@ class _Spike(torch.autograd.Function):
         gated = torch.ops.aten.hardtanh_backward(grad, a, 0.0, layer.spec.levels + 1.0)
         per_neuron = _channel_sum(gated)
         grad_z = gated * layer.per_channel((ctx.gain / q.threshold).to(grad.dtype))
-        grad_x, grad_weight = layer.sum_backward(grad_z, x, q.weight, needs_x=ctx.needs_input_grad[0])
+        grad_x, grad_weight = layer.sum_backward(
+            grad_z, x, q.weight, needs_x=ctx.needs_input_grad[0]
+        )
         slope = _channel_sum(gated * a)
         grad_log_step = (per_neuron / 2 - slope).sum()
         grad_log_step_in = (slope - per_neuron * (q.offset / q.threshold)).sum()
@@ -224,7 +238,9 @@ class _Readout(torch.autograd.Function):
     """The membrane of the last layer, read out without spikes."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, log_step_in: Tensor, of: Owner) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, log_step_in: Tensor, of: Owner
+    ) -> Tensor:
         layer, q = of
         z = layer.sum(x, q.weight)
         ctx.save_for_backward(x, z, log_step_in)
