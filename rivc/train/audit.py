@@ -29,7 +29,10 @@ def witness() -> Backend:
 
 
 def compare_forms(
-    net: QNetwork | None, program: SpikingProgram, chips: dict[str, Backend], counts: NDArray[np.uint8]
+    net: QNetwork | None,
+    program: SpikingProgram,
+    chips: dict[str, Backend],
+    counts: NDArray[np.uint8],
 ) -> dict[str, FormResult]:
     """Run every form on the same counts and compare each with the int64 reference.
 
@@ -45,7 +48,7 @@ def compare_forms(
 
 
 def network_form(net: QNetwork) -> Form:
-    """Return the form of a network: the integers that it has or, trained in reals, would freeze to."""
+    """Return the form of a network: the integers that it has, or would freeze to."""
     return lambda counts: net.readout(torch.from_numpy(counts)).numpy()
 
 
@@ -64,6 +67,8 @@ def audit(net: QNetwork, program: SpikingProgram, chip: Backend, counts: NDArray
         chips[witness().name] = witness()
     for form, result in compare_forms(net, program, chips, counts).items():
         if result.mismatches:
-            msg = f"{form} differs from the program in {result.mismatches} of {result.states} states"
+            msg = (
+                f"{form} differs from the program in {result.mismatches} of {result.states} states"
+            )
             raise MismatchError(f"{msg} (program {program.sha256[:12]})")
     return len(counts)

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not at all, without pickle, and cheap because the replay is only appended to.
+"""Checkpoints: whole or not at all, without pickle, the replay appended to and not rewritten.
 
 ::
 
@@ -22,7 +22,6 @@ import json
 import os
 import shutil
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -35,6 +34,7 @@ from rivc.errors import DamagedFileError, MissingError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from rivc.train.replay import Replay
 
@@ -121,10 +121,17 @@ def _telling(path: Path) -> Iterator[None]:
     try:
         yield
     except (
-        OSError, ValueError, KeyError, TypeError, IndexError, SafetensorError, DamagedFileError
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        SafetensorError,
+        DamagedFileError,
     ) as error:
         raise DamagedFileError(
-            f"checkpoint {path} is damaged ({error}); remove that folder to resume from the one before"
+            f"checkpoint {path} is damaged ({error}); "
+            "remove that folder to resume from the one before"
         ) from error
 
 
@@ -205,7 +212,9 @@ def _drop_old(folder: Path) -> None:
     found = sorted(path for path in folder.glob("[0-9]*") if path.is_dir())
     for path in found[:-KEEP]:
         shutil.rmtree(path)
-    kept = [json.loads((path / "state.json").read_bytes())["replay"]["blocks"] for path in found[-KEEP:]]
+    kept = [
+        json.loads((path / "state.json").read_bytes())["replay"]["blocks"] for path in found[-KEEP:]
+    ]
     needed = {block for blocks in kept for block in blocks}
     for path in (folder / "replay").glob("*.safetensors"):
         if int(path.stem) not in needed:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from rivc.train.worlds import Worlds
 
 
-
 @dataclass
 class Tally:
     """What was seen since the last record."""
@@ -56,7 +55,9 @@ class Collector:
         collector = cls.__new__(cls)
         collector.worlds, collector.replay, collector.rng = worlds, replay, rng
         collector.slots = np.array(state["slots"], np.int64)
-        episodes = [Episode(float.fromhex(r), length, success) for r, length, success in state["episodes"]]
+        episodes = [
+            Episode(float.fromhex(r), length, success) for r, length, success in state["episodes"]
+        ]
         collector.tally = Tally(episodes, **state["tally"])
         return collector
 
@@ -67,7 +68,11 @@ class Collector:
             "worlds": self.worlds.capture(),
             "slots": self.slots.tolist(),
             "episodes": [(e.episode_return.hex(), e.length, e.is_success) for e in tally.episodes],
-            "tally": {"spikes": tally.spikes, "decisions": tally.decisions, "clipped": tally.clipped},
+            "tally": {
+                "spikes": tally.spikes,
+                "decisions": tally.decisions,
+                "clipped": tally.clipped,
+            },
         }
 
     def warm_up(self, env_steps: int, layout: tuple[int, int]) -> int:
@@ -79,7 +84,9 @@ class Collector:
             self._move(action, lambda observation: observation)
         return rounds * len(self.slots)
 
-    def gather(self, config: Config, chip: Backend, program: SpikingProgram, env_steps: int) -> None:
+    def gather(
+        self, config: Config, chip: Backend, program: SpikingProgram, env_steps: int
+    ) -> None:
         """Let the chip choose for one step of every copy; `env_steps` have been made so far."""
         result = chip.infer(self.replay.observations(self.slots))
         action = explore(config, self.rng, result.readout, program.readout_scale, env_steps)
@@ -88,7 +95,9 @@ class Collector:
         self.tally.clipped += program.encoding.clipped(self.worlds.observation)
         self._move(action, program.encode)
 
-    def _move(self, action: NDArray[np.int64], encode: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
+    def _move(
+        self, action: NDArray[np.int64], encode: Callable[[NDArray[Any]], NDArray[Any]]
+    ) -> None:
         """Step, close the slots that were acted on, open those that followed."""
         moves, finished = self.worlds.step(action)
         following = self.replay.open(encode(moves.observation))

@@ -27,7 +27,9 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True
+    )
 
 
 class EnvConfig(_Section):
@@ -191,7 +193,11 @@ class Config(_Section):
     @property
     def temperature(self) -> float:
         """tau, the inverse of the inverse temperature; 0 for the hard maximum."""
-        return 0.0 if math.isinf(self.train.inverse_temperature) else 1.0 / self.train.inverse_temperature
+        return (
+            0.0
+            if math.isinf(self.train.inverse_temperature)
+            else 1.0 / self.train.inverse_temperature
+        )
 
     def to_yaml(self) -> str:
         """Return every setting as YAML text."""
@@ -200,7 +206,11 @@ class Config(_Section):
 
 def config_names() -> list[str]:
     """Return the names of the shipped configurations."""
-    return sorted(Path(entry.name).stem for entry in files("rivc.configs").iterdir() if entry.name.endswith(".yaml"))
+    return sorted(
+        Path(entry.name).stem
+        for entry in files("rivc.configs").iterdir()
+        if entry.name.endswith(".yaml")
+    )
 
 
 def config_keys() -> list[str]:
@@ -270,9 +280,15 @@ def _read(source: str) -> tuple[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {source}: {error}") from error
     names = config_names()
-    if path.stem in names and path.parent in {Path(), Path("configs")} and path.suffix in {"", ".yaml"}:
+    if (
+        path.stem in names
+        and path.parent in {Path(), Path("configs")}
+        and path.suffix in {"", ".yaml"}
+    ):
         return (files("rivc.configs") / f"{path.stem}.yaml").read_text(), path.stem
-    raise MissingError(f"no configuration {source!r}; shipped: {', '.join(names)}{nearest(source, names)}")
+    raise MissingError(
+        f"no configuration {source!r}; shipped: {', '.join(names)}{nearest(source, names)}"
+    )
 
 
 def _set(tree: dict[str, Any], key: str, value: Any) -> None:
@@ -288,7 +304,9 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
 def _explain(error: ValidationError) -> str:
     """The first problem in one line."""
     problem = error.errors()[0]
-    key = ".".join(str(part) for part in problem["loc"] if not (isinstance(part, str) and "[" in part))
+    key = ".".join(
+        str(part) for part in problem["loc"] if not (isinstance(part, str) and "[" in part)
+    )
     if problem["type"] == "extra_forbidden":
         return f"unknown key {key!r}{nearest(key, [*config_keys(), *Config.model_fields])}"
     return f"{key}: {problem['msg']}, got {problem['input']!r}"

@@ -20,7 +20,9 @@ def epsilon_at(config: ExploreConfig, env_steps: int) -> float:
     return config.epsilon_start + done * (config.epsilon_end - config.epsilon_start)
 
 
-def epsilon_greedy(rng: np.random.Generator, readout: NDArray[np.int64], epsilon: float) -> NDArray[np.int64]:
+def epsilon_greedy(
+    rng: np.random.Generator, readout: NDArray[np.int64], epsilon: float
+) -> NDArray[np.int64]:
     """Return greedy actions, each group replaced by a uniform one with probability `epsilon`.
 
     Args:
@@ -53,9 +55,13 @@ def boltzmann(rng: np.random.Generator, q: NDArray[np.float64], tau: float) -> N
 
 
 def explore(
-    config: Config, rng: np.random.Generator, readout: NDArray[np.int64], readout_scale: float, env_steps: int
+    config: Config,
+    rng: np.random.Generator,
+    readout: NDArray[np.int64],
+    readout_scale: float,
+    env_steps: int,
 ) -> NDArray[np.int64]:
     """Return the actions to try, int64, [B, d]."""
     if config.explore.kind == "boltzmann":
-        return boltzmann(rng, readout * readout_scale, config.temperature)
+        return boltzmann(rng, np.asarray(readout * readout_scale, np.float64), config.temperature)
     return epsilon_greedy(rng, readout, epsilon_at(config.explore, env_steps))

@@ -6,7 +6,6 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from rivc.errors import DivergedError
@@ -14,6 +13,7 @@ from rivc.train import operators
 from rivc.train.losses import margin_loss, td_loss
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from rivc.nets import QNetwork
@@ -44,7 +44,9 @@ class Learner:
         self.config, self.net = config, net
         self.target_net = copy.deepcopy(net).requires_grad_(False)
         self._target_integers = self.target_net.integers()
-        self.optimizer = torch.optim.Adam(net.parameters(), lr=config.train.learning_rate, fused=True)
+        self.optimizer = torch.optim.Adam(
+            net.parameters(), lr=config.train.learning_rate, fused=True
+        )
         self.updates = 0
 
     def update(self, replay: Replay, rng: np.random.Generator, env_steps: int) -> UpdateInfo:
@@ -62,8 +64,10 @@ class Learner:
         norm = torch.nn.utils.clip_grad_norm_(self.net.weights_and_biases(), train.max_grad_norm)
         if not torch.isfinite(norm + td + margin):
             rng.bit_generator.state = before
-            msg = f"the loss is no longer finite after {self.updates} updates (loss {td.item()}, gradient {norm.item()})"
-            raise DivergedError(f"{msg}; lower train.learning_rate or train.max_grad_norm")
+            raise DivergedError(
+                f"the loss is no longer finite after {self.updates} updates (loss {td.item()}, "
+                f"gradient {norm.item()}); lower train.learning_rate or train.max_grad_norm"
+            )
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(env_steps)
         self.optimizer.step()
@@ -85,23 +89,29 @@ class Learner:
     def _target(
         self, batch: Batch, observation: Tensor, action: Tensor, integers: Integers
     ) -> tuple[Tensor, Tensor]:
-        """Return the Bellman targets, [B], and the target network's values of the states, [B, d, n]."""
+        """Return Bellman targets, [B], and the target network's values of the states."""
         train, tau = self.config.train, self.config.temperature
         following = torch.from_numpy(batch.next_observation)
-        q_now, q_next = self.target_net(torch.cat([observation, following]), self._target_integers).chunk(2)
+        q_now, q_next = self.target_net(
+            torch.cat([observation, following]), self._target_integers
+        ).chunk(2)
         if train.double_q:
             value = operators.double_value(self.net(following, integers), q_next, tau)
         else:
             value = operators.soft_value(q_next, tau)
         gap = operators.gap_term(q_now, action, tau, train.gap_clip) if train.gap_coef else None
         reward = torch.from_numpy(batch.reward) * self.config.reward_scale
-        y = operators.bellman_target(reward, torch.from_numpy(batch.discount), value, gap, train.gap_coef)
+        y = operators.bellman_target(
+            reward, torch.from_numpy(batch.discount), value, gap, train.gap_coef
+        )
         return y, q_now
 
     def _learning_rate(self, env_steps: int) -> float:
         train = self.config.train
         left = 1.0 - min(1.0, env_steps / train.env_steps)
-        return train.learning_rate * (train.learning_rate_end + left * (1.0 - train.learning_rate_end))
+        return train.learning_rate * (
+            train.learning_rate_end + left * (1.0 - train.learning_rate_end)
+        )
 
     @torch.no_grad()
     def sync_target(self, blend: float | None = None) -> None:

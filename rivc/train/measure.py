@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from rivc.neurochip import count_synops
@@ -12,6 +11,7 @@ from rivc.snn_convert.program import greedy
 from rivc.train.operators import action_gap
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from rivc.nets import QNetwork
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def measure(
-    net: QNetwork, program: SpikingProgram, chip: Backend, counts: NDArray[np.uint8], reward_scale: float
+    net: QNetwork,
+    program: SpikingProgram,
+    chip: Backend,
+    counts: NDArray[np.uint8],
+    reward_scale: float,
 ) -> dict[str, float]:
     """Return metrics of the loaded program on some states.
 
@@ -47,7 +51,9 @@ def measure(
         "action_gap": gap / reward_scale,
         "action_gap_steps": gap / program.readout_scale,
         "action_agreement": float(chosen.all(1).mean()),
-        "conversion_mismatches": int((nearest != result.readout).reshape(len(counts), -1).any(1).sum()),
+        "conversion_mismatches": int(
+            (nearest != result.readout).reshape(len(counts), -1).any(1).sum()
+        ),
         "spikes_per_decision": float(result.spike_counts.sum(0).mean()),
         "synops_per_decision": float(count_synops(program, counts).mean()),
     }

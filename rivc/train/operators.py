@@ -11,12 +11,13 @@ the gap-increasing target of conservative value iteration is
     y(s, a) = r + \gamma (1 - terminated)\, m_\tau(Q^-(s'))
               + \alpha \, clip(Q^-(s, a) - m_\tau(Q^-(s)), l_0, 0)
 
-and DQN is alpha = 0 at tau -> 0, advantage learning tau -> 0, dynamic policy programming alpha -> 1.
+and DQN is alpha = 0 at tau -> 0, advantage learning tau -> 0, dynamic policy programming
+alpha -> 1.
 Without a clip the fixed point has 1 / (1 - alpha) times the action gap of soft value iteration at
 temperature (1 - alpha) tau, and the same greedy policy.
 
-Heads have d groups of n outputs with :math:`Q(s, a) = \frac{1}{d} \sum_j q_j(a_j)`. The soft maximum
-over all n^d joint actions then is, exactly, the mean over groups of :math:`m_{d \tau}(q_j)`.
+Heads have d groups of n outputs with :math:`Q(s, a) = \frac{1}{d} \sum_j q_j(a_j)`. The soft
+maximum over all n^d joint actions then is exactly the mean over groups of :math:`m_{d \tau}(q_j)`.
 
 Shapes: `q` is [B, d, n], actions [B, d], values [B]. All functions keep the dtype they are given.
 
@@ -73,7 +74,9 @@ def gap_term(q: Tensor, action: Tensor, tau: float, clip: float) -> Tensor:
     return (action_value(q, action) - soft_value(q, tau)).clamp(clip, 0.0)
 
 
-def bellman_target(reward: Tensor, discount: Tensor, next_value: Tensor, gap: Tensor | None, gap_coef: float) -> Tensor:
+def bellman_target(
+    reward: Tensor, discount: Tensor, next_value: Tensor, gap: Tensor | None, gap_coef: float
+) -> Tensor:
     """Return y, [B].
 
     Args:

@@ -1,18 +1,18 @@
 """Metrics: one JSON object a line, and the same for TensorBoard.
 
-The JSON lines are the record; the TensorBoard file is a projection of them and is written again from
-them when a run is resumed.
+The JSON lines are the record; the TensorBoard file is a projection of them and is written again
+from them when a run is resumed.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 METRICS: Final = "metrics.jsonl"
 EVENTS: Final = "events.out.tfevents.0000000000.rivc"

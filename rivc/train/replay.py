@@ -81,7 +81,12 @@ class Replay:
     ) -> None:
         """Say what was done in each slot, what it brought and which slot followed."""
         at = slots % self.capacity
-        for name, value in (("action", action), ("reward", reward), ("terminated", terminated), ("next", following)):
+        for name, value in (
+            ("action", action),
+            ("reward", reward),
+            ("terminated", terminated),
+            ("next", following),
+        ):
             self._arrays[name][at] = value
 
     def observations(self, slots: Slots) -> NDArray[Any]:
@@ -95,7 +100,9 @@ class Replay:
             slots[empty] = rng.integers(self.tail, self.head, len(empty))
         return slots
 
-    def sample(self, rng: np.random.Generator, count: int, *, discount: float, n_step: int) -> Batch:
+    def sample(
+        self, rng: np.random.Generator, count: int, *, discount: float, n_step: int
+    ) -> Batch:
         """Draw transitions and look `n_step` steps ahead, or as far as the episode goes.
 
         A truncated episode is bootstrapped from its last observation, a terminated one is not.

@@ -77,7 +77,10 @@ class RunFolder:
         """
         folder = cls(path)
         if (path / "config.yaml").exists():
-            raise UsageError(f"{path} already holds a run; continue it with `rivc resume {path}` or choose another --run")
+            raise UsageError(
+                f"{path} already holds a run; continue it with `rivc resume {path}` "
+                "or choose another --run"
+            )
         try:
             folder.checkpoints.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -172,7 +175,9 @@ def git_state() -> dict[str, Any] | None:
 
     def ask(*words: str) -> str:
         command = ["git", "-C", str(here), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()  # noqa: S603
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
 
     try:
         return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}

@@ -56,7 +56,7 @@ class Progress:
     done: dict[str, int] = field(default_factory=dict)
 
     def due(self, what: str, every: int) -> bool:
-        """Tell, once for every multiple of `every` env steps that has passed, that `what` is due."""
+        """Tell once for every multiple of `every` env steps that `what` is due."""
         passed = self.env_steps // every
         due = self.done.get(what, 0) < passed
         self.done[what] = passed
@@ -106,7 +106,9 @@ class Session:
             "rng": {name: rng.bit_generator.state for name, rng in self.rng.items()},
             "encoding": asdict(self.learner.net.encoding),
         }
-        return save_checkpoint(folder, state, self.replay, first_open=int(self.collector.slots.min()))
+        return save_checkpoint(
+            folder, state, self.replay, first_open=int(self.collector.slots.min())
+        )
 
     def close(self) -> None:
         """Let go of chip and environments."""
@@ -132,7 +134,12 @@ def begin(config: Config) -> Session:
     """Start a run: act at random, then fix input ranges and activation steps by what was seen."""
     chip, tasks, rng = _equip(config)
     task, warm_up = tasks[0], config.train.warmup_env_steps
-    raw = Replay(2 * warm_up + 4 * len(tasks), task.observation_shape, task.observation_dtype, task.action_layout[0])
+    raw = Replay(
+        2 * warm_up + 4 * len(tasks),
+        task.observation_shape,
+        task.observation_dtype,
+        task.action_layout[0],
+    )
     collector = Collector(Worlds(tasks, config.seed), raw, rng["explore"])
     progress = Progress(env_steps=collector.warm_up(warm_up, task.action_layout))
     seen = raw.rows(raw.tail, raw.head)["observation"]
@@ -153,7 +160,9 @@ def restore(config: Config, checkpoint: Path) -> Session:
     """
     chip, tasks, rng = _equip(config)
     task = tasks[0]
-    replay = Replay(config.train.replay_capacity, task.observation_shape, np.uint8, task.action_layout[0])
+    replay = Replay(
+        config.train.replay_capacity, task.observation_shape, np.uint8, task.action_layout[0]
+    )
     state = load_checkpoint(checkpoint, replay)
     encoding = InputEncoding(**{key: _tuple(value) for key, value in state["encoding"].items()})
     learner = _learner(config, chip, task, encoding)
@@ -182,7 +191,10 @@ def _check_fit(config: Config, chip: Backend, task: Task) -> None:
 
 
 def _learner(config: Config, chip: Backend, task: Task, encoding: InputEncoding) -> Learner:
-    return Learner(config, make_network(config, encoding, task.action_layout, profile_name(config, chip.profile)))
+    return Learner(
+        config,
+        make_network(config, encoding, task.action_layout, profile_name(config, chip.profile)),
+    )
 
 
 def _tuple(value: Any) -> Any:

@@ -30,14 +30,16 @@ def make_tasks(config: Config, count: int) -> list[Task]:
 
 def profile_name(config: Config, backend_profile: str) -> str:
     """Return the arithmetic profile to train in: the configured one, or the back end's."""
-    return load_profile(backend_profile if config.quant.profile == "auto" else config.quant.profile).name
+    return load_profile(
+        backend_profile if config.quant.profile == "auto" else config.quant.profile
+    ).name
 
 
 def make_encoding(task: Task, seen: NDArray[Any], profile: str) -> InputEncoding:
     """Fix how observations become counts.
 
-    Images pass as they are. A feature of a vector spans the bounds that the environment declares or,
-    where there are none worth the name, half as much again as was seen while warming up.
+    Images pass as they are. A feature of a vector spans the bounds that the environment declares
+    or, where there are none worth the name, half as much again as was seen while warming up.
 
     Args:
         task: says what it observes, and its declared bounds.
@@ -58,14 +60,18 @@ def make_encoding(task: Task, seen: NDArray[Any], profile: str) -> InputEncoding
     )
 
 
-def make_network(config: Config, encoding: InputEncoding, action_layout: tuple[int, int], profile: str) -> QNetwork:
+def make_network(
+    config: Config, encoding: InputEncoding, action_layout: tuple[int, int], profile: str
+) -> QNetwork:
     """Build the configured network.
 
     Raises:
         ConfigError: if the architecture does not suit the observation.
     """
     if encoding.kind == "image" and not config.net.conv:
-        raise ConfigError("net.conv is empty, but the task observes images; give filters, kernel and stride")
+        raise ConfigError(
+            "net.conv is empty, but the task observes images; give filters, kernel and stride"
+        )
     net = build_network(
         "conv" if config.net.conv else "mlp",
         input_shape=encoding.shape,

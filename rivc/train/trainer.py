@@ -1,7 +1,7 @@
 """The loop of Robust Iterative Value Conversion, from top to bottom.
 
-Convert the network, load it on the chip, gather samples through the chip, learn from the replay, let
-the target network follow; audit, evaluate, record and checkpoint on the way.
+Convert the network, load it on the chip, gather samples through the chip, learn from the replay,
+let the target network follow; audit, evaluate, record and checkpoint on the way.
 
 Reference:
     Kadokawa et al. (2024), Robust iterative value conversion: deep reinforcement learning for
@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from rivc.envs.factory import Task
     from rivc.snn_convert import SpikingProgram
     from rivc.train.config import Config
     from rivc.train.learner import UpdateInfo
+    from rivc.train.session import Session
 
     Observer = Callable[[dict[str, Any]], None]
 
@@ -61,7 +63,17 @@ class Trainer:
         >>> Trainer(load_config("quickstart", {"train.env_steps": 2000})).run()  # doctest: +SKIP
     """
 
-    def __init__(self, config: Config, run: Path | None = None, observers: Sequence[Observer] = ()) -> None:
+    session: Session
+    program: SpikingProgram
+    recorder: Recorder
+    evaluation_tasks: list[Task]
+    last_update: UpdateInfo | None
+    last_score: Score | None
+    _last_look: tuple[float, int, int]  # seconds, env steps, updates
+
+    def __init__(
+        self, config: Config, run: Path | None = None, observers: Sequence[Observer] = ()
+    ) -> None:
         sessions.check(config)  # so that a mistake leaves no folder behind
         self._hold(config, RunFolder.create(run or new_run_path(config), config), observers)
 
@@ -87,7 +99,9 @@ class Trainer:
             DivergedError, BackendError, MismatchError: after a checkpoint was written.
             UsageError: if another process is writing the run.
         """
-        torch.set_num_threads(1)  # small networks run slower on more, and results would depend on it
+        torch.set_num_threads(
+            1
+        )  # small networks run slower on more, and results would depend on it
         with self.folder.lock():
             self._set_up()
             try:
@@ -123,14 +137,18 @@ class Trainer:
         session.chip.load(self.program)
         if progress.conversions % self.config.audit.every_conversions == 0:
             counts = session.states("states", self.config.audit.states)
-            progress.audited_states += audit(session.learner.net, self.program, session.chip, counts)
+            progress.audited_states += audit(
+                session.learner.net, self.program, session.chip, counts
+            )
         progress.conversions += 1
 
     def _gather(self, env_steps: int) -> None:
         """Let the chip act for some env steps."""
         session, copies = self.session, self.config.env.count
         for _ in range(-(-env_steps // copies)):
-            session.collector.gather(self.config, session.chip, self.program, session.progress.env_steps)
+            session.collector.gather(
+                self.config, session.chip, self.program, session.progress.env_steps
+            )
             session.progress.env_steps += copies
 
     def _learn(self) -> None:
@@ -186,7 +204,9 @@ class Trainer:
 
     def _record(self) -> None:
         """Write one record and show it to the observers."""
-        record = self._counters() | self._rates() | self.session.collector.take_tally() | self._policy()
+        record = (
+            self._counters() | self._rates() | self.session.collector.take_tally() | self._policy()
+        )
         self.recorder.write(record)
         for observe in self.observers:
             observe(record)
@@ -203,7 +223,11 @@ class Trainer:
 
     def _rates(self) -> dict[str, Any]:
         """How fast it went since the last record."""
-        now, env_steps, updates = time.perf_counter(), self.session.progress.env_steps, self.session.learner.updates
+        now, env_steps, updates = (
+            time.perf_counter(),
+            self.session.progress.env_steps,
+            self.session.learner.updates,
+        )
         then, env_steps_then, updates_then = self._last_look
         self._last_look = now, env_steps, updates
         seconds = max(now - then, 1e-9)
@@ -217,12 +241,20 @@ class Trainer:
         session = self.session
         counts = session.states("states", MEASURED_STATES)
         metrics: dict[str, Any] = {
-            **measure(session.learner.net, self.program, session.chip, counts, self.config.reward_scale)
+            **measure(
+                session.learner.net, self.program, session.chip, counts, self.config.reward_scale
+            )
         }
         if self.last_update is not None:
-            metrics |= {"td_loss": self.last_update.td_loss, "margin_loss": self.last_update.margin_loss}
+            metrics |= {
+                "td_loss": self.last_update.td_loss,
+                "margin_loss": self.last_update.margin_loss,
+            }
         if self.last_score is not None:
-            metrics |= {"eval_return": self.last_score.return_mean, "best_return": session.progress.best_return}
+            metrics |= {
+                "eval_return": self.last_score.return_mean,
+                "best_return": session.progress.best_return,
+            }
         return metrics
 
     # -- beginning and end ------------------------------------------------------------------
@@ -234,10 +266,11 @@ class Trainer:
         else:
             self.session = sessions.restore(self.config, checkpoint)
         session = self.session
-        self.program: SpikingProgram = convert(session.learner.net)
-        self.last_update: UpdateInfo | None = None
-        self.last_score: Score | None = None
-        self.evaluation_tasks = make_tasks(self.config, min(self.config.env.count, self.config.eval.episodes))
+        self.program = convert(session.learner.net)
+        self.last_update, self.last_score = None, None
+        self.evaluation_tasks = make_tasks(
+            self.config, min(self.config.env.count, self.config.eval.episodes)
+        )
         self.recorder = Recorder(self.folder.path, keep=session.progress.records)
         self._last_look = time.perf_counter(), session.progress.env_steps, session.learner.updates
 

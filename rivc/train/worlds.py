@@ -1,8 +1,8 @@
 """Copies of one task, stepped side by side, with every reset seeded and every state recoverable.
 
-The environments reset only when they are told to, so no dummy step exists; the time limit is counted
-here. A copy's state is what its environment says it is (`get_state`), or else the seed and the
-actions of the present episode, which are played again and must lead to the observation that was saved.
+The environments reset only when they are told to, so no dummy step exists; the time limit is
+counted here. A copy's state is what its environment says it is (`get_state`), or else the seed and
+the actions of the present episode, which are played again and must lead to the saved observation.
 """
 
 from __future__ import annotations
@@ -114,11 +114,14 @@ class Copy:
         saved: NDArray[Any] = state["observation"]
         if methods and state["state"] is not None:
             methods.set_state(state["state"])
-            self.seed, self.actions = int(state["seed"]), [list(map(int, a)) for a in state["actions"]]
+            self.seed, self.actions = (
+                int(state["seed"]),
+                [list(map(int, a)) for a in state["actions"]],
+            )
         elif not np.array_equal(self._replay(state), saved):
             msg = (
-                f"{self.task.env_id} does not come back to where it was: it is not deterministic for "
-                "a seed; give it get_state and set_state"
+                f"{self.task.env_id} does not come back to where it was: it is not deterministic "
+                "for a seed; give it get_state and set_state"
             )
             raise FailedError(msg)
         self.total, self.succeeded = float.fromhex(state["total"]), state["succeeded"]
@@ -158,10 +161,12 @@ class Worlds:
         """
         results = [copy.step(a) for copy, a in zip(self.copies, action, strict=True)]
         observations, rewards, terminated, ended = zip(*results, strict=True)
-        moves = Moves(np.stack(observations), np.array(rewards), np.array(terminated), np.array(ended))
+        moves = Moves(
+            np.stack(observations), np.array(rewards), np.array(terminated), np.array(ended)
+        )
         self.observation = moves.observation.copy()
         finished = []
-        for i in np.flatnonzero(moves.ended):
+        for i in map(int, np.flatnonzero(moves.ended)):
             finished.append(self.copies[i].episode())
             self.observation[i] = self._restart(i)
         return moves, finished

@@ -22,7 +22,9 @@ def grown(replay: Replay, count: int) -> Replay:
     for _ in range(count):
         number = replay.head
         slot = replay.open(np.full((1, 3), number % 251, np.uint8))
-        replay.close(slot, np.array([[number % 3]]), np.array([float(number)]), np.array([False]), slot + 1)
+        replay.close(
+            slot, np.array([[number % 3]]), np.array([float(number)]), np.array([False]), slot + 1
+        )
     return replay
 
 
@@ -122,7 +124,9 @@ def damage_block(path: Path) -> None:
     next((path.parent / "replay").iterdir()).write_bytes(b"nothing")
 
 
-@pytest.mark.parametrize("damage", [damage_missing, damage_cut, damage_bit, damage_json, damage_block])
+@pytest.mark.parametrize(
+    "damage", [damage_missing, damage_cut, damage_bit, damage_json, damage_block]
+)
 def test_damage_is_one_clear_error(tmp_path: Path, damage: Any) -> None:
     replay = grown(Replay(4 * BLOCK, (3,), np.uint8, 1), BLOCK + 3)
     path = save_checkpoint(tmp_path, state(1), replay, replay.head)

@@ -67,7 +67,9 @@ def test_what_is_not_keys_and_values_is_refused(tmp_path: Path, text: str) -> No
 
 
 def test_infinity_can_be_written_in_yaml() -> None:
-    config = load_config("quickstart", {"train.inverse_temperature": float("inf"), "train.gap_clip": -float("inf")})
+    config = load_config(
+        "quickstart", {"train.inverse_temperature": float("inf"), "train.gap_clip": -float("inf")}
+    )
     assert config.temperature == 0.0
     assert load_config_text(config.to_yaml()) == config
 

@@ -45,6 +45,8 @@ def test_epsilon_falls_linearly_and_stays(env_steps: int, epsilon: float) -> Non
 
 
 def test_the_kind_of_exploration_is_the_configured_one() -> None:
-    config = Config.model_validate({"explore": {"kind": "boltzmann"}, "train": {"inverse_temperature": 1e9}})
+    config = Config.model_validate(
+        {"explore": {"kind": "boltzmann"}, "train": {"inverse_temperature": 1e9}}
+    )
     actions = explore(config, np.random.default_rng(0), READOUT[:50] + np.array([0, 1, 0]), 0.1, 0)
     assert (actions == 1).all()

@@ -51,7 +51,9 @@ def test_the_fixed_points_gap_is_that_of_soft_value_iteration_over_one_minus_gap
     tau = 0.05
     widened = operators.action_gap(fixed_point(gap_coef, tau))
     plain = operators.action_gap(fixed_point(0.0, (1 - gap_coef) * tau))
-    torch.testing.assert_close(widened / plain, torch.full_like(plain, 1 / (1 - gap_coef)), rtol=1e-4, atol=0)
+    torch.testing.assert_close(
+        widened / plain, torch.full_like(plain, 1 / (1 - gap_coef)), rtol=1e-4, atol=0
+    )
 
 
 def test_the_greedy_policy_is_that_of_soft_value_iteration() -> None:
@@ -77,7 +79,9 @@ def random_heads(d: int, n: int) -> Tensor:
 def joint_values(q: Tensor) -> Tensor:
     """Q of all n^d joint actions, [B, n^d]."""
     d, n = q.shape[1:]
-    joint = [q[:, range(d), list(choice)].mean(1) for choice in itertools.product(range(n), repeat=d)]
+    joint = [
+        q[:, range(d), list(choice)].mean(1) for choice in itertools.product(range(n), repeat=d)
+    ]
     return torch.stack(joint, 1)
 
 

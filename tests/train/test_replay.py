@@ -45,7 +45,10 @@ def test_no_transition_crosses_the_end_of_an_episode(
     np.testing.assert_array_equal(t_after, t + steps)
     ends = np.array([terminated for _, terminated in episodes])[episode] & (t + steps == lengths)
     np.testing.assert_allclose(batch.discount, np.where(ends, 0.0, 0.5**steps))
-    expected = [sum(0.5**k * (100 * e + i + k) for k in range(s)) for e, i, s in zip(episode, t, steps, strict=True)]
+    expected = [
+        sum(0.5**k * (100 * e + i + k) for k in range(s))
+        for e, i, s in zip(episode, t, steps, strict=True)
+    ]
     np.testing.assert_allclose(batch.reward, expected, rtol=1e-5)
     np.testing.assert_array_equal(batch.action[:, 0], t % 2)
 
@@ -84,7 +87,9 @@ def test_encoding_changes_observations_and_nothing_else() -> None:
     raw = Replay(32, (2,), np.float32, 1)
     fill(raw, [(5, True), (4, False)])
     encoded = raw.encoded(lambda x: (x * 2).astype(np.uint8), capacity=64)
-    ours, theirs = (r.sample(np.random.default_rng(1), 50, discount=0.9, n_step=2) for r in (raw, encoded))
+    ours, theirs = (
+        r.sample(np.random.default_rng(1), 50, discount=0.9, n_step=2) for r in (raw, encoded)
+    )
     np.testing.assert_array_equal(ours.observation * 2, theirs.observation)
     np.testing.assert_array_equal(ours.reward, theirs.reward)
     np.testing.assert_array_equal(ours.discount, theirs.discount)
@@ -95,6 +100,8 @@ def test_rows_bring_a_replay_back(capacity: int) -> None:
     replay = replay_of((20, True), (9, False), capacity=capacity)
     copy = Replay(capacity, (2,), np.uint8, 1)
     copy.restore(replay.tail, replay.rows(replay.tail, replay.head))
-    ours, theirs = (r.sample(np.random.default_rng(1), 50, discount=0.9, n_step=3) for r in (replay, copy))
+    ours, theirs = (
+        r.sample(np.random.default_rng(1), 50, discount=0.9, n_step=3) for r in (replay, copy)
+    )
     for name in ("observation", "next_observation", "action", "reward", "discount"):
         np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
