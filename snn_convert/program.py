@@ -17,6 +17,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import index
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -256,17 +257,18 @@ class SpikingProgram:
             "format_version": self.format_version,
             "profile": self.profile,
             "action_layout": list(self.action_layout),
-            "readout_scale": self.readout_scale.hex(),
+            "readout_scale": float(self.readout_scale).hex(),
             "encoding": {
                 "kind": self.encoding.kind,
                 "shape": list(self.encoding.shape),
                 "bit_width": self.encoding.bit_width,
-                "low": [value.hex() for value in self.encoding.low],
-                "step": [value.hex() for value in self.encoding.step],
+                "low": [float(value).hex() for value in self.encoding.low],
+                "step": [float(value).hex() for value in self.encoding.step],
             },
             "layers": layers,
         }
-        return json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+        # numpy's integers, which environments hand out, count as integers
+        return json.dumps(header, sort_keys=True, separators=(",", ":"), default=index).encode()
 
     def encode(self, observation: ArrayLike) -> NDArray[np.uint8]:
         """Return the counts of an observation or a batch: `InputEncoding.encode`."""

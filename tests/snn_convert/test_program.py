@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -19,8 +19,11 @@ from rivc.snn_convert.validate import MAX_LEVELS, MAX_NEURONS
 from tests.programs import conv_program, dense_program, random_counts
 from tests.strategies import programs
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def with_layer(program: SpikingProgram, i: int, **change: Any) -> SpikingProgram:  # noqa: ANN401
+
+def with_layer(program: SpikingProgram, i: int, **change: Any) -> SpikingProgram:
     layers = list(program.layers)
     layers[i] = replace(layers[i], **change)
     return replace(program, layers=tuple(layers))
@@ -120,6 +123,22 @@ def pool_of_one_pixel(kernel: int, stride: int) -> SpikingProgram:
     last = Layer("dense", np.ones((1, 1), np.int8), np.zeros(1, np.int32), weight_bits=2)
     encoding = InputEncoding.image((1, 1, 1))
     return SpikingProgram(encoding, (pool, Layer("flatten"), last), 1.0, (1, 1), "ideal")
+
+
+def test_the_hash_does_not_depend_on_whose_numbers_they_are(tmp_path: Path) -> None:
+    """`action_space.n` of Gymnasium, for one, is an integer of numpy."""
+    encoding = InputEncoding("vector", (6,), 4, (0.0,) * 6, (1.0,) * 6)
+    plain = replace(dense_program(), encoding=encoding)
+    theirs = replace(
+        plain,
+        encoding=InputEncoding("vector", (np.int64(6),), 4, (0,) * 6, (np.float32(1),) * 6),  # type: ignore[arg-type]
+        action_layout=(np.int64(2), np.int32(3)),  # type: ignore[arg-type]
+        readout_scale=np.float32(plain.readout_scale),  # type: ignore[arg-type]
+    )
+    theirs = with_layer(theirs, 0, levels=np.uint8(15), frac_bits=np.int64(4))
+    assert theirs.sha256 == plain.sha256
+    theirs.save(tmp_path / "program.npz")
+    assert SpikingProgram.load(tmp_path / "program.npz") == plain
 
 
 def test_nothing_in_a_program_can_be_written(program: SpikingProgram) -> None:

@@ -98,20 +98,26 @@ class LayerIntegers:
     offset: Tensor
 
 
-def weight_scale(weight: Tensor, bits: int, *, per_tensor: bool) -> Tensor:
-    """Return the scale of each channel, [C]: the best for normal weights, never beyond the data.
+def weight_scale(weight: Tensor, grid: Grid, *, per_tensor: bool) -> Tensor:
+    """Return the real value of one weight step for each channel, [C].
 
-    Binary weights keep their mean magnitude.
+    The step with the least squared error on normal weights, but none that reaches beyond the data;
+    binary weights keep their mean magnitude.
+
+    Args:
+        weight: latent weights, [C, ...].
+        grid: the integers they will be, 1 to 8 bits, signed.
+        per_tensor: one step for all channels instead of one for each.
     """
     rows = weight.flatten(1)
     rows = rows.reshape(1, -1) if per_tensor else rows
     magnitude = rows.abs()
-    if bits == 1:
+    if grid.is_binary:
         scale = magnitude.mean(1)
     else:
         scale = torch.minimum(
-            magnitude.amax(1) / Grid(bits).q_max,
-            rows.square().mean(1).sqrt() * _GAUSSIAN_STEP.get(bits, 0.031),
+            magnitude.amax(1) / grid.q_max,
+            rows.square().mean(1).sqrt() * _GAUSSIAN_STEP[grid.bit_width],
         )
     return scale.clamp_min(_TINY).expand(weight.shape[0])
 
@@ -146,7 +152,7 @@ def hidden_integers(
         step_in: value of one received count, scalar.
     """
     dtype = torch_type(carrier.dtype)
-    scale = weight_scale(weight, spec.weight_bits, per_tensor=False)
+    scale = weight_scale(weight, spec.grid, per_tensor=False)
     w_q = quantize_weight(weight, scale, spec.grid)
     ratio = (step / (scale * step_in)).to(dtype)
     threshold = (ratio * 2**spec.frac_bits).round().clamp(2, carrier.threshold_max)
@@ -166,7 +172,7 @@ def readout_integers(
 
     The arguments are those of `hidden_integers`; there is no step, because no count is emitted.
     """
-    scale = weight_scale(weight, spec.weight_bits, per_tensor=True)
+    scale = weight_scale(weight, spec.grid, per_tensor=True)
     w_q = quantize_weight(weight, scale, spec.grid).to(torch_type(carrier.sum_dtype))
     real_bias = (bias / (scale * step_in)).to(torch_type(carrier.dtype))
     real_bias -= spec.zero_in * w_q.sum(1).to(real_bias.dtype)

@@ -42,7 +42,7 @@ def test_weights_land_where_the_numpy_half_puts_them(
     shape: tuple[int, ...], seed: int, bits: int
 ) -> None:
     weight = normal(seed, *shape).double()
-    scale = weight_scale(weight, bits, per_tensor=False)
+    scale = weight_scale(weight, Grid(bits), per_tensor=False)
     by_torch = quantize_weight(weight, scale, Grid(bits)).numpy()
     spread = scale.numpy().reshape(-1, *[1] * (len(shape) - 1))
     np.testing.assert_array_equal(by_torch, quantize(weight.numpy(), spread, Grid(bits)))
@@ -51,14 +51,14 @@ def test_weights_land_where_the_numpy_half_puts_them(
 @given(seeds, st.integers(2, 8))
 def test_a_weight_scale_never_reaches_beyond_the_data(seed: int, bits: int) -> None:
     weight = normal(seed, 4, 9)
-    scale = weight_scale(weight, bits, per_tensor=False)
+    scale = weight_scale(weight, Grid(bits), per_tensor=False)
     assert (scale * Grid(bits).q_max <= weight.abs().amax(1) * (1 + 1e-6)).all()
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4])
 def test_a_weight_scale_loses_no_more_than_the_maximum_would(bits: int) -> None:
     weight, grid = normal(0, 200, 100), Grid(bits)
-    fitted = weight_scale(weight, bits, per_tensor=False)
+    fitted = weight_scale(weight, Grid(bits), per_tensor=False)
     widest = weight.abs().amax(1) / grid.q_max
 
     def lost(scale: torch.Tensor) -> float:
@@ -71,27 +71,29 @@ def test_a_weight_scale_loses_no_more_than_the_maximum_would(bits: int) -> None:
 @pytest.mark.parametrize(("bits", "share"), [(2, 0.191), (3, 0.0469), (4, 0.0129)])
 def test_on_a_normal_distribution_the_loss_is_max_s(bits: int, share: float) -> None:
     weight = normal(0, 1, 100_000)
-    scale = weight_scale(weight, bits, per_tensor=False)
+    scale = weight_scale(weight, Grid(bits), per_tensor=False)
     lost = quantize_weight(weight, scale, Grid(bits)) * scale.view(-1, 1) - weight
     assert float(lost.square().mean()) == pytest.approx(share, rel=0.02)
 
 
 def test_binary_weights_keep_their_mean_magnitude() -> None:
     weight = normal(0, 3, 50)
-    scale = weight_scale(weight, 1, per_tensor=False)
+    scale = weight_scale(weight, Grid(1), per_tensor=False)
     torch.testing.assert_close(scale, weight.abs().mean(1))
     assert set(quantize_weight(weight, scale, Grid(1)).flatten().tolist()) == {-1.0, 1.0}
 
 
 def test_a_scale_per_tensor_is_one_number_for_all_channels() -> None:
-    scale = weight_scale(normal(0, 3, 50) * torch.tensor([[1.0], [5.0], [9.0]]), 8, per_tensor=True)
+    scale = weight_scale(
+        normal(0, 3, 50) * torch.tensor([[1.0], [5.0], [9.0]]), Grid(8), per_tensor=True
+    )
     assert scale.shape == (3,)
     assert len(set(scale.tolist())) == 1
 
 
 @pytest.mark.parametrize("bits", [1, 2, 8])
 def test_weights_that_are_all_zero_have_a_usable_scale(bits: int) -> None:
-    scale = weight_scale(torch.zeros(2, 4), bits, per_tensor=False)
+    scale = weight_scale(torch.zeros(2, 4), Grid(bits), per_tensor=False)
     assert (scale > 0).all()
     assert torch.isfinite(quantize_weight(torch.zeros(2, 4), scale, Grid(bits))).all()
 
