@@ -73,17 +73,35 @@ def biases(draw: DrawFn, size: int) -> NDArray[np.int32]:
 
 
 @st.composite
+def staircases(draw: DrawFn, size: int) -> dict[str, Any]:
+    """Fraction bits, levels, thresholds and biases; every third puts all membranes on a tie.
+
+    Where the threshold divides ``2**frac_bits``, the weighted sum moves the membrane by whole
+    thresholds, and a bias of half a threshold leaves it halfway between two counts.
+    """
+    frac_bits = draw(st.integers(0, 6))
+    stairs: dict[str, Any] = {
+        "frac_bits": frac_bits,
+        "levels": draw(st.sampled_from([1, 2, 3, 7, 15, 15, 127, 255])),
+    }
+    if frac_bits and draw(st.integers(0, 2)) == 0:
+        threshold = np.full(size, 1 << draw(st.integers(1, frac_bits)), np.int32)
+        steps = draw(st.lists(st.integers(-8, 8), min_size=size, max_size=size))
+        bias = threshold // 2 + threshold * np.array(steps, np.int32)
+        return {**stairs, "threshold": threshold, "bias": bias.astype(np.int32)}
+    threshold = draw(thresholds(size, frac_bits))
+    return {**stairs, "threshold": threshold, "bias": draw(biases(size))}
+
+
+@st.composite
 def _spiking(draw: DrawFn, kind: str, shape: tuple[int, ...], geometry: dict[str, Any]) -> Layer:
-    bits, frac_bits = draw(bit_widths), draw(st.integers(0, 6))
-    levels = draw(st.sampled_from([1, 2, 3, 7, 15, 15, 127, 255]))
+    bits = draw(bit_widths)
+    weight, stairs = draw(weights(shape, bits)), draw(staircases(shape[0]))
     return Layer(
         "conv2d" if kind == "conv2d" else "dense",
-        draw(weights(shape, bits)),
-        draw(biases(shape[0])),
-        draw(thresholds(shape[0], frac_bits)),
+        weight,
         weight_bits=bits,
-        frac_bits=frac_bits,
-        levels=levels,
+        **stairs,
         **geometry,
     )
 

@@ -54,6 +54,18 @@ def test_calibrated_steps_bring_the_integers_near_the_real_network(
     assert near < 0.2 * float(real.var())
 
 
+def test_the_first_layer_is_fitted_around_the_middle_of_the_input() -> None:
+    """Inputs at the middle of their range drive nothing but the bias."""
+    net = network("mlp")
+    (first, _), *_ = net.chain()
+    assert first.log_step is not None
+    with torch.no_grad():
+        first.bias.fill_(0.01)
+    middle = torch.randint(127, 129, (200, 8), generator=torch.Generator().manual_seed(0))
+    calibrate(net, middle.to(torch.uint8))
+    assert float(first.log_step.detach().exp()) * first.spec.levels < 0.1
+
+
 def test_the_best_step_loses_no_more_than_its_neighbours() -> None:
     h = torch.randn(5000, generator=torch.Generator().manual_seed(0)).clamp_min(0)
 

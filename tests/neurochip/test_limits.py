@@ -48,6 +48,11 @@ def test_too_many_neurons_are_found_in_every_layer_that_has_them() -> None:
     assert all(f"at most {limit}" in v.what and v.remedy for v in violations)
 
 
+def test_exactly_as_many_neurons_as_the_limit_fit() -> None:
+    largest = max(int(np.prod(shape)) for shape in conv_program().shapes[1:])
+    assert found(ChipLimits(max_neurons=largest)) == []
+
+
 @pytest.mark.parametrize("i", [0, 3, 4])
 def test_a_membrane_too_wide_is_found_at_its_very_bit(i: int) -> None:
     program = conv_program()

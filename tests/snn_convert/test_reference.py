@@ -42,21 +42,31 @@ def one_neuron(threshold: int, bias: int, frac_bits: int, levels: int) -> Layer:
 
 
 @given(
-    st.integers(2, 60),
-    st.integers(-200, 200),
+    st.integers(1, 1000),
     st.integers(0, 4),
-    st.sampled_from([1, 3, 15]),
-    st.integers(-300, 300),
+    st.sampled_from([1, 3, 15, 255]),
+    st.integers(-(10**6), 10**6),
+    st.data(),
 )
-def test_the_staircase_rounds_ties_up(
-    threshold: int, bias: int, frac_bits: int, levels: int, z: int
+def test_the_staircase_rounds_to_nearest_and_ties_up(
+    half: int, frac_bits: int, levels: int, z: int, data: st.DataObject
 ) -> None:
-    layer = one_neuron(threshold, bias, frac_bits, levels)
-    exact = ((z << frac_bits) + bias) / threshold
-    nearest = int(np.floor(exact + 0.5)) if threshold % 2 == 0 else round(exact)
-    got = int(reference.staircase(layer, np.array([[z]]))[0, 0])
-    assert got == min(max(nearest, 0), levels)
-    assert got == naive.fire(layer, 0, z)
+    """At a tie between two counts, just below it and just above it."""
+    threshold, count = 2 * half, data.draw(st.integers(-1, levels))
+    tie = count * threshold + half
+    for v_mem, expected in ((tie - 1, count), (tie, count + 1), (tie + 1, count + 1)):
+        layer = one_neuron(threshold, v_mem - (z << frac_bits), frac_bits, levels)
+        got = int(reference.staircase(layer, np.array([[z]]))[0, 0])
+        assert got == min(max(expected, 0), levels) == naive.fire(layer, 0, z)
+
+
+@given(st.integers(1, 1000), st.sampled_from([1, 3, 15, 255]), st.data())
+def test_an_odd_threshold_has_no_ties(half: int, levels: int, data: st.DataObject) -> None:
+    threshold, count = 2 * half + 1, data.draw(st.integers(-1, levels))
+    for v_mem, expected in ((count * threshold + half, count), (count * threshold - half, count)):
+        layer = one_neuron(threshold, v_mem, 0, levels)
+        got = int(reference.staircase(layer, np.array([[0]]))[0, 0])
+        assert got == min(max(expected, 0), levels) == naive.fire(layer, 0, 0)
 
 
 def test_the_trace_has_one_array_a_layer_and_the_readout_last(

@@ -285,6 +285,15 @@ def test_a_file_larger_than_any_program_is_refused(
         SpikingProgram.load(program_file)
 
 
+def test_a_member_that_claims_more_bytes_than_the_file_has_is_refused_with_little_work(
+    program_file: Path,
+) -> None:
+    data = bytearray(program_file.read_bytes())
+    entry = data.index(b"PK\x01\x02")
+    data[entry + 20 : entry + 24] = (1 << 30).to_bytes(4, "little")
+    assert peak_of_refusing(bytes(data), program_file.parent) < 1 << 22
+
+
 def test_members_that_share_their_bytes_are_refused(
     program_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
