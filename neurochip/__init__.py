@@ -1,7 +1,7 @@
 """Chips, real and emulated, that run a `SpikingProgram`.
 
-A chip is one small class with the methods of `Backend`. `load_backend` finds it by name: built in, or
-registered by another package under the entry point group `rivc.backends`.
+A chip is one small class with the methods of `Backend`. `load_backend` finds it by name: built in,
+or registered by another package under the entry point group `rivc.backends`.
 """
 
 from rivc.neurochip.backend import Backend, Inference, Violation

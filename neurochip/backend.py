@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from rivc.errors import ChipLimitError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     import numpy as np
+    from numpy.typing import NDArray
 
     from rivc.snn_convert import SpikingProgram
 
@@ -33,7 +33,7 @@ class Violation:
         return f"{where}: {self.what}; {self.remedy}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Inference:
     """What a chip gave for a batch.
 

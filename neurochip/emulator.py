@@ -7,16 +7,16 @@ program that is loaded), so that a layer is one matrix product and five passes o
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from rivc.errors import BackendError
-from rivc.neurochip.backend import Inference, Violation
+from rivc.neurochip.backend import Inference, Violation, require_fit
 from rivc.neurochip.limits import ChipLimits
 from rivc.quant.exact import SIGNIFICAND
 from rivc.snn_convert.reference import check_counts
-from rivc.snn_convert.validate import membrane_bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from rivc.snn_convert import Layer, SpikingProgram
 
-    Counts = NDArray[np.floating[Any]]
+    Counts = NDArray[Any]  # uint8 as they come in, then floats that hold them exactly
     Step = Callable[[Counts], Counts]
 
-# One bit of a significand is left for the quotient, so that its floor is exact as well.
-LIMITS: Final = ChipLimits(membrane_bits=SIGNIFICAND["float64"] - 1)
+# Sign included, so one bit of the significand is left, which keeps the floor of a quotient exact.
+LIMITS: Final = ChipLimits(membrane_bits=SIGNIFICAND["float64"])
 
 
 class Emulator:
@@ -56,10 +56,11 @@ class Emulator:
 
     def load(self, program: SpikingProgram) -> None:
         """Prepare the kernels of a program."""
+        require_fit(self, program)
         self._steps = [
-            (_KERNELS[layer.kind](layer, shape, _carrier(layer, levels_in)), layer.levels > 0)
-            for layer, shape, levels_in in zip(
-                program.layers, program.shapes, program.levels_in, strict=False
+            (_KERNELS[layer.kind](layer, shape, carrier_of(layer, bits)), layer.levels > 0)
+            for layer, shape, bits in zip(
+                program.layers, program.shapes, program.membrane_bits, strict=False
             )
         ]
         self._program = program
@@ -73,7 +74,7 @@ class Emulator:
         for step, fires in self._steps:
             x = step(x)
             if fires:
-                spikes.append(x.reshape(len(x), -1).sum(1))
+                spikes.append(x.sum(axis=tuple(range(1, x.ndim)), dtype=np.float64))
         readout = x.astype(np.int64).reshape(-1, *self._program.action_layout)
         totals = np.array(spikes, np.int64).reshape(len(spikes), len(x))
         return Inference(readout, totals)
@@ -83,13 +84,13 @@ class Emulator:
         self._program, self._steps = None, []
 
 
-def _carrier(layer: Layer, levels_in: int) -> np.dtype[Any]:
-    """The float type in which this layer, with its present weights, is exact."""
+def carrier_of(layer: Layer, membrane_bits: int) -> np.dtype[Any]:
+    """Return the narrowest float type in which this layer, with its present weights, is exact."""
     if not layer.has_weights:
         return np.dtype(np.float32)
-    wide = membrane_bits(layer, levels_in) + 1
-    quotient = (int(layer.threshold.max()) * (layer.levels + 1)).bit_length() + 1 if layer.levels else 0
-    return np.dtype(np.float32 if max(wide, quotient) < SIGNIFICAND["float32"] else np.float64)
+    quotient = int(layer.threshold.max()) * (layer.levels + 1) if layer.levels else 0
+    bits = max(membrane_bits, quotient.bit_length() + 1)
+    return np.dtype(np.float32 if bits <= SIGNIFICAND["float32"] else np.float64)
 
 
 def _staircase(layer: Layer, dtype: np.dtype[Any]) -> Step:
@@ -127,7 +128,7 @@ def _conv2d(layer: Layer, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Step:
     fire = _staircase(layer, dtype)
 
     def step(x: Counts) -> Counts:
-        rows = patches(pad(x)).reshape(len(x) * height * width, -1)
+        rows = patches(pad(x)).reshape(len(x) * height * width, len(columns))
         return fire(rows @ columns).reshape(len(x), height, width, out)
 
     return step
@@ -140,8 +141,9 @@ def _maxpool2d(layer: Layer, shape: tuple[int, ...], dtype: np.dtype[Any]) -> St
     return lambda x: patches(pad(x)).max(axis=(3, 4))
 
 
-def _flatten(_: Layer, __: tuple[int, ...], ___: np.dtype[Any]) -> Step:
-    return lambda x: x.reshape(len(x), -1)
+def _flatten(_: Layer, shape: tuple[int, ...], __: np.dtype[Any]) -> Step:
+    size = math.prod(shape)
+    return lambda x: x.reshape(len(x), size)
 
 
 def _padder(layer: Layer, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Step:
@@ -160,7 +162,9 @@ def _padder(layer: Layer, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Step:
     return pad
 
 
-def _patches(layer: Layer, kernel: tuple[int, int], windows: tuple[int, int], channels: int) -> Step:
+def _patches(
+    layer: Layer, kernel: tuple[int, int], windows: tuple[int, int], channels: int
+) -> Step:
     """Every window of a picture as a view, [B, H, W, kh, kw, C]."""
     (kernel_h, kernel_w), (height, width), stride = kernel, windows, layer.stride
 

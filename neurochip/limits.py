@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rivc.neurochip.backend import Violation
-from rivc.snn_convert.validate import membrane_bits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,26 +34,36 @@ class ChipLimits:
 
     def violations(self, program: SpikingProgram) -> list[Violation]:
         """Return every limit that the program exceeds, layer by layer."""
-        return [v for i, layer in enumerate(program.layers) for v in self._of_layer(program, i, layer)]
+        return [
+            v for i, layer in enumerate(program.layers) for v in self._of_layer(program, i, layer)
+        ]
 
     def _of_layer(self, program: SpikingProgram, i: int, layer: Layer) -> Iterator[Violation]:
         if layer.kind not in self.kinds:
-            yield Violation(i, f"{layer.kind} layers do not run here", f"use {', '.join(self.kinds)}")
+            yield Violation(
+                i, f"{layer.kind} layers do not run here", f"use {', '.join(self.kinds)}"
+            )
         if layer.levels > self.max_levels:
-            yield Violation(i, f"{layer.levels} levels, at most {self.max_levels}", "lower quant.activation_bits")
-        neurons = 1
-        for n in program.shapes[i + 1]:
-            neurons *= n
+            yield Violation(
+                i,
+                f"{layer.levels} levels, at most {self.max_levels}",
+                "lower quant.activation_bits",
+            )
+        neurons = math.prod(program.shapes[i + 1])
         if neurons > self.max_neurons:
-            yield Violation(i, f"{neurons} neurons, at most {self.max_neurons}", "use fewer filters or units")
+            yield Violation(
+                i, f"{neurons} neurons, at most {self.max_neurons}", "use fewer filters or units"
+            )
         if layer.has_weights:
             yield from self._of_weights(program, i, layer)
 
     def _of_weights(self, program: SpikingProgram, i: int, layer: Layer) -> Iterator[Violation]:
         if layer.weight_bits not in self.weight_bits:
             widths = ", ".join(map(str, self.weight_bits))
-            yield Violation(i, f"{layer.weight_bits}-bit weights, it holds {widths}", "change quant.weight_bits")
-        width = membrane_bits(layer, program.levels_in[i])
+            yield Violation(
+                i, f"{layer.weight_bits}-bit weights, it holds {widths}", "change quant.weight_bits"
+            )
+        width = program.membrane_bits[i]
         if width > self.membrane_bits:
             what = f"a membrane of {width} bits, it holds {self.membrane_bits}"
             yield Violation(i, what, "use fewer inputs or narrower weights")

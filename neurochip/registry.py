@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from rivc.errors import ConfigError, MissingError, nearest
 
@@ -46,7 +45,11 @@ class BackendInfo:
 
 
 _BUILT_IN: Final = (
-    BackendInfo("emulator", "rivc.neurochip.emulator:Emulator", "integer counts on this machine; the default"),
+    BackendInfo(
+        "emulator",
+        "rivc.neurochip.emulator:Emulator",
+        "integer counts on this machine; the default",
+    ),
     BackendInfo(
         "snntorch",
         "rivc.neurochip.snntorch:SnnTorch",
@@ -62,7 +65,9 @@ def backend_infos() -> list[BackendInfo]:
     ours = list(_BUILT_IN)
     names = {info.name for info in ours}
     theirs = [
-        BackendInfo(entry.name, entry.value, f"from {entry.dist.name if entry.dist else entry.value}")
+        BackendInfo(
+            entry.name, entry.value, f"from {entry.dist.name if entry.dist else entry.value}"
+        )
         for entry in entry_points(group=ENTRY_POINTS)
         if entry.name not in names
     ]
@@ -74,7 +79,7 @@ def backend_names() -> list[str]:
     return [info.name for info in backend_infos()]
 
 
-def load_backend(name: str, **options: Any) -> Backend:
+def load_backend(name: str, **options: object) -> Backend:
     """Build a backend.
 
     Args:
@@ -83,7 +88,7 @@ def load_backend(name: str, **options: Any) -> Backend:
 
     Raises:
         ConfigError: if there is no such backend or it does not take the options.
-        MissingError: if what it runs on is not installed.
+        MissingError: if it, or what it runs on, is not installed.
 
     Example:
         >>> load_backend("emulator").profile
@@ -91,12 +96,16 @@ def load_backend(name: str, **options: Any) -> Backend:
     """
     infos = {info.name: info for info in backend_infos()}
     if name not in infos:
-        raise ConfigError(f"unknown backend {name!r}; known: {', '.join(infos)}{nearest(name, infos)}")
+        raise ConfigError(
+            f"unknown backend {name!r}; known: {', '.join(infos)}{nearest(name, infos)}"
+        )
     info = infos[name]
     if not info.is_installed:
         raise MissingError(f"backend {name!r} needs {info.needs}: {info.remedy}")
-    module, _, attribute = info.target.partition(":")
-    factory = getattr(importlib.import_module(module), attribute)
+    try:
+        factory = EntryPoint(name, info.target, ENTRY_POINTS).load()
+    except (ImportError, AttributeError) as error:
+        raise MissingError(f"backend {name!r} ({info.target}) cannot be loaded: {error}") from error
     try:
         backend: Backend = factory(**options)
     except TypeError as error:

@@ -1,8 +1,8 @@
 r"""Real spikes, tick by tick, in stock `snn.Leaky` neurons: the independent witness.
 
-Layer-synchronous schedule: a layer first integrates the spikes of the L ticks before it, then fires for
-L ticks; what fires in tick t is what the next layer integrates in tick t. With beta = 1 and subtractive
-reset the neuron starts from
+Layer-synchronous schedule: a layer first integrates the spikes of the L ticks before it, then fires
+for L ticks; what fires in tick t is what the next layer integrates in tick t. With beta = 1 and
+subtractive reset the neuron starts from
 
 .. math:: v = 2^F z + B + \lfloor th / 2 \rfloor + 1/2
 
@@ -29,7 +29,6 @@ from rivc.neurochip.backend import Inference, Violation, require_fit
 from rivc.neurochip.limits import ChipLimits
 from rivc.quant.exact import SIGNIFICAND
 from rivc.snn_convert.reference import check_counts
-from rivc.snn_convert.validate import membrane_bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,8 +62,8 @@ class SnnTorch:
         """Build the neurons of a program."""
         require_fit(self, program)
         self._layers = [
-            _BUILDERS[layer.kind](layer, levels_in)
-            for layer, levels_in in zip(program.layers, program.levels_in, strict=True)
+            _BUILDERS[layer.kind](layer, bits)
+            for layer, bits in zip(program.layers, program.membrane_bits, strict=True)
         ]
         self._program = program
 
@@ -74,12 +73,14 @@ class SnnTorch:
         if self._program is None:
             raise BackendError("no program is loaded on snntorch; call load(program) first")
         x = torch.from_numpy(check_counts(self._program, counts).astype(np.float32))
-        train = [x.permute(0, 3, 1, 2) if x.dim() == 4 else x]  # counts enter as current, in one tick
+        train = [
+            x.permute(0, 3, 1, 2) if x.dim() == 4 else x
+        ]  # counts enter as current, in one tick
         spikes = []
         for layer in self._layers:
             train = layer(train)
             if layer.fires:
-                spikes.append(sum(frame.flatten(1).sum(1) for frame in train))
+                spikes.append(sum(frame.flatten(1).sum(1, dtype=torch.float64) for frame in train))
         readout = train[0].long().numpy().reshape(-1, *self._program.action_layout)
         totals = [np.asarray(total, np.int64) for total in spikes]
         return Inference(readout, np.array(totals, np.int64).reshape(len(totals), len(readout)))
@@ -99,8 +100,8 @@ def _leaky(threshold: Tensor, reset: str) -> Leaky:
 class _Spiking:
     """A dense or convolution layer: integrate the incoming train, then fire for L ticks."""
 
-    def __init__(self, layer: Layer, levels_in: int) -> None:
-        wide = membrane_bits(layer, levels_in) + 2 > SIGNIFICAND["float32"]
+    def __init__(self, layer: Layer, membrane_bits: int) -> None:
+        wide = membrane_bits + 2 > SIGNIFICAND["float32"]
         self.dtype = torch.float64 if wide else torch.float32
         self.layer, self.fires = layer, not layer.is_readout
         self.weight = torch.from_numpy(layer.weight.astype(np.float64)).to(self.dtype)
@@ -126,12 +127,10 @@ class _Spiking:
         return fired
 
     def _integrate(self, train: Train) -> Tensor:
-        v_mem: Tensor | None = None
+        v_mem = torch.zeros((), dtype=self.dtype)
         for frame in train:
             current = self._current(frame.to(self.dtype))
-            _, v_mem = self.integrator(current, torch.zeros_like(current) if v_mem is None else v_mem)
-        if v_mem is None:
-            raise BackendError("an empty spike train reached a layer")
+            _, v_mem = self.integrator(current, v_mem.expand_as(current))
         return v_mem
 
     def _current(self, frame: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,8 +29,9 @@ def count_synops(program: SpikingProgram, counts: NDArray[np.uint8]) -> NDArray[
     Reference:
         NeuroBench (Yik et al., 2025), "effective synaptic operations".
     """
-    received = [np.asarray(counts), *reference.trace(program, counts)]
-    total = np.zeros(len(received[0]), np.int64)
+    x = reference.check_counts(program, counts)
+    received: list[NDArray[Any]] = [x, *reference.trace(program, x)]
+    total = np.zeros(len(x), np.int64)
     for layer, x in zip(program.layers, received, strict=False):
         if layer.has_weights:
             total += _pairs(layer, x != 0).reshape(len(x), -1).sum(1)

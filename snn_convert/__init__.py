@@ -3,7 +3,7 @@
 `convert` needs torch and is loaded when it is first asked for; everything else runs on numpy alone.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rivc.snn_convert import reference
 from rivc.snn_convert.program import Layer, SpikingProgram
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Layer", "SpikingProgram", "convert", "reference"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "convert":
         from rivc.snn_convert.freeze import convert
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from rivc.errors import DivergedError
 from rivc.quant.qat import QuantConv2d
 from rivc.snn_convert.program import Layer, SpikingProgram
 
@@ -28,17 +29,25 @@ def convert(net: QNetwork) -> SpikingProgram:
     Returns:
         The program, with ``reference.run(program, x) == net.readout(x)`` for every input.
 
+    Raises:
+        DivergedError: if a parameter is not finite.
+
     Example:
         >>> from rivc.nets import build_network
         >>> net = build_network("mlp", input_shape=(8,), action_layout=(1, 4), hidden=(16,))
         >>> convert(net).shapes
         ((8,), (16,), (4,))
     """
+    for name, parameter in net.named_parameters():
+        if not parameter.isfinite().all():
+            raise DivergedError(f"{name} holds a value that is not finite; nothing to convert")
     integers = net.integers()
     layers: list[Layer] = []
-    for layer, q in zip(net.layers, integers, strict=True):
-        if not isinstance(layer, QuantConv2d) and layers and layers[-1].kind == "conv2d":
+    is_picture = net.encoding.kind == "image"
+    for (layer, _), q in zip(net.chain(), integers, strict=True):
+        if is_picture and not isinstance(layer, QuantConv2d):
             layers.append(Layer("flatten"))
+            is_picture = False
         layers.append(_freeze(layer, q))
     return SpikingProgram(
         encoding=net.encoding,
@@ -55,7 +64,9 @@ def _freeze(layer: QuantLayer, q: LayerIntegers) -> Layer:
         kind="conv2d" if conv else "dense",
         weight=q.weight.numpy().astype(np.int8),
         bias=q.bias.numpy().astype(np.int32),
-        threshold=np.zeros(0, np.int32) if layer.spec.is_readout else q.threshold.numpy().astype(np.int32),
+        threshold=np.zeros(0, np.int32)
+        if layer.spec.is_readout
+        else q.threshold.numpy().astype(np.int32),
         weight_bits=layer.spec.weight_bits,
         frac_bits=layer.spec.frac_bits,
         levels=layer.spec.levels,

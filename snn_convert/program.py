@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from rivc.errors import DamagedFileError
-from rivc.quant.encoding import InputEncoding
-from rivc.quant.grid import Grid
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
+
+    from rivc.quant.encoding import InputEncoding
 
 FORMAT_VERSION: Final = 1
 Kind = Literal["dense", "conv2d", "maxpool2d", "flatten"]
@@ -40,7 +40,7 @@ def _nothing() -> NDArray[Any]:
     return np.zeros(0, np.int32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
     r"""One layer of a program.
 
@@ -49,7 +49,8 @@ class Layer:
     .. math:: clip(\lfloor (2^F z + B + \lfloor th / 2 \rfloor) / th \rfloor, 0, L), \quad z = w * x
 
     the readout (the last dense layer, L = 0) gives z + B. Pooling takes the largest count in each
-    window; flatten orders counts by height, width, channel.
+    window; flatten orders counts by height, width, channel. The arrays are copied and cannot be
+    written.
 
     Attributes:
         kind: "dense", "conv2d", "maxpool2d" or "flatten".
@@ -76,8 +77,8 @@ class Layer:
     padding: Padding = _NO_PADDING
 
     def __post_init__(self) -> None:
-        for array in self.arrays.values():
-            array.flags.writeable = False
+        for name, array in self.arrays.items():
+            object.__setattr__(self, name, _frozen(array))
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -107,6 +108,13 @@ class Layer:
         """True for the layer that ends a program."""
         return self.has_weights and self.levels == 0
 
+    @property
+    def window(self) -> tuple[int, int]:
+        """Height and width of the window of a conv2d or maxpool2d."""
+        if self.kind == "maxpool2d":
+            return self.kernel, self.kernel
+        return self.weight.shape[2], self.weight.shape[3]
+
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of what the layer emits, HWC or (units,), for what it receives.
 
@@ -114,6 +122,14 @@ class Layer:
             DamagedFileError: if the layer cannot receive this shape.
         """
         return _SHAPES[self.kind](self, shape)
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """A read-only copy in the byte order of this machine."""
+    array = np.asarray(array)
+    copy = np.array(array, array.dtype.newbyteorder("="), order="C")
+    copy.flags.writeable = False
+    return copy
 
 
 def _dense_shape(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -125,14 +141,13 @@ def _dense_shape(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
 def _conv_shape(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
     if len(shape) != 3 or layer.weight.ndim != 4 or layer.weight.shape[1] != shape[2]:
         raise _misfit(layer, shape)
-    filters, _, kernel_h, kernel_w = layer.weight.shape
-    return (*_windows(layer, shape, (kernel_h, kernel_w)), filters)
+    return (*_windows(layer, shape), layer.weight.shape[0])
 
 
 def _pool_shape(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
     if len(shape) != 3:
         raise _misfit(layer, shape)
-    return (*_windows(layer, shape, (layer.kernel, layer.kernel)), shape[2])
+    return (*_windows(layer, shape), shape[2])
 
 
 def _flat_shape(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -141,8 +156,8 @@ def _flat_shape(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
     return (shape[0] * shape[1] * shape[2],)
 
 
-def _windows(layer: Layer, shape: tuple[int, ...], kernel: tuple[int, int]) -> tuple[int, int]:
-    top, left, bottom, right = layer.padding
+def _windows(layer: Layer, shape: tuple[int, ...]) -> tuple[int, int]:
+    (top, left, bottom, right), kernel = layer.padding, layer.window
     high = shape[0] + top + bottom - kernel[0]
     wide = shape[1] + left + right - kernel[1]
     if min(kernel) < 1 or layer.stride < 1 or min(layer.padding) < 0 or min(high, wide) < 0:
@@ -155,12 +170,17 @@ def _misfit(layer: Layer, shape: tuple[int, ...]) -> DamagedFileError:
     return DamagedFileError(f"a {layer.kind} layer{weight} cannot receive {shape}")
 
 
-_SHAPES: Final = {"dense": _dense_shape, "conv2d": _conv_shape, "maxpool2d": _pool_shape, "flatten": _flat_shape}
+_SHAPES: Final = {
+    "dense": _dense_shape,
+    "conv2d": _conv_shape,
+    "maxpool2d": _pool_shape,
+    "flatten": _flat_shape,
+}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SpikingProgram:
-    """A policy as a chip runs it.
+    """A policy as a chip runs it; equal to every program with the same hash.
 
     Attributes:
         encoding: how an observation becomes counts, on the host.
@@ -203,6 +223,16 @@ class SpikingProgram:
         return tuple(levels[:-1])
 
     @cached_property
+    def membrane_bits(self) -> tuple[int, ...]:
+        """Bits, sign included, that hold every membrane of each layer; 0 where there is none."""
+        from rivc.snn_convert.validate import membrane_bits
+
+        return tuple(
+            membrane_bits(layer, levels_in) if layer.has_weights else 0
+            for layer, levels_in in zip(self.layers, self.levels_in, strict=True)
+        )
+
+    @cached_property
     def sha256(self) -> str:
         """SHA-256 over the canonical bytes, in hexadecimal."""
         digest = hashlib.sha256(self._header())
@@ -210,6 +240,12 @@ class SpikingProgram:
             for array in layer.arrays.values():
                 digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
         return digest.hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SpikingProgram) and self.sha256 == other.sha256
+
+    def __hash__(self) -> int:
+        return hash(self.sha256)
 
     def _header(self) -> bytes:
         layers = [
@@ -269,8 +305,3 @@ def greedy(readout: NDArray[Any]) -> NDArray[np.int64]:
         Actions, int64, [B, d].
     """
     return np.asarray(readout.argmax(axis=-1), np.int64)
-
-
-def weight_grid(layer: Layer) -> Grid:
-    """Return the grid that a layer's weights lie on."""
-    return Grid(layer.weight_bits)

@@ -6,6 +6,7 @@ integer. It is written to be read, not to be fast.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from rivc.snn_convert.program import Layer, SpikingProgram
-
 
 
 def run(program: SpikingProgram, counts: ArrayLike) -> NDArray[np.int64]:
@@ -38,7 +38,11 @@ def run(program: SpikingProgram, counts: ArrayLike) -> NDArray[np.int64]:
 
 
 def trace(program: SpikingProgram, counts: ArrayLike) -> list[NDArray[np.int64]]:
-    """Return what every layer emits, one int64 array a layer; the last one is the readout [B, d * n]."""
+    """Return what every layer emits, one int64 array a layer; the last is the readout, [B, d * n].
+
+    Raises:
+        QuantError: as for `run`.
+    """
     x = check_counts(program, counts).astype(np.int64)
     emitted = []
     for layer in program.layers:
@@ -64,15 +68,15 @@ def staircase(layer: Layer, z: NDArray[np.int64]) -> NDArray[np.int64]:
         return z + layer.bias
     threshold = layer.threshold.astype(np.int64)
     v_mem = (z << layer.frac_bits) + layer.bias + threshold // 2
-    return np.clip(v_mem // threshold, 0, layer.levels)
+    return np.asarray(np.clip(v_mem // threshold, 0, layer.levels))
 
 
 def weighted(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the weighted sums z of a dense or conv2d layer, channels last."""
     weight = layer.weight.astype(np.int64)
     if layer.kind == "dense":
-        return x @ weight.T
-    windows = _windows(layer, x, weight.shape[2:])  # [B, H, W, C_in, kh, kw]
+        return np.asarray(x @ weight.T)
+    windows = _windows(layer, x)  # [B, H, W, C_in, kh, kw]
     return np.asarray(np.einsum("bhwcij,ocij->bhwo", windows, weight))
 
 
@@ -81,17 +85,17 @@ def _spiking(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _maxpool2d(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.asarray(_windows(layer, x, (layer.kernel, layer.kernel)).max(axis=(-2, -1)))
+    return np.asarray(_windows(layer, x).max(axis=(-2, -1)))
 
 
 def _flatten(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
-    return x.reshape(len(x), -1)
+    return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
-def _windows(layer: Layer, x: NDArray[np.int64], kernel: tuple[int, ...]) -> NDArray[np.int64]:
+def _windows(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
     top, left, bottom, right = layer.padding
     x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=(1, 2))
+    windows = np.lib.stride_tricks.sliding_window_view(x, layer.window, axis=(1, 2))
     return windows[:, :: layer.stride, :: layer.stride]
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import lzma
+import math
 import os
+import re
 import struct
 import zipfile
-import zlib
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -19,24 +19,31 @@ from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert.program import FORMAT_VERSION, Layer, SpikingProgram
 from rivc.snn_convert.validate import DTYPES, MAX_LAYERS
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 HEADER: Final = "program.json"
 MAX_BYTES: Final = 1 << 28
-# Whatever zipfile, numpy and our own checks raise for an archive that somebody else wrote.
+_NPY: Final = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype>[<>|][iu][1248])', 'fortran_order': False, "
+    rb"'shape': \((?P<shape>[0-9, ]{0,99})\), \} *\n",
+    re.DOTALL,
+)
+# What zipfile, numpy and our own checks raise for bytes that somebody else wrote. RuntimeError
+# stands for deep nesting and encryption, ArithmeticError for numbers beyond 64 bits.
 UNREADABLE: Final = (
     RivcError,
+    zipfile.BadZipFile,
+    struct.error,
     OSError,
-    ValueError,
+    EOFError,
+    MemoryError,
+    AttributeError,
     LookupError,
     TypeError,
-    AttributeError,
+    ValueError,
+    RuntimeError,
     ArithmeticError,
-    RuntimeError,  # an encrypted member, an unknown compression, too deep a nesting
-    MemoryError,
-    EOFError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
 )
 
 
@@ -63,7 +70,7 @@ def save_program(program: SpikingProgram, path: str | Path) -> None:
     """Write a program to one ``.npz`` file."""
     header = {"sha256": program.sha256, **json.loads(program._header())}
     text = json.dumps(header, sort_keys=True).encode()
-    members = {HEADER: np.frombuffer(text, np.uint8)}
+    members: dict[str, Any] = {HEADER: np.frombuffer(text, np.uint8)}
     for i, layer in enumerate(program.layers):
         members |= {f"layer{i}.{name}": array for name, array in layer.arrays.items()}
     buffer = io.BytesIO()
@@ -78,52 +85,60 @@ def load_program(path: str | Path) -> SpikingProgram:
         raise MissingError(f"no program at {path}")
     try:
         program, sha256 = _parse(read_arrays(path))
-    except DamagedFileError as error:
+    except RivcError as error:
         raise DamagedFileError(f"{path} is not a whole program: {error}") from error
     except UNREADABLE as error:
-        raise DamagedFileError(f"{path} is not a program: {type(error).__name__}: {error}") from error
+        what = f"{type(error).__name__}: {error}"
+        raise DamagedFileError(f"{path} is not a program: {what}") from error
     if program.sha256 != sha256:
         raise DamagedFileError(f"{path} was altered: its content does not have the hash it states")
     return program
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """Return every array of an ``.npz`` file, if together they are of bounded size; unpickles nothing.
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return every array of an ``.npz`` of integers, if together they are of bounded size.
 
-    Anything in `UNREADABLE` may be raised for a file that is damaged.
+    Raises:
+        DamagedFileError: if the file is too large, compressed, or holds anything else.
+        Exception: any other of `UNREADABLE`, if it is no whole archive.
     """
+    if path.stat().st_size > MAX_BYTES:
+        raise DamagedFileError(f"it has more than {MAX_BYTES} bytes")
     with zipfile.ZipFile(path) as archive:
         infos = archive.infolist()
         if sum(info.file_size for info in infos) > MAX_BYTES or len(infos) > 3 * MAX_LAYERS + 1:
             raise DamagedFileError(f"it unpacks to more than {MAX_BYTES} bytes")
+        if any(
+            info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size
+            for info in infos
+        ):
+            raise DamagedFileError("it is compressed, which hides its size")
         return {info.filename.removesuffix(".npy"): _array(archive.read(info)) for info in infos}
 
 
-def _array(data: bytes) -> np.ndarray[Any, Any]:
-    file = io.BytesIO(data)
-    version = np.lib.format.read_magic(file)
-    shape, fortran, dtype = (
-        np.lib.format.read_array_header_1_0(file) if version == (1, 0) else _refuse(f"npy version {version}")
-    )
-    body = data[file.tell() :]
-    if fortran or dtype.hasobject or len(body) != dtype.itemsize * int(np.prod(shape, dtype=object)):
-        raise DamagedFileError("an array is not plain, or not whole")
-    return np.frombuffer(body, dtype).reshape(shape).copy()
+def _array(data: bytes) -> NDArray[Any]:
+    """A plain array of integers from what `numpy.save` writes, its header not evaluated."""
+    header = _NPY.match(data)
+    if header:
+        dtype, body = np.dtype(header["dtype"].decode()), data[header.end() :]
+        shape = [int(n) for n in header["shape"].split(b",") if n.strip()]
+        if len(body) == dtype.itemsize * math.prod(shape):
+            return np.frombuffer(body, dtype).reshape(shape)
+    raise DamagedFileError("an array is not plain, or not whole, or not of integers")
 
 
-def _refuse(what: str) -> Any:
-    raise DamagedFileError(f"{what} is not supported")
-
-
-def _parse(members: dict[str, np.ndarray[Any, Any]]) -> tuple[SpikingProgram, str]:
+def _parse(members: dict[str, NDArray[Any]]) -> tuple[SpikingProgram, str]:
     header = json.loads(members[HEADER].astype(np.uint8).tobytes())
     if header["format_version"] != FORMAT_VERSION:
-        _refuse(f"format version {header['format_version']}, this rivc reads {FORMAT_VERSION},")
+        version = header["format_version"]
+        raise DamagedFileError(f"format version {version}, this rivc reads {FORMAT_VERSION}")
     encoding = header["encoding"]
-    layers = tuple(_layer(scalars, members, i) for i, scalars in enumerate(header["layers"][:MAX_LAYERS]))
+    layers = tuple(
+        _layer(scalars, members, i) for i, scalars in enumerate(header["layers"][:MAX_LAYERS])
+    )
     program = SpikingProgram(
         encoding=InputEncoding(
-            {"image": "image", "vector": "vector"}[encoding["kind"]],  # type: ignore[arg-type]
+            encoding["kind"],
             _ints(encoding["shape"]),
             int(encoding["bit_width"]),
             tuple(map(float.fromhex, encoding["low"])),
@@ -137,11 +152,16 @@ def _parse(members: dict[str, np.ndarray[Any, Any]]) -> tuple[SpikingProgram, st
     return program, str(header["sha256"])
 
 
-def _layer(scalars: dict[str, Any], members: dict[str, np.ndarray[Any, Any]], i: int) -> Layer:
-    arrays = {name: members[f"layer{i}.{name}"].astype(dtype, casting="equiv") for name, dtype in DTYPES.items()}
-    numbers = {key: int(scalars[key]) for key in ("weight_bits", "frac_bits", "levels", "kernel", "stride")}
-    padding: Any = _ints(scalars["padding"])
-    return Layer(scalars["kind"], **arrays, **numbers, padding=padding)
+def _layer(scalars: dict[str, Any], members: dict[str, NDArray[Any]], i: int) -> Layer:
+    arrays: dict[str, Any] = {
+        name: members[f"layer{i}.{name}"].astype(dtype, casting="equiv")
+        for name, dtype in DTYPES.items()
+    }
+    fields: dict[str, Any] = {
+        key: int(scalars[key]) for key in ("weight_bits", "frac_bits", "levels", "kernel", "stride")
+    }
+    fields["padding"] = _ints(scalars["padding"])
+    return Layer(scalars["kind"], **arrays, **fields)
 
 
 def _ints(values: list[Any]) -> tuple[int, ...]:

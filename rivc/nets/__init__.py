@@ -1,4 +1,4 @@
-"""Networks that carry the chip's integers: one (d, n) action head on a dense or convolutional torso."""
+"""Networks that carry the chip's integers: a dense or convolutional torso, one (d, n) head."""
 
 from rivc.nets.build import build_network
 from rivc.nets.network import QNetwork

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -60,9 +61,15 @@ def build_network(  # noqa: PLR0913 (the public face; every argument is a keywor
         (1, 7)
     """
     _check(kind, input_shape, conv)
+    _check_sizes("input_shape", input_shape)
+    _check_sizes("action_layout", action_layout, 2)
+    _check_sizes("hidden", hidden)
+    for row in conv:
+        _check_sizes("conv", row, 3)
     target = load_profile(profile) if isinstance(profile, str) else profile
     target.check_widths(weight_bits, activation_bits)
     encoding = encoding or _default_encoding(kind, tuple(input_shape), target)
+    _check_encoding(encoding, kind, tuple(input_shape))
     builder = _Builder(target, weight_bits, activation_bits, encoding)
     for filters, kernel, stride in conv:
         builder.add_conv(filters, kernel, stride)
@@ -88,13 +95,24 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 def _check(kind: str, input_shape: Sequence[int], conv: Sequence[tuple[int, int, int]]) -> None:
     if kind not in KINDS:
         raise ConfigError(f"unknown network {kind!r}; known: mlp, conv{nearest(kind, KINDS)}")
-    rank = {"mlp": 1, "conv": 3}[kind]
-    if len(input_shape) != rank:
-        raise ConfigError(
-            f"a network of kind {kind!r} takes input of rank {rank}, not {tuple(input_shape)}"
-        )
+    rank, shape = {"mlp": 1, "conv": 3}[kind], tuple(input_shape)
+    if len(shape) != rank:
+        raise ConfigError(f"a network of kind {kind!r} takes input of rank {rank}, not {shape}")
     if kind == "mlp" and conv:
         raise ConfigError("convolutions need an image; use kind 'conv' or leave net.conv empty")
+
+
+def _check_sizes(name: str, sizes: Sequence[int], length: int | None = None) -> None:
+    if (length is not None and len(sizes) != length) or min(sizes, default=1) < 1:
+        wanted = "sizes" if length is None else f"{length} sizes"
+        raise ConfigError(f"{name} takes {wanted} of at least 1, not {tuple(sizes)}")
+
+
+def _check_encoding(encoding: InputEncoding, kind: str, shape: tuple[int, ...]) -> None:
+    wanted = {"mlp": "vector", "conv": "image"}[kind]
+    if (encoding.kind, encoding.shape) != (wanted, shape):
+        given = f"an {encoding.kind} encoding of shape {encoding.shape}"
+        raise ConfigError(f"{given} does not encode the {wanted} of input_shape {shape}")
 
 
 def _default_encoding(
@@ -142,10 +160,7 @@ class _Builder:
         self.layers.append(QuantDense(self._spec(self._fan_in(), bits, 0), units))
 
     def _fan_in(self) -> int:
-        fan_in = 1
-        for n in self.shape:
-            fan_in *= n
-        return fan_in
+        return math.prod(self.shape)
 
     def _width(self, first: int | None) -> int:
         return self.weight_bits if self.layers or first is None else first

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from rivc.quant.qat import QuantConv2d
+from rivc.nets.network import as_input, channels_first
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,24 +22,22 @@ _TINY: Final = 1e-6
 def calibrate(net: QNetwork, x: Tensor) -> None:
     r"""Set the activation step of every layer to what loses least on some states.
 
-    .. math:: s = \arg\min_s E[(s \cdot clip(\lfloor h / s + 1/2 \rfloor, 0, L) - h)^2], \quad h = relu(w x + b)
+    .. math:: s = \arg\min_s E[(s \cdot clip(\lfloor h / s + 1/2 \rfloor, 0, L) - h)^2]
 
-    with h from real weights on counts that already passed the quantized layers below, so that each
-    layer is fitted to what it will receive.
+    with :math:`h = relu(w x + b)` from real weights on counts that already passed the quantized
+    layers below, so that each layer is fitted to what it will receive.
 
     Args:
         net: changed in place; only `log_step` of its layers.
         x: counts of typical states, uint8, [B, *shape].
     """
-    x = x.permute(0, 3, 1, 2) if x.dim() == 4 else x
-    x = x.float()
+    x = channels_first(x).float()
     for layer, log_step_in in net.chain():
-        if not isinstance(layer, QuantConv2d) and x.dim() == 4:
-            x = x.permute(0, 2, 3, 1).flatten(1)
         if layer.log_step is None:
             return
-        real = (x - layer.spec.zero_in) * log_step_in.exp()
-        layer.log_step.copy_(best_step(layer.forward_real(real), layer.spec.levels).log())
+        x, step_in = as_input(layer, x), log_step_in.exp()
+        real = layer.forward_real(x * step_in, layer.spec.zero_in * step_in)
+        layer.log_step.copy_(best_step(real, layer.spec.levels).log())
         x = layer(x, log_step_in, layer.integers(log_step_in)).float()
 
 

@@ -7,7 +7,7 @@ integers in each group.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from rivc.quant.qat import LayerIntegers, QuantConv2d, QuantLayer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from rivc.quant.encoding import InputEncoding
     from rivc.quant.profile import ArithmeticProfile
@@ -46,6 +46,8 @@ class QNetwork(nn.Module):
         torch.Size([2, 1, 4])
     """
 
+    input_log_step: Tensor
+
     def __init__(
         self,
         layers: list[QuantLayer],
@@ -64,10 +66,11 @@ class QNetwork(nn.Module):
 
     def chain(self) -> Iterator[tuple[QuantLayer, Tensor]]:
         """Yield each layer with the logarithm of the value of one count that it receives."""
-        log_step: Tensor = self.input_log_step
-        for layer in self.layers:
+        log_step = self.input_log_step
+        for layer in cast("Iterable[QuantLayer]", self.layers):
             yield layer, log_step
-            log_step = layer.log_step
+            if layer.log_step is not None:
+                log_step = layer.log_step
 
     def integers(self) -> Integers:
         """Return the integers of every layer, from the parameters as they are now."""
@@ -84,12 +87,13 @@ class QNetwork(nn.Module):
             return self._forward_real(x)
         integers = integers or self.integers()
         readout = self._run(x, integers) * self.readout_scale(integers)
-        return readout.float().unflatten(1, self.action_layout)
+        return readout.float().view(-1, *self.action_layout)
 
     @torch.no_grad()
     def readout(self, x: Tensor, integers: Integers | None = None) -> Tensor:
         """Return the integers behind the action values, int64, [B, d, n]."""
-        return self._run(x, integers or self.integers()).long().unflatten(1, self.action_layout)
+        readout = self._run(x, integers or self.integers())
+        return readout.long().view(-1, *self.action_layout)
 
     def readout_scale(self, integers: Integers | None = None) -> Tensor:
         """Return the real value of one readout integer, a scalar without gradient."""
@@ -97,29 +101,31 @@ class QNetwork(nn.Module):
         return (integers or self.integers())[-1].weight_scale[0] * log_step_in.detach().exp()
 
     def _run(self, x: Tensor, integers: Integers) -> Tensor:
-        x = _channels_first(x)
-        for (layer, log_step), q in zip(self.chain(), integers, strict=True):
-            x = layer(_as_input(layer, x), log_step, q)
+        x = channels_first(x)
+        with torch.autocast(x.device.type, enabled=False):  # its half floats would round integers
+            for (layer, log_step), q in zip(self.chain(), integers, strict=True):
+                x = layer(as_input(layer, x), log_step, q)
         return x
 
     def _forward_real(self, x: Tensor) -> Tensor:
-        x = (_channels_first(x).float() - self.encoding.levels / 2) * self.input_log_step.exp()
-        for layer in self.layers:
-            x = layer.forward_real(_as_input(layer, x))
-        return x.unflatten(1, self.action_layout)
+        step = self.input_log_step.exp()
+        x = channels_first(x).float() * step
+        for layer, _ in self.chain():
+            x = layer.forward_real(as_input(layer, x), layer.spec.zero_in * step)
+        return x.view(-1, *self.action_layout)
 
     def weights_and_biases(self) -> list[nn.Parameter]:
         """Return the latent weights and biases, without the learned steps."""
-        return [p for layer in self.layers for p in (layer.weight, layer.bias)]
+        return [p for layer, _ in self.chain() for p in (layer.weight, layer.bias)]
 
 
-def _channels_first(x: Tensor) -> Tensor:
-    """Counts come HWC; torch convolves CHW."""
+def channels_first(x: Tensor) -> Tensor:
+    """Return counts as torch convolves them, CHW, from how they come, HWC."""
     return x.permute(0, 3, 1, 2) if x.dim() == 4 else x
 
 
-def _as_input(layer: QuantLayer, x: Tensor) -> Tensor:
-    """Flatten in H, W, C order before the first dense layer."""
+def as_input(layer: QuantLayer, x: Tensor) -> Tensor:
+    """Return what a layer receives, flattened in H, W, C order before the first dense layer."""
     if isinstance(layer, QuantConv2d) or x.dim() == 2:
         return x
     return x.permute(0, 2, 3, 1).flatten(1)

@@ -1,6 +1,7 @@
 """The one k-bit core: grids, affine quantizers, packing, arithmetic profiles.
 
-This face is the numpy half, all that a robot needs. The torch half, for training, is `rivc.quant.qat`.
+This face is the numpy half, all that a robot needs; the torch half, for training, is
+`rivc.quant.qat`.
 """
 
 from rivc.quant.affine import Affine, dequantize, quantize

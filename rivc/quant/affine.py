@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rivc.errors import QuantError
+from rivc.errors import ConfigError, QuantError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -59,8 +59,9 @@ def quantize(
         raise QuantError(msg)
     if grid.is_binary:
         return np.where(x < 0, -1, 1).astype(np.int32)
-    q = np.clip(np.rint(x / scale) + zero_point, grid.q_min, grid.q_max)
-    return np.asarray(q, np.int32)
+    with np.errstate(over="ignore"):  # what overflows is clipped like everything beyond the grid
+        steps = np.rint(x / scale)
+    return np.asarray(np.clip(steps + zero_point, grid.q_min, grid.q_max), np.int32)
 
 
 def dequantize(q: ArrayLike, scale: ArrayLike, zero_point: ArrayLike = 0) -> NDArray[np.float64]:
@@ -80,10 +81,11 @@ def dequantize(q: ArrayLike, scale: ArrayLike, zero_point: ArrayLike = 0) -> NDA
         >>> dequantize([0, 3], 0.5, zero_point=1).tolist()
         [-0.5, 1.0]
     """
-    return np.asarray((np.asarray(q, np.int64) - zero_point) * np.asarray(scale, np.float64))
+    steps = np.asarray(q, np.int64) - np.asarray(zero_point, np.int64)
+    return np.asarray(steps * np.asarray(scale, np.float64))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Affine:
     """A fitted affine quantizer: grid, scale and zero point, per tensor, channel or group.
 
@@ -93,6 +95,9 @@ class Affine:
         zero_point: int64, shape [G]; all zero when symmetric.
         axis: the axis that the groups run along, None per tensor.
         group: channels that share one scale along `axis`; 1 per channel.
+
+    Raises:
+        ConfigError: if a group has no channels.
     """
 
     grid: Grid
@@ -100,6 +105,9 @@ class Affine:
     zero_point: NDArray[np.int64]
     axis: int | None = None
     group: int = 1
+
+    def __post_init__(self) -> None:
+        check_group(self.group)
 
     def quantize(self, x: ArrayLike) -> NDArray[np.int32]:
         """Return integers on the grid, int32, shape of `x`."""
@@ -125,3 +133,9 @@ class Affine:
             return np.repeat(entries, self.group)[:n].reshape(shape)
 
         return spread(self.scale), spread(self.zero_point)
+
+
+def check_group(group: int) -> None:
+    """Raise ConfigError unless a group holds at least one channel."""
+    if group < 1:
+        raise ConfigError(f"a group of {group} channels; it takes at least 1")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from rivc.errors import ConfigError, nearest
-from rivc.quant.affine import Affine, dequantize, quantize
+from rivc.errors import ConfigError, QuantError, nearest
+from rivc.quant.affine import Affine, check_group, dequantize, quantize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,7 +48,9 @@ def fit_affine(
         The quantizer.
 
     Raises:
-        ConfigError: if the method is unknown, or the grid is signed and a zero point is asked for.
+        ConfigError: if the method is unknown, a group has no channels, or the grid is signed and
+            a zero point is asked for.
+        QuantError: if there are no data or they are not finite.
 
     Example:
         >>> from rivc.quant import Grid
@@ -59,7 +61,11 @@ def fit_affine(
         raise ConfigError(f"unknown calibration {method!r}{nearest(method, _METHODS)}")
     if grid.signed and not symmetric:
         raise ConfigError("a zero point needs an unsigned grid: Grid(bit_width, signed=False)")
-    rows = _rows(np.asarray(x, np.float64), axis, group)
+    check_group(group)
+    x = np.asarray(x, np.float64)
+    if not (x.size and np.isfinite(x).all()):
+        raise QuantError(f"{x.size} values, all of which must be finite, give no range to fit")
+    rows = _rows(x, axis, group)
     scale, zero_point = _METHODS[method](rows, grid, symmetric)
     return Affine(grid, scale, zero_point, axis, group)
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
 
-from rivc.errors import QuantError
+from rivc.errors import ConfigError, QuantError
 from rivc.quant.grid import Grid
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-IMAGE_BITS = 8
+MAX_COUNT_BITS: Final = 8  # counts are bytes, and so are the pixels of an image
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,9 @@ class InputEncoding:
         low: value of count 0, one a feature; empty for images.
         step: value of one count, one a feature; empty for images.
 
+    Raises:
+        ConfigError: if a count would not fit a byte.
+
     Example:
         >>> encoding = InputEncoding.over_range([-1.0], [1.0], bit_width=8)
         >>> encoding.encode([[-1.0], [1.0], [9.0]]).ravel().tolist()
@@ -47,10 +50,14 @@ class InputEncoding:
     low: tuple[float, ...] = ()
     step: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.bit_width <= MAX_COUNT_BITS:
+            raise ConfigError(f"a count of {self.bit_width} bits is outside 1..{MAX_COUNT_BITS}")
+
     @classmethod
     def image(cls, shape: tuple[int, ...]) -> Self:
         """Return the encoding of an HWC uint8 image: none."""
-        return cls("image", tuple(shape), IMAGE_BITS)
+        return cls("image", tuple(shape), MAX_COUNT_BITS)
 
     @classmethod
     def over_range(cls, low: ArrayLike, high: ArrayLike, *, bit_width: int) -> Self:
@@ -58,16 +65,22 @@ class InputEncoding:
 
         A feature with no range gets a step of 1, so that its count is 0 and stays finite.
 
+        Args:
+            low: real value of count 0, one a feature, [features].
+            high: real value of the last count, [features].
+            bit_width: width of a count, 1..8.
+
         Raises:
-            QuantError: if a bound is not finite or a range is upside down.
+            QuantError: if a range is not finite or upside down, or the bounds do not pair up.
+            ConfigError: if a count would not fit a byte.
         """
-        low, high = (
-            np.atleast_1d(np.asarray(low, np.float64)),
-            np.atleast_1d(np.asarray(high, np.float64)),
-        )
-        if not (np.all(np.isfinite(low)) and np.all(np.isfinite(high)) and np.all(low <= high)):
-            raise QuantError("an encoding needs finite ranges with low <= high in every feature")
-        step = np.where(high > low, (high - low) / Grid(bit_width, signed=False).q_max, 1.0)
+        low, high = (np.atleast_1d(np.asarray(bound, np.float64)) for bound in (low, high))
+        with np.errstate(over="ignore", invalid="ignore"):
+            span = high - low if low.shape == high.shape else np.full_like(low, np.nan)
+        if low.ndim != 1 or not np.all(np.isfinite(span)) or np.any(span < 0):
+            raise QuantError("an encoding needs one finite range, low <= high, for every feature")
+        step = span / Grid(bit_width, signed=False).q_max
+        step = np.where(step > 0, step, 1.0)
         return cls("vector", low.shape, bit_width, tuple(low.tolist()), tuple(step.tolist()))
 
     @property
@@ -91,26 +104,35 @@ class InputEncoding:
         Raises:
             QuantError: if the shape or the type of an image is wrong, or a value is NaN.
         """
+        if self.kind == "vector":
+            return np.asarray(np.clip(self._nearest(observation), 0, self.levels), np.uint8)
+        x = self._shaped(observation)
+        if x.dtype != np.uint8:
+            raise QuantError(f"an image must be uint8, got {x.dtype}")
+        return x
+
+    def clipped(self, observation: ArrayLike) -> int:
+        """Return how many features of a vector observation, or a batch, lie outside the range.
+
+        Raises:
+            QuantError: if the shape is wrong or a value is NaN.
+        """
+        if self.kind == "image":
+            return 0
+        steps = self._nearest(observation)
+        return int(np.count_nonzero((steps < 0) | (steps > self.levels)))
+
+    def _shaped(self, observation: ArrayLike) -> NDArray[Any]:
         x = np.asarray(observation)
         if x.shape[-len(self.shape) :] != self.shape:
             raise QuantError(f"observation of shape {x.shape} where {self.shape} was trained")
-        if self.kind == "image":
-            if x.dtype != np.uint8:
-                raise QuantError(f"an image must be uint8, got {x.dtype}")
-            return x
-        scaled = np.rint(self._scaled(x))
-        return np.clip(scaled, 0, self.levels).astype(np.uint8)
+        return x
 
-    def clipped(self, observation: ArrayLike) -> int:
-        """Return how many features of a vector observation lie outside the range."""
-        if self.kind == "image":
-            return 0
-        scaled = np.rint(self._scaled(np.asarray(observation)))
-        return int(np.count_nonzero((scaled < 0) | (scaled > self.levels)))
-
-    def _scaled(self, x: NDArray[np.generic]) -> NDArray[np.float64]:
+    def _nearest(self, observation: ArrayLike) -> NDArray[np.float64]:
+        """The nearest whole number of steps from `low`, in range or not."""
         low, step = self._range
-        scaled = (x - low) / step
-        if np.isnan(scaled).any():
+        with np.errstate(over="ignore"):  # what overflows lies outside the range
+            steps = np.rint((self._shaped(observation) - low) / step)
+        if np.isnan(steps).any():
             raise QuantError("the observation holds NaN; check the sensor or the simulator")
-        return np.asarray(scaled, np.float64)
+        return np.asarray(steps, np.float64)

@@ -32,7 +32,7 @@ def pack(q: ArrayLike, grid: Grid) -> bytes:
         ``ceil(q.size * bit_width / 8)`` bytes.
 
     Raises:
-        QuantError: if a value lies off the grid or the grid is wider than 8 bits.
+        QuantError: if a value is no integer of the grid or the grid is wider than 8 bits.
 
     Example:
         >>> from rivc.quant import Grid
@@ -41,11 +41,15 @@ def pack(q: ArrayLike, grid: Grid) -> bytes:
     """
     _check_width(grid)
     q = np.asarray(q).ravel()
+    if q.size and not np.issubdtype(q.dtype, np.integer):
+        raise QuantError(f"packing takes integers, not {q.dtype}")
     if q.size and (
         q.min() < grid.q_min or q.max() > grid.q_max or (grid.is_binary and np.any(q == 0))
     ):
-        msg = f"values {q.min()}..{q.max()} do not lie on the {grid.bit_width}-bit grid {grid.q_min}..{grid.q_max}"
+        grid_range = f"{grid.bit_width}-bit grid {grid.q_min}..{grid.q_max}"
+        msg = f"values {q.min()}..{q.max()} do not lie on the {grid_range}"
         raise QuantError(msg)
+    q = q.astype(np.int16)
     codes = ((q + 1) // 2 if grid.is_binary else q - grid.q_min).astype(np.uint8)
     bits = np.unpackbits(codes[:, None], axis=1, bitorder="little")[:, : grid.bit_width]
     return np.packbits(bits.ravel(), bitorder="little").tobytes()
@@ -63,7 +67,7 @@ def unpack(data: bytes, count: int, grid: Grid) -> NDArray[np.int16]:
         Integers, int16, shape [count].
 
     Raises:
-        DamagedFileError: if the length is wrong or a code lies off the grid.
+        DamagedFileError: if the length is wrong, a code lies off the grid or the fill is not zero.
         QuantError: if the grid is wider than 8 bits.
 
     Example:
@@ -73,10 +77,12 @@ def unpack(data: bytes, count: int, grid: Grid) -> NDArray[np.int16]:
     """
     _check_width(grid)
     wanted = -(-count * grid.bit_width // 8)
-    if len(data) != wanted:
+    if count < 0 or len(data) != wanted:
         msg = f"{count} integers of {grid.bit_width} bits take {wanted} bytes, got {len(data)}"
         raise DamagedFileError(msg)
     bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
+    if bits[count * grid.bit_width :].any():
+        raise DamagedFileError("the fill after the last code is not zero")
     fields = bits[: count * grid.bit_width].reshape(count, grid.bit_width)
     codes = fields.astype(np.int16) @ (1 << np.arange(grid.bit_width, dtype=np.int16))
     if codes.size and codes.max() >= grid.levels:

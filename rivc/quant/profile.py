@@ -15,6 +15,8 @@ from typing import Final
 from rivc.errors import ConfigError, nearest
 
 INT32_MAX: Final = 2**31 - 1
+MAX_BITS: Final = 8
+MAX_FRAC_BITS: Final = 16
 ENTRY_POINTS: Final = "rivc.profiles"
 
 
@@ -32,10 +34,13 @@ class ArithmeticProfile:
         vector_bits: width of an encoded vector observation; images always have 8.
         frac_bits: F, fraction bits of membrane, threshold and bias.
         bias_lattice: step of the lattice that holds the bias. Above 1, the bias is congruent to
-            ``ceil(th / 2) - 1`` modulo the step: a chip that computes ``ceil((z - t) / (th / step))``
-            with an integer t then rounds exactly as the staircase does.
+            ``ceil(th / 2) - 1`` modulo the step: a chip that computes
+            ``ceil((z - t) / (th / step))`` with an integer t then rounds as the staircase does.
         threshold_max: upper clamp on thresholds.
         bias_max: clamp on the magnitude of biases.
+
+    Raises:
+        ConfigError: if no program could hold the arithmetic; names the field.
     """
 
     name: str
@@ -50,6 +55,25 @@ class ArithmeticProfile:
     threshold_max: int = INT32_MAX
     bias_max: int = INT32_MAX
 
+    def __post_init__(self) -> None:
+        lattice_max = 1 << max(0, self.frac_bits)  # the bias of the smallest layer has this room
+        holds = {
+            "weight_bits": _are_widths(self.weight_bits),
+            "activation_bits": _are_widths(self.activation_bits),
+            "first_conv_bits": _is_width_or_none(self.first_conv_bits),
+            "first_dense_bits": _is_width_or_none(self.first_dense_bits),
+            "readout_bits": _is_width_or_none(self.readout_bits),
+            "vector_bits": _are_widths((self.vector_bits,)),
+            "frac_bits": 0 <= self.frac_bits <= MAX_FRAC_BITS,
+            "bias_lattice": 1 <= self.bias_lattice <= lattice_max,
+            "threshold_max": 2 <= self.threshold_max <= INT32_MAX,
+            "bias_max": self.bias_lattice <= self.bias_max <= INT32_MAX,
+        }
+        for name, held in holds.items():
+            if not held:
+                value = getattr(self, name)
+                raise ConfigError(f"profile {self.name!r}: {name} = {value} is out of range")
+
     def check_widths(self, weight_bits: int, activation_bits: int) -> None:
         """Raise ConfigError unless the profile holds both widths."""
         asked = (("weight_bits", weight_bits), ("activation_bits", activation_bits))
@@ -58,6 +82,14 @@ class ArithmeticProfile:
             if bits not in held:
                 widths = ", ".join(map(str, held))
                 raise ConfigError(f"profile {self.name!r} holds {what} {widths}, not {bits}")
+
+
+def _are_widths(widths: tuple[int, ...]) -> bool:
+    return bool(widths) and all(1 <= bits <= MAX_BITS for bits in widths)
+
+
+def _is_width_or_none(bits: int | None) -> bool:
+    return bits is None or _are_widths((bits,))
 
 
 PROFILES: Final[dict[str, ArithmeticProfile]] = {

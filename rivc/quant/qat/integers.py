@@ -16,14 +16,16 @@ count on either side and :math:`z_{in}` the count that stands for zero at the in
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor
 
 from rivc.quant.exact import Carrier, CarrierName, choose_carrier
 from rivc.quant.grid import Grid
-from rivc.quant.profile import ArithmeticProfile
+
+if TYPE_CHECKING:
+    from rivc.quant.profile import ArithmeticProfile
 
 # Step of the uniform quantizer with the least squared error on a normal distribution, over its
 # standard deviation (Max, 1960, for an odd number of levels).
@@ -77,7 +79,7 @@ class LayerSpec:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LayerIntegers:
     """The integers of a layer, carried in its float types.
 
@@ -97,7 +99,7 @@ class LayerIntegers:
 
 
 def weight_scale(weight: Tensor, bits: int, *, per_tensor: bool) -> Tensor:
-    """Return the scale of each output channel, [C]: least squared error, but never wider than the data.
+    """Return the scale of each channel, [C]: the best for normal weights, never beyond the data.
 
     Binary weights keep their mean magnitude.
     """
@@ -160,10 +162,14 @@ def hidden_integers(
 def readout_integers(
     spec: LayerSpec, carrier: Carrier, weight: Tensor, bias: Tensor, step_in: Tensor
 ) -> LayerIntegers:
-    """Return the integers of a readout: one scale for all actions, so that integers compare."""
+    """Return the integers of a readout: one scale for all actions, so that integers compare.
+
+    The arguments are those of `hidden_integers`; there is no step, because no count is emitted.
+    """
     scale = weight_scale(weight, spec.weight_bits, per_tensor=True)
     w_q = quantize_weight(weight, scale, spec.grid).to(torch_type(carrier.sum_dtype))
     real_bias = (bias / (scale * step_in)).to(torch_type(carrier.dtype))
+    real_bias -= spec.zero_in * w_q.sum(1).to(real_bias.dtype)
     b_q = real_bias.round().clamp(-carrier.bias_max, carrier.bias_max)
     return LayerIntegers(w_q, scale, torch.ones_like(b_q), b_q, b_q)
 

@@ -4,12 +4,16 @@ Forward, with :math:`a = (2^F z + B + \lfloor th/2 \rfloor) / th` and :math:`z =
 
 .. math:: count = \lfloor clip(a, 0, L) \rfloor
 
-Backward, straight through every rounding (g is the gradient of the count, gated to 0 <= a < L + 1):
+Backward, straight through every rounding (g is the gradient of the count, gated to 0 < a < L + 1):
 
 .. math::
 
-    \partial a/\partial z = 2^F / th, \quad \partial a/\partial b = 1 / s_{out}, \quad
-    \partial a/\partial \log s_{out} = -(a - 1/2), \quad \partial a/\partial \log s_{in} = 2^F z / th
+    \partial a/\partial z = 2^F / th, \quad
+    \partial a/\partial b = 1 / s_{out}, \quad
+    \partial a/\partial \log s_{out} = -(a - 1/2), \quad
+    \partial a/\partial \log s_{in} = 2^F z / th
+
+The step of what enters is trained only where its zero is 0, in all layers but the first.
 
 One autograd node a layer. The integers are handed in, so that several passes between two updates
 share them and a target network keeps its own.
@@ -35,7 +39,7 @@ Padding = tuple[int, int, int, int]  # top, left, bottom, right
 
 
 class QuantLayer(nn.Module):
-    """A dense or convolution layer in the chip's integers; `QuantDense` and `QuantConv2d` say how it sums.
+    """A layer in the chip's integers; `QuantDense` and `QuantConv2d` say how it sums.
 
     Attributes:
         spec: widths, levels and profile.
@@ -61,7 +65,7 @@ class QuantLayer(nn.Module):
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Draw the weights from a normal distribution with variance 2 / fan_in (He et al., 2015).
 
-        A readout starts near zero: a gap-increasing target would keep the gaps it starts with alive.
+        A readout starts near zero: a gap-increasing target would keep the first gaps alive.
         """
         with torch.no_grad():
             gain = math.sqrt((1e-4 if self.spec.is_readout else 2.0) / self.spec.fan_in)
@@ -81,7 +85,7 @@ class QuantLayer(nn.Module):
         return hidden_integers(*parameters, self.log_step.exp(), log_step_in.exp())
 
     def forward(self, x: Tensor, log_step_in: Tensor, q: LayerIntegers) -> Tensor:
-        """Return emitted counts, or the integers of a readout, in a float type that is exact for them.
+        """Return emitted counts, or the integers of a readout, in a float type that holds them.
 
         Args:
             x: received counts, [B, fan_in] or [B, C, H, W], any float type.
@@ -90,14 +94,23 @@ class QuantLayer(nn.Module):
         """
         x = x.to(q.weight.dtype)
         if self.log_step is None:
-            out: Tensor = _Readout.apply(x, self.weight, self.bias, log_step_in, (self, q))
+            parameters: tuple[Tensor, ...] = self.weight, self.bias
+            node: type[torch.autograd.Function] = _Readout
         else:
-            out = _Spike.apply(x, self.weight, self.bias, self.log_step, log_step_in, (self, q))
+            parameters = self.weight, self.bias, self.log_step
+            node = _Spike
+        out: Tensor = node.apply(x, *parameters, log_step_in, (self, q))  # type: ignore[no-untyped-call]
         return out
 
-    def forward_real(self, x: Tensor) -> Tensor:
-        """Return the layer's real-valued output, not quantized: what float training uses."""
-        y = self.sum(x, self.weight) + self.per_channel(self.bias)
+    def forward_real(self, x: Tensor, zero: Tensor | float = 0.0) -> Tensor:
+        """Return the layer's real-valued output, not quantized: what float training uses.
+
+        Args:
+            x: received counts times the value of one, shaped as for `forward`.
+            zero: what stands for zero in `x`; a convolution pads with count 0, which is below it.
+        """
+        bias = self.bias - zero * self.weight.flatten(1).sum(1)
+        y = self.sum(x, self.weight) + self.per_channel(bias)
         return y if self.spec.is_readout else F.relu(y)
 
     def sum(self, x: Tensor, weight: Tensor) -> Tensor:
@@ -193,8 +206,8 @@ class _Spike(torch.autograd.Function):
     """The staircase of a spiking layer."""
 
     @staticmethod
-    def forward(  # noqa: PLR0913 (autograd wants every differentiable input by itself)
-        ctx: Any,
+    def forward(  # noqa: PLR0913, PLR0917 (autograd wants every differentiable input by itself)
+        ctx: Any,  # noqa: ANN401 (autograd's context holds what forward puts there)
         x: Tensor,
         weight: Tensor,
         bias: Tensor,
@@ -213,7 +226,7 @@ class _Spike(torch.autograd.Function):
         return a.clamp(0, layer.spec.levels).floor_().to(x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         (x, a, log_step), layer, q = ctx.saved_tensors, ctx.layer, ctx.q
         gated = torch.ops.aten.hardtanh_backward(grad, a, 0.0, layer.spec.levels + 1.0)
         per_neuron = _channel_sum(gated)
@@ -239,7 +252,12 @@ class _Readout(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, log_step_in: Tensor, of: Owner
+        ctx: Any,  # noqa: ANN401
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        log_step_in: Tensor,
+        of: Owner,
     ) -> Tensor:
         layer, q = of
         z = layer.sum(x, q.weight)
@@ -248,7 +266,7 @@ class _Readout(torch.autograd.Function):
         return z.to(q.bias.dtype) + q.bias
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         (x, z, log_step_in), layer, q = ctx.saved_tensors, ctx.layer, ctx.q
         grad = grad.to(x.dtype)
         grad_x, grad_weight = layer.sum_backward(grad, x, q.weight, needs_x=ctx.needs_input_grad[0])

@@ -1,0 +1,75 @@
+"""Facts about the default chip: the float types it takes are wide enough, and no wider."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rivc.neurochip import load_backend
+from rivc.neurochip.emulator import carrier_of
+from rivc.quant.encoding import InputEncoding
+from rivc.snn_convert import Layer, SpikingProgram, reference
+from rivc.snn_convert.validate import membrane_bits
+
+
+def neuron(fan_in: int, threshold: int, levels: int, frac_bits: int = 4) -> Layer:
+    """One neuron whose largest membrane is the sum of `fan_in` full weights and counts."""
+    return Layer(
+        "dense",
+        np.full((1, fan_in), 127, np.int8),
+        np.array([0], np.int32),
+        np.array([threshold], np.int32),
+        weight_bits=8,
+        frac_bits=frac_bits,
+        levels=levels,
+    )
+
+
+def carrier(layer: Layer) -> np.dtype[Any]:
+    return carrier_of(layer, membrane_bits(layer, 255))
+
+
+def test_float32_is_taken_up_to_the_written_bound() -> None:
+    """2 (2^F D + |B| + th) + 1 < 2^24 and (L + 1) th < 2^23."""
+    layer = neuron(16, 2, 15)
+    room = (1 << 23) - 1 - (16 * 127 * 255 << 4)  # what is left for bias and threshold
+    assert room > 1 << 10
+    just = replace(layer, bias=np.array([room - 2], np.int32))
+    over = replace(layer, bias=np.array([room - 1], np.int32))
+    assert carrier(just) == np.float32
+    assert carrier(over) == np.float64
+
+
+def test_float32_is_left_where_a_quotient_would_round() -> None:
+    th = ((1 << 23) - 1) // 256
+    assert carrier(neuron(1, th, 255)) == np.float32
+    assert carrier(neuron(1, th + 1, 255)) == np.float64
+
+
+@pytest.mark.parametrize("frac_bits", [0, 4])
+@pytest.mark.parametrize("levels", [1, 15, 255])
+@pytest.mark.parametrize("fan_in", [1, 3, 16, 64, 257])
+def test_the_emulator_is_exact_on_both_sides_of_the_bound(
+    fan_in: int, levels: int, frac_bits: int
+) -> None:
+    rng = np.random.default_rng(fan_in)
+    units = 400
+    worst = fan_in * 127 * 255 << frac_bits
+    top = max(4, min(worst, 2**31 - 1) // max(1, levels // 2))
+    threshold = rng.integers(2, top, units).astype(np.int32)
+    bias = rng.integers(-min(worst, 2**31 - 1), min(worst, 2**31 - 1), units).astype(np.int32)
+    weight = rng.choice(np.array([-127, 127, 126, 1], np.int8), (units, fan_in))
+    hidden = Layer(
+        "dense", weight, bias, threshold, weight_bits=8, frac_bits=frac_bits, levels=levels
+    )
+    last = Layer("dense", np.eye(units, dtype=np.int8), np.zeros(units, np.int32), weight_bits=8)
+    ranges = (0.0,) * fan_in, (1.0,) * fan_in
+    encoding = InputEncoding("vector", (fan_in,), 8, *ranges)
+    program = SpikingProgram(encoding, (hidden, last), 1.0, (1, units), "ideal")
+    counts = rng.choice(np.array([0, 1, 254, 255], np.uint8), (60, fan_in))
+    chip = load_backend("emulator")
+    chip.load(program)
+    np.testing.assert_array_equal(chip.infer(counts).readout, reference.run(program, counts))

@@ -1,0 +1,24 @@
+"""Every example in a docstring runs and shows what it says."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+
+import pytest
+
+from tests.packaging.test_imports import modules
+
+NAMES = [*modules(), "rivc.nets.build", "rivc.nets.network", "rivc.nets.calibrate"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_examples_of_a_module_run(name: str) -> None:
+    failed, _ = doctest.testmod(importlib.import_module(name))
+    assert failed == 0
+
+
+def test_there_are_examples_to_run() -> None:
+    finder = doctest.DocTestFinder()
+    found = [test for name in NAMES for test in finder.find(importlib.import_module(name))]
+    assert sum(bool(test.examples) for test in found) > 12

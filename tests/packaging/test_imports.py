@@ -1,0 +1,97 @@
+"""What a robot runs needs numpy alone: no torch, no simulator comes along."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "snntorch", "mujoco", "gymnasium")
+NEEDS_TORCH = ("rivc.quant.qat", "rivc.snn_convert.freeze", "rivc.neurochip.snntorch")
+FOLDERS = {
+    "rivc.quant": ROOT / "rivc" / "quant",
+    "rivc.snn_convert": ROOT / "snn_convert",
+    "rivc.neurochip": ROOT / "neurochip",
+}
+
+
+def modules() -> list[str]:
+    """Every module of the three packages, by its public name."""
+    found = ["rivc", "rivc.errors"]
+    for package, folder in FOLDERS.items():
+        for path in sorted(folder.rglob("*.py")):
+            parts = [package, *path.relative_to(folder).with_suffix("").parts]
+            found.append(".".join(part for part in parts if part != "__init__"))
+    return found
+
+
+ROBOT_SIDE = [name for name in modules() if not name.startswith(NEEDS_TORCH)]
+
+
+def run(code: str) -> str:
+    """Run code in a fresh process and return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_list_of_modules_is_not_empty_by_mistake() -> None:
+    assert len(ROBOT_SIDE) > 15
+    assert {"rivc.quant.pack", "rivc.snn_convert.storage", "rivc.neurochip.emulator"} <= set(
+        ROBOT_SIDE
+    )
+
+
+def test_robot_side_modules_load_nothing_heavy() -> None:
+    loaded = run(
+        f"import importlib, sys\nfor name in {ROBOT_SIDE}: importlib.import_module(name)\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    assert loaded == "[]"
+
+
+def test_a_program_runs_where_torch_cannot_be_imported() -> None:
+    """As on a robot: the heavy packages are not installed at all."""
+    path = ROOT / "tests" / "golden" / "conv.npz"
+    answer = run(
+        f"import sys\nfor name in {HEAVY}: sys.modules[name] = None\n"
+        "import numpy as np\n"
+        "from rivc.snn_convert import SpikingProgram, reference\n"
+        "from rivc.neurochip import backend_names, load_backend\n"
+        f"program = SpikingProgram.load({str(path)!r})\n"
+        "chip = load_backend('emulator'); chip.load(program)\n"
+        "x = program.encode(np.full((3, 7, 6, 2), 200, np.uint8))\n"
+        "print((chip.infer(x).readout == reference.run(program, x)).all(), backend_names())"
+    )
+    assert answer == "True ['emulator', 'snntorch']"
+
+
+def test_the_spiking_back_end_is_missing_where_torch_is() -> None:
+    answer = run(
+        f"import sys\nfor name in {HEAVY}: sys.modules[name] = None\n"
+        "from rivc.errors import MissingError\n"
+        "from rivc.neurochip import load_backend\n"
+        "try: load_backend('snntorch')\n"
+        "except MissingError as error: print(error)"
+    )
+    assert "pip install 'rivc[train]'" in answer
+
+
+@pytest.mark.parametrize("package", ["rivc.quant", "rivc.snn_convert", "rivc.neurochip"])
+def test_the_public_names_of_a_package_exist(package: str) -> None:
+    answer = run(f"import {package} as p; print([n for n in p.__all__ if not hasattr(p, n)])")
+    assert answer == "[]"
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    answer = run(
+        "import rivc.snn_convert\n"
+        "try: rivc.snn_convert.conver\n"
+        "except AttributeError as error: print(error)"
+    )
+    assert "rivc.snn_convert" in answer

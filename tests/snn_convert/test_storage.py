@@ -1,0 +1,402 @@
+"""Files: what is saved comes back, and what is damaged is said to be."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import random
+import time
+import tracemalloc
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from rivc.errors import DamagedFileError, MissingError, UsageError
+from rivc.snn_convert import SpikingProgram, storage
+from rivc.snn_convert.storage import HEADER, write_atomically
+from tests.programs import conv_program, dense_program
+from tests.strategies import programs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Members = dict[str, bytes]
+
+
+def members_of(data: bytes) -> Members:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def archive_of(members: Members, compression: int = zipfile.ZIP_STORED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def npy(array: np.ndarray, **options: bool) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, **options)
+    return buffer.getvalue()
+
+
+def header_of(members: Members) -> dict[str, Any]:
+    text = np.load(io.BytesIO(members[f"{HEADER}.npy"])).tobytes()
+    header: dict[str, Any] = json.loads(text)
+    return header
+
+
+def with_header(members: Members, header: Any) -> Members:  # noqa: ANN401
+    text = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    return members | {f"{HEADER}.npy": npy(text)}
+
+
+def load_bytes(data: bytes, folder: Path) -> SpikingProgram:
+    path = folder / "candidate.npz"
+    path.write_bytes(data)
+    return SpikingProgram.load(path)
+
+
+@settings(max_examples=40)
+@given(program=programs())
+def test_what_is_saved_comes_back_with_the_same_hash(
+    tmp_path_factory: pytest.TempPathFactory, program: SpikingProgram
+) -> None:
+    path = tmp_path_factory.mktemp("saved") / "program.npz"
+    program.save(path)
+    loaded = SpikingProgram.load(path)
+    assert loaded == program
+    assert loaded.sha256 == program.sha256
+    assert loaded.encoding == program.encoding
+
+
+def test_the_same_program_gives_the_same_file(tmp_path: Path) -> None:
+    conv_program().save(tmp_path / "a.npz")
+    time.sleep(0.01)
+    conv_program().save(str(tmp_path / "b.npz"))
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_a_file_of_a_big_endian_machine_is_the_same_program(program_file: Path) -> None:
+    members = members_of(program_file.read_bytes())
+    swapped = {
+        name: data
+        if name.startswith(HEADER)
+        else npy((a := np.load(io.BytesIO(data))).astype(a.dtype.newbyteorder(">")))
+        for name, data in members.items()
+    }
+    assert swapped != members
+    assert load_bytes(archive_of(swapped), program_file.parent) == conv_program()
+
+
+def test_numpy_reads_the_members_of_a_program_file(program_file: Path) -> None:
+    with np.load(program_file, allow_pickle=False) as archive:
+        np.testing.assert_array_equal(archive["layer0.bias"], conv_program().layers[0].bias)
+
+
+def test_a_file_that_is_not_there_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="no program at"):
+        SpikingProgram.load(tmp_path / "none.npz")
+
+
+def test_a_folder_that_cannot_be_written_is_the_user_s_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot write"):
+        dense_program().save(tmp_path / "no" / "such" / "program.npz")
+
+
+def test_saving_leaves_nothing_but_the_file(tmp_path: Path) -> None:
+    dense_program().save(tmp_path / "program.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["program.npz"]
+
+
+def test_a_write_that_fails_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UsageError, match="No space left"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("keep", [0, 1, 21, 22, 100, 0.5, -1, -22, -60])
+def test_a_truncated_file_is_damaged(program_file: Path, keep: float) -> None:
+    data = program_file.read_bytes()
+    cut = int(len(data) * keep) if isinstance(keep, float) else keep
+    with pytest.raises(DamagedFileError, match=r"candidate\.npz"):
+        load_bytes(data[:cut], program_file.parent)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"not a zip",
+        archive_of({}),
+        archive_of({"readme.txt": b"hello"}),
+        archive_of({"x.npy": npy(np.zeros(3))}),
+        archive_of({f"{HEADER}.npy": npy(np.zeros(3, np.uint8))}),
+        archive_of({f"{HEADER}.npy": npy(np.frombuffer(b"[" * 100_000, np.uint8))}),
+        archive_of({f"{HEADER}.npy": npy(np.frombuffer(b"null", np.uint8))}),
+        pickle.dumps({"a": 1}),
+    ],
+    ids=["text", "empty", "readme", "array", "zeros", "deep", "null", "pickle"],
+)
+def test_a_foreign_file_is_damaged(data: bytes, tmp_path: Path) -> None:
+    with pytest.raises(DamagedFileError, match=r"candidate\.npz"):
+        load_bytes(data, tmp_path)
+
+
+def test_one_altered_integer_breaks_the_hash(program_file: Path) -> None:
+    members = members_of(program_file.read_bytes())
+    bias = np.load(io.BytesIO(members["layer0.bias.npy"])) + np.int32(1)
+    altered = archive_of(members | {"layer0.bias.npy": npy(bias)})
+    with pytest.raises(DamagedFileError, match="altered"):
+        load_bytes(altered, program_file.parent)
+
+
+def test_one_altered_number_of_the_header_breaks_the_hash(program_file: Path) -> None:
+    members = members_of(program_file.read_bytes())
+    header = header_of(members)
+    header["layers"][0]["levels"] = 7
+    with pytest.raises(DamagedFileError, match="altered"):
+        load_bytes(archive_of(with_header(members, header)), program_file.parent)
+
+
+def test_a_later_format_is_refused_by_its_number(program_file: Path) -> None:
+    members = members_of(program_file.read_bytes())
+    header = header_of(members) | {"format_version": 99}
+    with pytest.raises(DamagedFileError, match="format version 99"):
+        load_bytes(archive_of(with_header(members, header)), program_file.parent)
+
+
+class Trap:
+    """Unpickling this would leave a file behind."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return Path.touch, (self.mark,)
+
+
+def test_an_array_of_objects_is_refused_and_never_unpickled(program_file: Path) -> None:
+    mark = program_file.parent / "unpickled"
+    members = members_of(program_file.read_bytes())
+    array = np.array([Trap(mark)], object)
+    members["layer0.bias.npy"] = npy(array, allow_pickle=True)
+    with pytest.raises(DamagedFileError, match=r"candidate\.npz"):
+        load_bytes(archive_of(members), program_file.parent)
+    assert not mark.exists()
+
+
+def peak_of_refusing(data: bytes, folder: Path) -> int:
+    """Most bytes that were allocated while a file was refused."""
+    path = folder / "candidate.npz"
+    path.write_bytes(data)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DamagedFileError):
+            SpikingProgram.load(path)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("stride", -1),
+        ("kernel", 10**30),
+        ("padding", [10**9, 10**9, 10**9, 10**9]),
+        ("levels", 10**400),
+        ("weight_bits", 10**9),
+        ("frac_bits", 10**9),
+    ],
+)
+@pytest.mark.parametrize("i", [0, 1])
+def test_absurd_sizes_in_a_layer_are_refused_with_little_work(
+    program_file: Path, i: int, key: str, value: object
+) -> None:
+    members = members_of(program_file.read_bytes())
+    header = header_of(members)
+    header["layers"][i][key] = value
+    data = archive_of(with_header(members, header))
+    assert peak_of_refusing(data, program_file.parent) < 1 << 22
+
+
+@pytest.mark.parametrize("shape", [[10**9] * 3, [2**63] * 3, [1, 1, 2**40], [10**400, 1, 1], [-7]])
+def test_absurd_inputs_are_refused_with_little_work(program_file: Path, shape: list[int]) -> None:
+    members = members_of(program_file.read_bytes())
+    header = header_of(members)
+    header["encoding"]["shape"] = shape
+    data = archive_of(with_header(members, header))
+    assert peak_of_refusing(data, program_file.parent) < 1 << 22
+
+
+def test_a_huge_array_that_is_not_there_is_refused_with_little_work(program_file: Path) -> None:
+    members = members_of(program_file.read_bytes())
+    header = b"{'descr': '|i1', 'fortran_order': False, 'shape': (1073741824, 64), }\n"
+    fake = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    data = archive_of(members | {"layer0.weight.npy": fake})
+    assert peak_of_refusing(data, program_file.parent) < 1 << 22
+
+
+def test_an_archive_that_unpacks_to_far_more_is_refused_with_little_work(
+    program_file: Path,
+) -> None:
+    members = members_of(program_file.read_bytes())
+    bomb = archive_of(members | {"bomb.npy": bytes(1 << 26)}, zipfile.ZIP_DEFLATED)
+    assert len(bomb) < 1 << 18
+    assert peak_of_refusing(bomb, program_file.parent) < 1 << 22
+
+
+def test_an_archive_that_lies_about_what_it_unpacks_to_is_refused_with_little_work(
+    program_file: Path,
+) -> None:
+    members = members_of(program_file.read_bytes())
+    bomb = bytearray(archive_of({"bomb.npy": bytes(1 << 26), **members}, zipfile.ZIP_DEFLATED))
+    size = (1 << 26).to_bytes(4, "little")
+    assert bomb.count(size) == 2
+    bomb = bytearray(bytes(bomb).replace(size, (64).to_bytes(4, "little")))
+    assert peak_of_refusing(bytes(bomb), program_file.parent) < 1 << 22
+
+
+def test_a_file_larger_than_any_program_is_refused(
+    program_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = program_file.stat().st_size
+    monkeypatch.setattr(storage, "MAX_BYTES", size)
+    SpikingProgram.load(program_file)
+    monkeypatch.setattr(storage, "MAX_BYTES", size - 1)
+    with pytest.raises(DamagedFileError, match=f"more than {size - 1} bytes"):
+        SpikingProgram.load(program_file)
+
+
+def test_members_that_share_their_bytes_are_refused(
+    program_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small file can list the same large member many times."""
+    size = program_file.stat().st_size
+    data = program_file.read_bytes()
+    entry = data.index(b"PK\x01\x02")
+    end = data.index(b"PK\x05\x06")
+    first = data[entry : data.index(b"PK\x01\x02", entry + 4)]
+    count = int.from_bytes(data[end + 10 : end + 12], "little")
+    listing = data[entry:end] + first * 99
+    tail = bytearray(data[end:])
+    tail[8:12] = (count + 99).to_bytes(2, "little") * 2
+    tail[12:16] = len(listing).to_bytes(4, "little")
+    monkeypatch.setattr(storage, "MAX_BYTES", 4 * size)
+    with pytest.raises(DamagedFileError, match="unpacks to more"):
+        load_bytes(data[:entry] + listing + bytes(tail), program_file.parent)
+
+
+def test_an_encrypted_member_is_refused(program_file: Path) -> None:
+    data = bytearray(program_file.read_bytes())
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    data[data.index(b"PK\x03\x04") + 6] |= 1
+    with pytest.raises(DamagedFileError):
+        load_bytes(bytes(data), program_file.parent)
+
+
+JUNK: list[Any] = [None, True, -1, 0, 1, 2**31, 10**40, 0.5, "", "0x1p-3", "nan", "dense", [], {}]
+
+
+def flip_bytes(data: bytes, rng: random.Random) -> bytes:
+    damaged = bytearray(data)
+    for _ in range(rng.choice([1, 1, 2, 8])):
+        damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+    return bytes(damaged)
+
+
+def cut_and_splice(data: bytes, rng: random.Random) -> bytes:
+    a, b = sorted(rng.randrange(len(data)) for _ in range(2))
+    return rng.choice([data[:a], data[a:], data[:a] + data[b:], data[:b] + data[a:]])
+
+
+def damage_member(data: bytes, rng: random.Random) -> bytes:
+    """Change a member below the checksum of the archive."""
+    members = members_of(data)
+    name = rng.choice(sorted(members))
+    change = rng.choice([flip_bytes, cut_and_splice])
+    return archive_of(members | {name: change(members[name], rng)})
+
+
+def damage_header(data: bytes, rng: random.Random) -> bytes:
+    """Put junk where the header has a value, or leave a key out."""
+    members = members_of(data)
+    header = header_of(members)
+    place: Any = header
+    while True:
+        key = rng.choice(sorted(place) if isinstance(place, dict) else range(len(place)))
+        child = place[key]
+        if not (isinstance(child, dict | list) and child) or rng.random() < 0.2:
+            break
+        place = child
+    if rng.random() < 0.2:
+        del place[key]
+    else:
+        place[key] = rng.choice(JUNK)
+    return archive_of(with_header(members, header))
+
+
+def drop_or_swap_members(data: bytes, rng: random.Random) -> bytes:
+    members = members_of(data)
+    a, b = rng.sample(sorted(members), 2)
+    if rng.random() < 0.5:
+        del members[a]
+    else:
+        members[a], members[b] = members[b], members[a]
+    return archive_of(members)
+
+
+MUTATIONS = [flip_bytes, cut_and_splice, damage_member, damage_header, drop_or_swap_members]
+
+
+def fuzz(cases: range, folder: Path) -> None:
+    """Each mutated file is damaged or an equal program: no other error, no hang, little memory."""
+    originals = [dense_program(), conv_program()]
+    saved = []
+    for program in originals:
+        program.save(folder / "original.npz")
+        saved.append((folder / "original.npz").read_bytes())
+    path = folder / "mutated.npz"
+    tracemalloc.start()
+    for case in cases:
+        rng = random.Random(case)
+        which = case % 2
+        data = rng.choice(MUTATIONS)(saved[which], rng)
+        path.write_bytes(data)
+        tracemalloc.reset_peak()
+        start = time.process_time()
+        try:
+            assert SpikingProgram.load(path) == originals[which], case
+        except DamagedFileError:
+            pass
+        except Exception as error:
+            raise AssertionError(f"case {case}") from error
+        assert time.process_time() - start < 2, case
+        assert tracemalloc.get_traced_memory()[1] < 1 << 23, case
+    tracemalloc.stop()
+
+
+def test_a_mutated_file_is_damaged_or_the_same_program(tmp_path: Path) -> None:
+    fuzz(range(300), tmp_path)
+
+
+@pytest.mark.slow
+def test_ten_thousand_mutated_files_are_damaged_or_the_same_program(tmp_path: Path) -> None:
+    fuzz(range(300, 10_300), tmp_path)
