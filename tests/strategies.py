@@ -25,7 +25,7 @@ scales = st.floats(2.0**-20, 2.0**20)
 seeds = st.integers(0, 2**32 - 1)
 
 
-def reals(shape: Any = None, reach: float = 1e6) -> SearchStrategy[NDArray[np.float64]]:  # noqa: ANN401
+def reals(shape: Any = None, reach: float = 1e6) -> SearchStrategy[NDArray[np.float64]]:
     """Finite float64 arrays."""
     shape = hnp.array_shapes(max_dims=3, max_side=6) if shape is None else shape
     return hnp.arrays(np.float64, shape, elements=st.floats(-reach, reach))

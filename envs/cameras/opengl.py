@@ -169,7 +169,7 @@ def _open_gl(model: mujoco.MjModel, look: Look, size: tuple[int, int]) -> tuple[
     return context, renderer
 
 
-def _context_type() -> Any:  # noqa: ANN401  # one class a platform, all untyped
+def _context_type() -> Any:  # one class a platform, all untyped
     """Return the kind of OpenGL context that ``MUJOCO_GL`` names now."""
     backend = os.environ.get("MUJOCO_GL", "")
     if backend in LIBRARIES:

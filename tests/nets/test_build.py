@@ -21,7 +21,7 @@ MLP: dict[str, Any] = {"kind": "mlp", "input_shape": (8,), "action_layout": (1, 
 CONV: dict[str, Any] = {"kind": "conv", "input_shape": (9, 7, 2), "action_layout": (2, 3)}
 
 
-def widths(**arguments: Any) -> list[int]:  # noqa: ANN401
+def widths(**arguments: Any) -> list[int]:
     return [layer.spec.weight_bits for layer, _ in build_network(**arguments).chain()]
 
 

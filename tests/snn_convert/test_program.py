@@ -20,7 +20,7 @@ from tests.programs import conv_program, dense_program, random_counts
 from tests.strategies import programs
 
 
-def with_layer(program: SpikingProgram, i: int, **change: Any) -> SpikingProgram:  # noqa: ANN401
+def with_layer(program: SpikingProgram, i: int, **change: Any) -> SpikingProgram:
     layers = list(program.layers)
     layers[i] = replace(layers[i], **change)
     return replace(program, layers=tuple(layers))

@@ -54,7 +54,7 @@ def header_of(members: Members) -> dict[str, Any]:
     return header
 
 
-def with_header(members: Members, header: Any) -> Members:  # noqa: ANN401
+def with_header(members: Members, header: Any) -> Members:
     text = np.frombuffer(json.dumps(header).encode(), np.uint8)
     return members | {f"{HEADER}.npy": npy(text)}
 

@@ -207,7 +207,7 @@ class _Spike(torch.autograd.Function):
 
     @staticmethod
     def forward(  # noqa: PLR0913, PLR0917 (autograd wants every differentiable input by itself)
-        ctx: Any,  # noqa: ANN401 (autograd's context holds what forward puts there)
+        ctx: Any,
         x: Tensor,
         weight: Tensor,
         bias: Tensor,
@@ -226,7 +226,7 @@ class _Spike(torch.autograd.Function):
         return a.clamp(0, layer.spec.levels).floor_().to(x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (x, a, log_step), layer, q = ctx.saved_tensors, ctx.layer, ctx.q
         gated = torch.ops.aten.hardtanh_backward(grad, a, 0.0, layer.spec.levels + 1.0)
         per_neuron = _channel_sum(gated)
@@ -252,7 +252,7 @@ class _Readout(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,  # noqa: ANN401
+        ctx: Any,
         x: Tensor,
         weight: Tensor,
         bias: Tensor,
@@ -266,7 +266,7 @@ class _Readout(torch.autograd.Function):
         return z.to(q.bias.dtype) + q.bias
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (x, z, log_step_in), layer, q = ctx.saved_tensors, ctx.layer, ctx.q
         grad = grad.to(x.dtype)
         grad_x, grad_weight = layer.sum_backward(grad, x, q.weight, needs_x=ctx.needs_input_grad[0])
