@@ -52,7 +52,7 @@ class Look:
 
 
 OBSERVATION: Final = Look(ROBOT_GROUPS, 10, 6, 1, shadow_size=0, passes=1)
-FILM: Final = Look(FILM_GROUPS, 40, 24, 4, shadow_size=2048, passes=8)
+FILM: Final = Look(FILM_GROUPS, 40, 24, 4, shadow_size=2048, passes=4)
 LAMP_RADIUS: Final = 0.12  # tangent of half the angle under which a lamp appears
 
 
