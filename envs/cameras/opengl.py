@@ -52,7 +52,7 @@ class Look:
 
 
 OBSERVATION: Final = Look(ROBOT_GROUPS, 10, 6, 1, shadow_size=0, passes=1)
-FILM: Final = Look(FILM_GROUPS, 40, 24, 4, shadow_size=2048, passes=8)
+FILM: Final = Look(FILM_GROUPS, 40, 24, 4, shadow_size=2048, passes=4)
 LAMP_RADIUS: Final = 0.12  # tangent of half the angle under which a lamp appears
 
 
@@ -169,7 +169,7 @@ def _open_gl(model: mujoco.MjModel, look: Look, size: tuple[int, int]) -> tuple[
     return context, renderer
 
 
-def _context_type() -> Any:  # noqa: ANN401  # one class a platform, all untyped
+def _context_type() -> Any:  # one class a platform, all untyped
     """Return the kind of OpenGL context that ``MUJOCO_GL`` names now."""
     backend = os.environ.get("MUJOCO_GL", "")
     if backend in LIBRARIES:

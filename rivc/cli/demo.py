@@ -9,6 +9,7 @@ import click
 import numpy as np
 
 from rivc.cli.output import emit_json, json_option, note, pairs, verb
+from rivc.cli.progress import frame_counter
 from rivc.errors import MismatchError, RivcError
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def _film(folder: Path, out: Path, seed: int) -> str | None:
     try:
         from rivc.report.film import film_run
 
-        return str(film_run(folder, out, seed=seed).path)
+        with frame_counter() as observe:
+            return str(film_run(folder, out, seed=seed, observe=observe).path)
     except RivcError as error:
         note(f"warning: no film: {error}")
         return None

@@ -64,7 +64,7 @@ class Rivc(click.Group):
         with formatter.section("Verbs"):
             formatter.write_dl(list(VERBS.items()))
 
-    def main(self, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ANN401 (click's own arguments)
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run a command line and leave with its exit code."""
         settings = {"prog_name": "rivc", **kwargs, "standalone_mode": False}
         sys.exit(exit_code(partial(super().main, *args, **settings)))

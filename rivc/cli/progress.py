@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from rivc.cli.output import note
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from rich.progress import Progress
 
@@ -114,3 +115,15 @@ def _progress() -> Progress:
         expand=True,
         refresh_per_second=4,
     )
+
+
+@contextmanager
+def frame_counter() -> Iterator[Callable[[int], None]]:
+    """Show how many frames of a film are drawn, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield lambda count: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("filming") as status:
+        yield lambda count: status.update(f"filming: {count} frames")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rivc.cli.output import emit_json, json_option, policy_option, run_argument, verb
+from rivc.cli.progress import frame_counter
 
 if TYPE_CHECKING:
     from rivc.train.policy import Which
@@ -47,9 +48,10 @@ def command(  # noqa: PLR0913, PLR0917 (one argument an option)
     """
     from rivc.report.film import film_run
 
-    film = film_run(
-        run, out, episodes=episodes, seed=seed, backend=backend, policy=policy or "best"
-    )
+    with frame_counter() as observe:
+        film = film_run(
+            run, out, episodes=episodes, seed=seed, backend=backend, policy=policy, observe=observe
+        )
     if as_json:
         emit_json(
             {"path": str(film.path), "frames": film.frames, "episode_return": film.episode_return}

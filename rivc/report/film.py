@@ -5,29 +5,28 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rivc.errors import MissingError, UsageError, nearest
+from rivc.errors import UsageError
 from rivc.neurochip import load_backend
 from rivc.neurochip.backend import require_fit
 from rivc.report.draw import draw_frame
 from rivc.report.scene import Scene, spiking_layers
 from rivc.report.stage import Stage, action_names, film_task, frame_rate
 from rivc.report.writer import film_path, write_film
-from rivc.snn_convert import SpikingProgram
 from rivc.train.evaluate import evaluation_seeds
+from rivc.train.policy import load_program
 from rivc.train.run import RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     from rivc.train.config import Config
-
-POLICIES: Final = ("best", "latest")
+    from rivc.train.policy import Which
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +44,15 @@ class FilmInfo:
     episode_return: float
 
 
-def film_run(
+def film_run(  # noqa: PLR0913 (every option of a film is a keyword)
     run_folder: Path,
     out: Path,
     *,
     episodes: int = 1,
     seed: int = 0,
     backend: str = "emulator",
-    policy: str = "best",
+    policy: Which | None = None,
+    observe: Callable[[int], None] | None = None,
 ) -> FilmInfo:
     """Film greedy episodes of a run's program on a chip, one frame a decision.
 
@@ -65,8 +65,9 @@ def film_run(
         episodes: how many.
         seed: of the episodes; none of them is met in training.
         backend: the chip that decides.
-        policy: program of the "best" evaluation so far, or the "latest"; until there was an
-            evaluation, the latest.
+        policy: program of the "best" evaluation so far, or the "latest"; default: the best, or the
+            latest until there was an evaluation.
+        observe: called with the number of frames drawn so far, for a progress display.
 
     Raises:
         MissingError: if there is no such run, or it has no program yet.
@@ -81,7 +82,7 @@ def film_run(
     if episodes < 1:
         raise UsageError(f"a film shows at least 1 episode, not {episodes}")
     folder, path = RunFolder.open(run_folder), film_path(Path(out))
-    config, program = folder.config(), load_policy(folder, policy)
+    config, (_, program) = folder.config(), load_program(folder, policy)
     options = config.backend.options if backend == config.backend.name else {}
     with closing(load_backend(backend, **options)) as chip:
         require_fit(chip, program)
@@ -89,26 +90,7 @@ def film_run(
         task, view = film_task(config)
         with closing(task.env):
             stage = Stage(task, chip, program, view, tuple(evaluation_seeds(seed, episodes)))
-            return _film(stage, _scene(stage, config), path)
-
-
-def load_policy(folder: RunFolder, policy: str) -> SpikingProgram:
-    """Return the "best" or the "latest" program of a run.
-
-    Raises:
-        UsageError: if `policy` is another word.
-        MissingError: if the run has no program yet.
-    """
-    if policy not in POLICIES:
-        known = ", ".join(POLICIES)
-        raise UsageError(f"unknown policy {policy!r}; known: {known}{nearest(policy, POLICIES)}")
-    best = folder.best / folder.program.name
-    path = best if policy == "best" and best.is_file() else folder.program
-    if not path.is_file():
-        raise MissingError(
-            f"{folder.path} has no program yet; continue it: rivc resume {folder.path}"
-        )
-    return SpikingProgram.load(path)
+            return _film(stage, _scene(stage, config), path, observe)
 
 
 def _scene(stage: Stage, config: Config) -> Scene:
@@ -136,13 +118,17 @@ def _scene(stage: Stage, config: Config) -> Scene:
     )
 
 
-def _film(stage: Stage, scene: Scene, path: Path) -> FilmInfo:
+def _film(
+    stage: Stage, scene: Scene, path: Path, observe: Callable[[int], None] | None
+) -> FilmInfo:
     returns: dict[int, float] = {}
 
     def frames() -> Iterator[NDArray[np.uint8]]:
-        for moment in stage.moments():
+        for count, moment in enumerate(stage.moments(), 1):
             returns[moment.episode] = moment.episode_return
             yield draw_frame(scene, moment)
+            if observe is not None:
+                observe(count)
 
     count = write_film(path, frames(), frame_rate(stage.task))
     return FilmInfo(path, count, float(np.mean(list(returns.values()))))

@@ -96,7 +96,9 @@ class Learner:
             torch.cat([observation, following]), self._target_integers
         ).chunk(2)
         if train.double_q:
-            value = operators.double_value(self.net(following, integers), q_next, tau)
+            value = operators.double_value(
+                self.net(following, integers), q_next, tau, train.gap_coef
+            )
         else:
             value = operators.soft_value(q_next, tau)
         gap = operators.gap_term(q_now, action, tau, train.gap_clip) if train.gap_coef else None

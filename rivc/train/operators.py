@@ -54,14 +54,25 @@ def action_value(q: Tensor, action: Tensor) -> Tensor:
     return q.gather(-1, action.unsqueeze(-1)).squeeze(-1).mean(-1)
 
 
-def double_value(q_online: Tensor, q_target: Tensor, tau: float) -> Tensor:
+def double_value(q_online: Tensor, q_target: Tensor, tau: float, gap_coef: float) -> Tensor:
     r"""Return the value of the online network's policy under the target network, [B].
 
-    .. math:: \sum_a \pi_{on}(a) (Q^-_a - \tau \log \pi_{on}(a))
+    .. math:: m_\tau(Q^-) + (1 - \alpha) \Big(\sum_a \pi_{on}(a) (Q^-_a - \tau \log \pi_{on}(a))
+              - m_\tau(Q^-)\Big)
+
+    The difference is what the policy falls short of the target network's own; the gap-increasing
+    target has stretched it by 1 / (1 - alpha), which is undone here, or every action that the
+    online network comes to prefer would look hopeless.
 
     Reference:
-        van Hasselt, Guez, Silver (2016), of which this is the soft form.
+        van Hasselt, Guez, Silver (2016), of which this is the soft, gap-increasing form.
     """
+    own = soft_value(q_target, tau)
+    return own + (1.0 - gap_coef) * (_policy_value(q_online, q_target, tau) - own)
+
+
+def _policy_value(q_online: Tensor, q_target: Tensor, tau: float) -> Tensor:
+    """Entropy included."""
     if tau == 0.0:
         return action_value(q_target, q_online.argmax(-1))
     group_tau = q_online.shape[-2] * tau

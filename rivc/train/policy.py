@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from rivc.errors import DamagedFileError, MissingError
+from rivc.errors import DamagedFileError, MissingError, UsageError, nearest
 from rivc.snn_convert import SpikingProgram
 from rivc.train.checkpoint import load_network, require_checkpoint
 from rivc.train.setup import make_network
@@ -68,9 +68,16 @@ def load_policy(folder: RunFolder, which: Which | None = None) -> Policy:
 
 
 def load_program(folder: RunFolder, which: Which | None = None) -> tuple[Which, SpikingProgram]:
-    """Read only the program of a policy; see `load_policy`."""
+    """Read only the program of a policy; see `load_policy`.
+
+    Raises:
+        UsageError: if `which` is another word.
+    """
     paths: dict[Which, Path] = {"best": folder.best / "program.npz", "latest": folder.program}
     which = which or ("best" if paths["best"].exists() else "latest")
+    if which not in paths:
+        known = ", ".join(paths)
+        raise UsageError(f"unknown policy {which!r}; known: {known}{nearest(which, paths)}")
     if not paths[which].exists():
         remedy = f"`rivc resume {folder.path}` goes on with the run"
         raise MissingError(f"{folder.path} holds no {which} program yet; {remedy}")

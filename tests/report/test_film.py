@@ -10,11 +10,12 @@ from PIL import Image
 
 from rivc.errors import ConfigError, MissingError, UsageError
 from rivc.neurochip import load_backend
-from rivc.report.film import film_run, load_policy
+from rivc.report.film import film_run
 from rivc.report.stage import Stage, action_names, film_task, frame_rate
 from rivc.snn_convert import reference
 from rivc.snn_convert.program import greedy
 from rivc.train.evaluate import evaluation_seeds, play
+from rivc.train.policy import load_program
 from rivc.train.setup import make_tasks
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ TRACKER = {
 
 def evaluated(folder: RunFolder, seed: int, count: int = 1) -> tuple[Episode, ...]:
     """The same episodes, played without a film by the definition of the program."""
-    program = load_policy(folder, "best")
+    program = load_program(folder)[1]
     tasks = make_tasks(folder.config(), 1)
 
     def act(observation: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -103,12 +104,12 @@ def test_another_chip_shows_the_same_film(tmp_path: Path, make_run: MakeRun) -> 
 
 def test_the_best_program_is_filmed_or_the_latest(make_run: MakeRun) -> None:
     folder, other = make_run("test/Drift-v0"), make_run("test/Drift-v0", seed=1)
-    latest, best = (load_policy(run, "latest") for run in (folder, other))
-    assert load_policy(folder, "best").sha256 == latest.sha256
+    latest, best = (load_program(run, "latest")[1] for run in (folder, other))
+    assert load_program(folder)[1].sha256 == latest.sha256
     folder.best.mkdir()
     best.save(folder.best / "program.npz")
-    assert load_policy(folder, "best").sha256 == best.sha256
-    assert load_policy(folder, "latest").sha256 == latest.sha256
+    assert load_program(folder)[1].sha256 == best.sha256
+    assert load_program(folder, "latest")[1].sha256 == latest.sha256
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,7 @@ def test_a_wrong_ending_is_refused_before_anything_is_played(
 
 def test_moments_add_up_to_the_episode(make_run: MakeRun) -> None:
     folder = make_run("test/Drift-v0")
-    program, chip = load_policy(folder, "best"), load_backend("emulator")
+    program, chip = load_program(folder)[1], load_backend("emulator")
     chip.load(program)
     task, view = film_task(folder.config())
     moments = list(Stage(task, chip, program, view, (5,)).moments())

@@ -102,16 +102,31 @@ def test_the_action_gap_is_that_of_the_joint_actions(d: int, n: int) -> None:
 @pytest.mark.parametrize("tau", [0.0, 0.2])
 def test_double_value_over_groups_equals_double_value_over_joint_actions(tau: float) -> None:
     online, target = random_heads(2, 3), random_heads(3, 2).reshape(5, 2, 3)
-    grouped = operators.double_value(online, target, tau)
+    grouped = operators.double_value(online, target, tau, 0.7)
     joint = operators.double_value(
-        joint_values(online).unsqueeze(1), joint_values(target).unsqueeze(1), tau
+        joint_values(online).unsqueeze(1), joint_values(target).unsqueeze(1), tau, 0.7
     )
     torch.testing.assert_close(grouped, joint)
 
 
 def test_double_value_with_one_network_is_the_soft_value() -> None:
     q = random_heads(2, 3)
-    torch.testing.assert_close(operators.double_value(q, q, 0.3), operators.soft_value(q, 0.3))
+    torch.testing.assert_close(operators.double_value(q, q, 0.3, 0.9), operators.soft_value(q, 0.3))
+
+
+def test_double_value_undoes_the_widened_gap() -> None:
+    q, tau, gap_coef = fixed_point(0.9, 0.05), 0.05, 0.9
+    plain = fixed_point(0.0, (1 - gap_coef) * tau)
+    other = plain.flip(-1)  # the values that another policy goes by
+    widened_other = operators.soft_value(q, tau)[:, None, None] + (
+        other - operators.soft_value(other, (1 - gap_coef) * tau)[:, None, None]
+    ) / (1 - gap_coef)
+    torch.testing.assert_close(
+        operators.double_value(widened_other, q, tau, gap_coef),
+        operators.double_value(other, plain, (1 - gap_coef) * tau, 0.0),
+        rtol=1e-4,
+        atol=1e-6,
+    )
 
 
 def test_the_soft_value_survives_a_small_temperature() -> None:
