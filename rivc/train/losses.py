@@ -27,10 +27,12 @@ def td_loss(q: Tensor, action: Tensor, target: Tensor) -> Tensor:
 def margin_loss(q: Tensor, q_target: Tensor, readout_scale: Tensor, margin: float) -> Tensor:
     r"""Return the hinge that keeps the greedy action ahead by some readout steps.
 
-    .. math:: \frac{1}{\sigma(r)} \, mean(\max(0, margin - (r_{a^*} - \max_{a \ne a^*} r_a))),
+    .. math:: mean(\max(0, u \cdot margin - (q_{a^*} - \max_{a \ne a^*} q_a))),
               \quad a^* = \arg\max_a q^-_a
 
-    in readout integers r = q / u, the unit in which a chip errs.
+    A step u of the readout is the unit in which a chip errs. The hinge itself is in action value,
+    like the temporal-difference loss: in readout steps it would outweigh that loss while the values
+    are still small, and hold on to the actions that happen to lead then.
 
     Args:
         q: online action values, [B, d, n].
@@ -38,9 +40,7 @@ def margin_loss(q: Tensor, q_target: Tensor, readout_scale: Tensor, margin: floa
         readout_scale: u, the value of one readout integer.
         margin: in readout steps.
     """
-    r = q / readout_scale
     best = q_target.argmax(-1, keepdim=True)
-    others = r.scatter(-1, best, -torch.inf).amax(-1)
-    lead = r.gather(-1, best).squeeze(-1) - others
-    spread = r.detach().std().clamp_min(1.0)
-    return (margin - lead).clamp_min(0.0).mean() / spread
+    others = q.scatter(-1, best, -torch.inf).amax(-1)
+    lead = q.gather(-1, best).squeeze(-1) - others
+    return (margin * readout_scale - lead).clamp_min(0.0).mean()
