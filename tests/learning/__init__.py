@@ -1,0 +1,1 @@
+"""Learning runs: slow, resumed rather than repeated."""

@@ -1,0 +1,104 @@
+"""The learning figures of docs/results.md: what is trained, and what counts as reached.
+
+``python -m tests.learning.figures tracker-4bit`` trains the seeds of one figure side by side, one
+thread each, and prints its table. Runs lie in ``runs/figures`` and are resumed, not repeated: a
+figure that was interrupted goes on, and one that is there is only printed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+RUNS: Final = Path("runs/figures")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One claim about learning.
+
+    Attributes:
+        config: name of the configuration.
+        options: of `rivc train`.
+        seeds: how many, from 0.
+        bar: mean return of 20 greedy episodes on the chip that a seed must reach.
+        enough: seeds that must reach it.
+    """
+
+    config: str
+    seeds: int
+    bar: float
+    enough: int
+    options: tuple[str, ...] = ()
+
+
+TWO_BITS = ("--quant.weight_bits=2", "--quant.activation_bits=2", "--train.env_steps=30000")
+NEITHER = ("--quant.enabled=false", "--train.gap_coef=0", "--train.margin_coef=0")
+
+FIGURES: Final = {
+    "quickstart": Figure("quickstart", seeds=10, bar=475, enough=9),
+    "inverted-pendulum": Figure("inverted_pendulum", seeds=5, bar=900, enough=4),
+    "tracker-4bit": Figure("tracker", seeds=5, bar=170, enough=5),
+    "tracker-2bit": Figure("tracker", seeds=5, bar=165, enough=4, options=TWO_BITS),
+    "tracker-2bit-neither": Figure(
+        "tracker", seeds=5, bar=-np.inf, enough=5, options=(*TWO_BITS, *NEITHER)
+    ),
+}
+
+
+def rivc(*words: str) -> str:
+    """Run the command line in a process of its own, one thread, and return what it prints."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "rivc.cli.main", *words]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    return done.stdout
+
+
+def measure(name: str, seed: int) -> dict[str, Any]:
+    """Train one seed of a figure, or go on with it, and evaluate it on the chip."""
+    figure, run = FIGURES[name], RUNS / f"{name}-seed{seed}"
+    if (run / "config.yaml").exists():
+        rivc("resume", str(run))
+    else:
+        options = ("--seed", str(seed), "--run", str(run), *figure.options)
+        rivc("train", figure.config, *options)
+    result: dict[str, Any] = json.loads(rivc("eval", str(run), "--episodes", "20", "--json"))
+    return result
+
+
+def reach(name: str) -> list[dict[str, Any]]:
+    """Return the evaluation of every seed of a figure."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda seed: measure(name, seed), range(FIGURES[name].seeds)))
+
+
+def table(name: str, results: list[dict[str, Any]]) -> str:
+    """Return a figure as a Markdown table row: seeds, mean, spread, how many reached the bar."""
+    returns = np.array([result["return_mean"] for result in results])
+    reached = int((returns >= FIGURES[name].bar).sum())
+    each = ", ".join(f"{value:.1f}" for value in returns)
+    mismatches = sum(result["readout_mismatches"] for result in results)
+    states = sum(result["states"] for result in results)
+    return (
+        f"| {name} | {each} | {returns.mean():.1f} ± {returns.std():.1f} | "
+        f"{reached} of {len(returns)} | {mismatches} of {states} |"
+    )
+
+
+def main() -> None:
+    """Print the figures that were named, or all."""
+    for name in sys.argv[1:] or FIGURES:
+        sys.stdout.write(table(name, reach(name)) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
