@@ -97,6 +97,8 @@ class TrainConfig(_Section):
     """Readout steps by which the greedy action ought to lead."""
     margin_coef: NonNegative = 0.01
     """Weight of the margin loss; 0: none."""
+    huber_delta: Annotated[float, Field(gt=0)] = 0.03
+    """Error, in scaled value, from which on the loss is linear."""
     double_q: bool = True
     """The online network chooses, the target network values."""
     n_step: Positive = 1

@@ -81,7 +81,7 @@ class Learner:
         with torch.no_grad():
             target, q_target = self._target(batch, observation, action, integers)
         q = self.net(observation, integers)
-        td = td_loss(q, action, target)
+        td = td_loss(q, action, target, train.huber_delta)
         if train.margin_coef == 0:
             return q, td, torch.zeros(())
         return q, td, margin_loss(q, q_target, self.net.readout_scale(integers), train.margin)

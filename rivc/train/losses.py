@@ -13,15 +13,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def td_loss(q: Tensor, action: Tensor, target: Tensor) -> Tensor:
-    """Return the mean Huber loss of the taken actions' values.
+def td_loss(q: Tensor, action: Tensor, target: Tensor, delta: float) -> Tensor:
+    r"""Return the mean Huber loss of the taken actions' values, over its width.
+
+    .. math:: \frac{e^2}{2 \delta} \text{ for } |e| < \delta, \quad |e| - \frac{\delta}{2} \text{ beyond}
+
+    Divided by delta, its gradient is at most 1 whatever the scale of the values.
 
     Args:
         q: online action values, [B, d, n].
         action: taken joint actions, [B, d].
         target: `bellman_target`, [B], without gradient.
+        delta: error, in scaled value, from which on the loss is linear.
     """
-    return F.smooth_l1_loss(action_value(q, action), target)
+    return F.smooth_l1_loss(action_value(q, action), target, beta=delta)
 
 
 def margin_loss(q: Tensor, q_target: Tensor, readout_scale: Tensor, margin: float) -> Tensor:

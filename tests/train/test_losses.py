@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from rivc.train.losses import margin_loss, td_loss
@@ -11,7 +12,7 @@ UNIT = torch.tensor(0.5)
 
 def test_td_loss_looks_at_the_taken_action_only() -> None:
     q = torch.tensor([[[1.0, 100.0]]], requires_grad=True)
-    loss = td_loss(q, torch.tensor([[0]]), torch.tensor([0.5]))
+    loss = td_loss(q, torch.tensor([[0]]), torch.tensor([0.5]), 1.0)
     loss.backward()
     assert loss.item() == 0.125
     assert q.grad is not None
@@ -20,7 +21,7 @@ def test_td_loss_looks_at_the_taken_action_only() -> None:
 
 def test_td_loss_of_groups_is_that_of_their_mean() -> None:
     q = torch.tensor([[[1.0, 0.0], [3.0, 0.0]]])
-    assert td_loss(q, torch.tensor([[0, 0]]), torch.tensor([2.0])).item() == 0.0
+    assert td_loss(q, torch.tensor([[0, 0]]), torch.tensor([2.0]), 1.0).item() == 0.0
 
 
 def test_a_lead_beyond_the_margin_costs_nothing() -> None:
@@ -41,3 +42,11 @@ def test_the_margin_pushes_the_target_networks_greedy_action_up() -> None:
     up, down, untouched = q.grad.flatten().tolist()
     assert up < 0 < down
     assert untouched == 0
+
+
+@pytest.mark.parametrize("delta", [0.01, 1.0])
+def test_the_gradient_of_a_large_error_is_one(delta: float) -> None:
+    q = torch.tensor([[[9.0, 0.0]]], requires_grad=True)
+    td_loss(q, torch.tensor([[0]]), torch.tensor([0.0]), delta).backward()
+    assert q.grad is not None
+    assert q.grad.flatten().tolist() == [1.0, 0.0]
