@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def td_loss(q: Tensor, action: Tensor, target: Tensor, delta: float) -> Tensor:
     r"""Return the mean Huber loss of the taken actions' values, over its width.
 
-    .. math:: \frac{e^2}{2 \delta} \text{ for } |e| < \delta, \quad |e| - \frac{\delta}{2} \text{ beyond}
+    .. math:: \frac{e^2}{2 \delta} \text{ for } |e| < \delta, \quad
+              |e| - \frac{\delta}{2} \text{ beyond}
 
     Divided by delta, its gradient is at most 1 whatever the scale of the values.
 
