@@ -247,3 +247,11 @@ def test_float_training_converts_what_it_calibrates(tmp_path: Path) -> None:
         net.readout(torch.from_numpy(counts)).numpy(), reference.run(program, counts)
     )
     assert read_metrics(tmp_path / "float")[-1]["conversion_mismatches"] > 0
+
+
+@pytest.mark.slow
+def test_the_quickstart_is_the_same_through_counts_and_through_spikes(tmp_path: Path) -> None:
+    for name in ("emulator", "snntorch"):
+        overrides = {"train.env_steps": 3000, "backend.name": name}
+        Trainer(load_config("quickstart", overrides), tmp_path / name).run()
+    assert results(tmp_path / "emulator") == results(tmp_path / "snntorch")
