@@ -22,7 +22,7 @@ STATES: Final = 128
 SPIKING_CHIP: Final = "snntorch"
 
 
-@verb(example="rivc demo --seed 1 --out videos/tracker.mp4")
+@verb(example="rivc demo --seed 1 --out videos/demo.mp4")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the run."
 )
@@ -36,7 +36,7 @@ SPIKING_CHIP: Final = "snntorch"
     "--out",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    default=Path("videos/tracker.mp4"),
+    default=Path("videos/demo.mp4"),
     show_default=True,
     help="The film to write.",
 )
