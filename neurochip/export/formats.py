@@ -1,4 +1,8 @@
-"""The formats that a program can leave in: one row each."""
+"""The formats that a program can leave in: one row each.
+
+Whatever the format, ``program.npz`` and the golden vectors lie in the folder too; a format adds the
+files that a chip, a compiler or another library takes.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rivc.errors import MissingError, nearest
-from rivc.snn_convert import SpikingProgram
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-PROGRAM_FILE: Final = "program.npz"
+    from rivc.neurochip.compare import Form
+    from rivc.snn_convert import SpikingProgram
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """What an export may be asked for beside its format.
+
+    Attributes:
+        prefix: begins every public name of generated source code.
+    """
+
+    prefix: str = "rivc_policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,26 +37,25 @@ class Format:
     Attributes:
         name: as the command line knows it.
         summary: one line.
-        write: puts the files of a program into a folder, ``program.npz`` always among them.
-        read_back: returns the program that the files of a folder stand for.
+        write: puts the format's own files into a folder.
+        read_back: returns what the files of a folder compute, as forms by name; a second folder is
+            for what it builds on the way. Raises MissingError, with the remedy, if what runs the
+            files is not installed here.
     """
 
     name: str
     summary: str
-    write: Callable[[SpikingProgram, Path], None]
-    read_back: Callable[[Path], SpikingProgram]
-
-
-def _write_program(program: SpikingProgram, folder: Path) -> None:
-    program.save(folder / PROGRAM_FILE)
-
-
-def _read_program(folder: Path) -> SpikingProgram:
-    return SpikingProgram.load(folder / PROGRAM_FILE)
+    write: Callable[[SpikingProgram, Path, ExportOptions], None]
+    read_back: Callable[[Path, Path], dict[str, Form]]
 
 
 _ROWS: Final = (
-    Format("program", "the program itself, for every rivc back end", _write_program, _read_program),
+    Format(
+        "program",
+        "the program itself, for every rivc back end",
+        write=lambda *_: None,
+        read_back=lambda *_: {},
+    ),
 )
 FORMATS: Final = {row.name: row for row in _ROWS}
 

@@ -25,15 +25,23 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="A new or empty folder, or an earlier export to replace.",
 )
+@click.option(
+    "--prefix",
+    default="rivc_policy",
+    show_default=True,
+    help="Begins every name of generated source code, so that two policies link.",
+)
 @policy_option
 @json_option
-def command(run: Path, format_name: str, out: Path, policy: Which | None, as_json: bool) -> None:
+def command(
+    run: Path, format_name: str, out: Path, prefix: str, policy: Which | None, as_json: bool
+) -> None:
     """Write deployment files, golden vectors and a manifest.
 
     RUN is the folder of a run. The golden vectors hold inputs and the integers that every form of
     the program must answer with: random states, saturation, threshold boundaries, ties.
     """
-    from rivc.neurochip.export import export_program, find_format
+    from rivc.neurochip.export import ExportOptions, export_program, find_format
     from rivc.train.policy import load_program
     from rivc.train.run import RunFolder
 
@@ -48,7 +56,9 @@ def command(run: Path, format_name: str, out: Path, policy: Which | None, as_jso
         "policy": which,
         "trained_with": folder.read_manifest().get("versions"),
     }
-    manifest = export_program(program, out, format=format_name, origin=origin).manifest
+    options = ExportOptions(prefix=prefix)
+    export = export_program(program, out, format=format_name, options=options, origin=origin)
+    manifest = export.manifest
     if as_json:
         emit_json({"out": str(out), **manifest})
         return

@@ -17,7 +17,13 @@ from rivc.train.checkpoint import load_checkpoint, save_checkpoint
 from rivc.train.collect import Collector
 from rivc.train.learner import Learner
 from rivc.train.replay import Replay
-from rivc.train.setup import make_encoding, make_network, make_tasks, profile_name
+from rivc.train.setup import (
+    make_encoding,
+    make_network,
+    make_tasks,
+    make_training_tasks,
+    profile_name,
+)
 from rivc.train.worlds import Worlds
 
 if TYPE_CHECKING:
@@ -180,7 +186,7 @@ def restore(config: Config, checkpoint: Path) -> Session:
 def _equip(config: Config) -> tuple[Backend, list[Task], dict[str, np.random.Generator]]:
     chip = load_backend(config.backend.name, **config.backend.options)
     rng = {name: np.random.default_rng([config.seed, i]) for i, name in enumerate(RNG_STREAMS)}
-    return chip, make_tasks(config, config.env.count), rng
+    return chip, make_training_tasks(config), rng
 
 
 def _check_fit(config: Config, chip: Backend, task: Task) -> None:

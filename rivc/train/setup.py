@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -26,6 +27,18 @@ _ABSURD: Final = 1e3
 def make_tasks(config: Config, count: int) -> list[Task]:
     """Build copies of the configured task."""
     return [make(config.env.id, bins=config.env.bins, **config.env.kwargs) for _ in range(count)]
+
+
+def make_training_tasks(config: Config) -> list[Task]:
+    """Build the copies that samples are gathered in, with the time limit that holds there."""
+    limit = config.env.train_episode_steps
+    tasks = make_tasks(config, config.env.count)
+    return tasks if limit is None else [_limited(task, limit) for task in tasks]
+
+
+def _limited(task: Task, steps: int) -> Task:
+    """The task, cut off after so many steps if nothing cuts it off before."""
+    return replace(task, max_episode_steps=min(steps, task.max_episode_steps or steps))
 
 
 def profile_name(config: Config, backend_profile: str) -> str:

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from rivc.errors import DamagedFileError, MismatchError, MissingError, UsageError
+from rivc.errors import ChipLimitError, DamagedFileError, MissingError, UsageError
 from rivc.nets import build_network
-from rivc.neurochip.export import FORMATS, Format, export_program, is_export, load_export
+from rivc.neurochip.export import (
+    FORMATS,
+    ExportOptions,
+    Format,
+    export_program,
+    is_export,
+    load_export,
+)
 from rivc.snn_convert import SpikingProgram, convert
 
 if TYPE_CHECKING:
@@ -69,19 +76,28 @@ def test_other_files_are_never_replaced(program: SpikingProgram, tmp_path: Path)
         export_program(program, tmp_path / "x")
 
 
-def test_files_that_do_not_read_back_leave_nothing(
+def test_a_format_that_fails_leaves_nothing(
     program: SpikingProgram, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = convert(build_network("mlp", input_shape=(4,), action_layout=(1, 2), hidden=(9,)))
-    broken = Format("broken", "", lambda _, folder: other.save(folder / "program.npz"), _load)
-    monkeypatch.setitem(FORMATS, "broken", broken)
-    with pytest.raises(MismatchError, match="do not read back"):
+    def fail(*_: object) -> None:
+        raise ChipLimitError("too large")
+
+    monkeypatch.setitem(FORMATS, "broken", Format("broken", "", fail, lambda *_: {}))
+    with pytest.raises(ChipLimitError, match="too large"):
         export_program(program, tmp_path / "x", format="broken")
     assert list(tmp_path.iterdir()) == []
 
 
-def _load(folder: Path) -> SpikingProgram:
-    return SpikingProgram.load(folder / "program.npz")
+def test_a_format_writes_with_its_options_beside_the_program(
+    program: SpikingProgram, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(_: SpikingProgram, folder: Path, options: ExportOptions) -> None:
+        (folder / f"{options.prefix}.c").write_text("int x;")
+
+    monkeypatch.setitem(FORMATS, "c", Format("c", "", write, lambda *_: {}))
+    options = ExportOptions(prefix="left_arm")
+    export = export_program(program, tmp_path / "x", format="c", options=options)
+    assert export.manifest["files"] == ["golden.npz", "left_arm.c", "program.npz"]
 
 
 def test_a_run_folder_is_not_an_export(tmp_path: Path) -> None:
