@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rivc.errors import MissingError, nearest
+from rivc.neurochip.export import nir
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,12 @@ _ROWS: Final = (
         "the program itself, for every rivc back end",
         write=lambda *_: None,
         read_back=lambda *_: {},
+    ),
+    Format(
+        "nir",
+        "NIR graphs, for simulators and chips that read this exchange format",
+        write=nir.write,
+        read_back=nir.read_back,
     ),
 )
 FORMATS: Final = {row.name: row for row in _ROWS}
