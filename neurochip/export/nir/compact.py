@@ -50,11 +50,11 @@ def build(program: SpikingProgram) -> nir.NIRGraph:
 
 def _synapses(layer: Layer, shape: tuple[int, ...], picture: tuple[int, ...] | None) -> Chain:
     if layer.kind == "dense":
-        weight = nodes.dense_weight(layer, picture).astype(np.float32)
-        return [("weights", nodes.affine(weight * 2**layer.frac_bits))]
+        weight = nodes.dense_weight(layer, picture).astype(float) * 2**layer.frac_bits
+        return [("weights", nodes.affine(weight))]
     window = nodes.square_window(layer, shape)
     if layer.kind == "conv2d":
-        weight = layer.weight.astype(np.float32) * 2**layer.frac_bits
+        weight = layer.weight.astype(float) * 2**layer.frac_bits
     else:
         weight = np.eye(shape[2])[:, :, None, None] * np.ones((1, 1, *layer.window))
     conv = nodes.conv2d(
@@ -83,4 +83,4 @@ def _neurons(
 
 def _initial(layer: Layer) -> NDArray[np.float64]:
     """Bias, half a threshold for rounding, and a half that no tie survives."""
-    return layer.bias + layer.threshold // 2 + 0.5
+    return np.asarray(layer.bias + (layer.threshold // 2 + 0.5), np.float64)

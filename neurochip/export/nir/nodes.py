@@ -13,6 +13,7 @@ Three habits of readers decide how nodes are written here:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import nir
@@ -38,8 +39,9 @@ def graph(program: SpikingProgram, chain: Chain, metadata: dict[str, Any]) -> ni
         "output": nir.Output(output_type=np.array(program.shapes[-1])),
     }
     names = ["input", *(name for name, _ in chain), "output"]
-    edges = list(zip(names[:-1], names[1:], strict=True))
-    return nir.NIRGraph({**ends, **dict(chain)}, edges, {**_about(program), **metadata})
+    return nir.NIRGraph(
+        {**ends, **dict(chain)}, list(pairwise(names)), {**_about(program), **metadata}
+    )
 
 
 def _about(program: SpikingProgram) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def spread(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
 def affine(weight: ArrayLike, bias: ArrayLike = 0) -> nir.Affine:
     """Return an affine map in float32; exact, since `limits` has seen its integers."""
     weight = np.array(weight, np.float32)
-    return nir.Affine(weight, np.broadcast_to(np.float32(bias), len(weight)).copy())
+    return nir.Affine(weight, _biases(bias, len(weight)))
 
 
 def conv2d(
@@ -94,8 +96,12 @@ def conv2d(
         padding=padding,
         dilation=dilation,
         groups=1,
-        bias=np.broadcast_to(np.float32(bias), len(weight)).copy(),
+        bias=_biases(bias, len(weight)),
     )
+
+
+def _biases(bias: ArrayLike, count: int) -> NDArray[np.float32]:
+    return np.broadcast_to(np.asarray(bias, np.float32), count).copy()
 
 
 def mix(weight: NDArray[Any], size: tuple[int, ...], bias: ArrayLike = 0) -> nir.NIRNode:

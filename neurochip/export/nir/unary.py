@@ -105,7 +105,7 @@ def least_sums(layer: Layer, drive: int) -> NDArray[np.int64]:
     threshold = layer.threshold.astype(np.int64)[:, None]
     k = np.arange(1, layer.levels + 1)
     needed = k * threshold - layer.bias[:, None] - threshold // 2
-    return np.clip(-(-needed >> layer.frac_bits), -drive, drive + 1)
+    return np.asarray(np.clip(-(-needed >> layer.frac_bits), -drive, drive + 1))
 
 
 def _firing(least: NDArray[np.int64], size: tuple[int, ...]) -> Chain:
