@@ -95,7 +95,7 @@ def read(path: Path) -> Tree:
         if size > MAX_BYTES:
             raise DamagedFileError(f"it has more than {MAX_BYTES} bytes")
         with h5py.File(path, "r") as file:
-            return _tree(file, _Budget(size), MAX_DEPTH)
+            return _tree(file, _Budget(size, MAX_ENTRIES), MAX_DEPTH)
     except UNREADABLE as error:
         raise DamagedFileError(f"{path} is not a NIR graph that can be read: {error}") from error
 
@@ -105,7 +105,7 @@ class _Budget:
     """What may still be read."""
 
     bytes: int
-    entries: int = MAX_ENTRIES
+    entries: int
 
     def spend(self, size: int) -> None:
         self.entries -= 1
