@@ -49,19 +49,26 @@ def violations(program: SpikingProgram) -> list[Violation]:
 
 
 def reach(layer: Layer, levels_in: int) -> int:
-    """Return the largest magnitude of a weighted sum, in any order of its terms."""
-    rows = np.abs(layer.weight.astype(np.int64)).reshape(len(layer.weight), -1).sum(1)
-    return int(rows.max()) * levels_in
+    """Return the largest magnitude of a weighted sum, and of its parts in any order.
+
+    Counts are never negative: excitation and inhibition bound it on either side.
+    """
+    rows = layer.weight.astype(np.int64).reshape(len(layer.weight), -1)
+    return max(int(np.clip(side * rows, 0, None).sum(1).max()) for side in (1, -1)) * levels_in
 
 
 def _inexact(program: SpikingProgram, i: int, layer: Layer) -> Iterator[Violation]:
+    """Sums beyond float32.
+
+    A level adds a constant to a sum, both exact; whatever is rounded there keeps its sign, and a
+    neuron asks for nothing else.
+    """
     if not layer.has_weights:
         return
-    drive = reach(layer, program.levels_in[i])
-    # a level's bias is one less than a sum that can be reached: see `unary`
-    offset = int(np.abs(layer.bias.astype(np.int64)).max()) if layer.is_readout else drive + 1
-    if drive + offset > EXACT:
-        what = f"sums up to {drive + offset:,}, float32 is exact up to {EXACT:,}"
+    offset = int(np.abs(layer.bias.astype(np.int64)).max()) if layer.is_readout else 1
+    largest = reach(layer, program.levels_in[i]) + offset
+    if largest > EXACT:
+        what = f"sums up to {largest:,}, float32 is exact up to {EXACT:,}"
         yield Violation(i, what, "use fewer inputs, narrower weights or quant.activation_bits")
 
 

@@ -45,9 +45,9 @@ def test_an_inexact_sum_names_layer_and_remedy(tmp_path: Path) -> None:
 
 
 def test_the_last_exact_sum_is_held() -> None:
-    # 2 * 127 * 255 * inputs + 1 against 2^24
-    assert not limits.violations(wide_program(259, 1, 15))
-    assert [v.layer for v in limits.violations(wide_program(260, 1, 15))] == [0]
+    # 127 * 255 * inputs + 1 against 2^24
+    assert not limits.violations(wide_program(518, 1, 15))
+    assert [v.layer for v in limits.violations(wide_program(519, 1, 15))] == [0]
 
 
 def test_a_large_node_names_layer_and_remedy() -> None:
