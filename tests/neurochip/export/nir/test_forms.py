@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -220,3 +222,18 @@ def test_the_metadata_of_a_neuron_say_how_it_fires(folder: Path, program: Spikin
     assert neuron.metadata["frac_bits"] == layer.frac_bits
     halves = neuron.metadata["initial_membrane"] * 2 % 2
     np.testing.assert_array_equal(halves, 1)  # an odd number of halves: no membrane ends on a tie
+
+
+@pytest.mark.parametrize("call", ["write(None, Path())", "read_back(Path())"])
+def test_without_the_packages_the_remedy_is_named(call: str) -> None:
+    code = (
+        "import sys; sys.modules |= {'nir': None, 'h5py': None}\n"
+        "from pathlib import Path\n"
+        "from rivc.errors import MissingError\n"
+        "from rivc.neurochip.export.nir import read_back, write\n"
+        f"try: {call}\n"
+        "except MissingError as error: print(error)"
+    )
+    command = [sys.executable, "-c", code]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "is not installed: pip install 'rivc[nir]'" in answer
