@@ -40,10 +40,17 @@ def around_every_step(layer: Layer, rng: np.random.Generator) -> np.ndarray:
     return np.clip(np.concatenate([*near, anywhere, ends]), -reach, reach)
 
 
-@given(
+thresholds = st.one_of(  # just above one step of the sums, or anywhere
+    st.lists(st.integers(16, 40), min_size=1, max_size=5),
     st.lists(st.integers(2, 30_000), min_size=1, max_size=5),
+    st.lists(st.integers(1 << 14, 1 << 21), min_size=1, max_size=5),
+)
+
+
+@given(
+    thresholds,
     st.sampled_from([1, 3, 15, 127, 255]),
-    st.integers(0, 8),
+    st.sampled_from([0, 4, 4, 7]),
     seeds,
 )
 def test_counts_are_those_of_the_definition(
