@@ -74,7 +74,7 @@ def test_an_altered_block_of_the_replay_is_told(tmp_path: Path) -> None:
     data = bytearray(block.read_bytes())
     data[-5] ^= 1
     block.write_bytes(data)
-    with pytest.raises(DamagedFileError, match="was altered.*remove that folder"):
+    with pytest.raises(DamagedFileError, match=r"was altered.*remove that folder"):
         load_checkpoint(path, Replay(3 * BLOCK, (3,), np.uint8, 1))
 
 
