@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rivc.errors import MissingError, nearest
+from rivc.neurochip.export.c99 import read_c99, write_c99
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,12 @@ _ROWS: Final = (
         "the program itself, for every rivc back end",
         write=lambda *_: None,
         read_back=lambda *_: {},
+    ),
+    Format(
+        "c99",
+        "C source for any processor: integers only, no heap, packed weights",
+        write=write_c99,
+        read_back=read_c99,
     ),
 )
 FORMATS: Final = {row.name: row for row in _ROWS}
