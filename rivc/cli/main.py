@@ -35,6 +35,8 @@ VERBS: Final = {
     "doctor": "Tell what is installed, what is missing, and the remedy.",
 }
 INTERRUPTED: Final = 130
+# Small networks run slower on more threads than one; read by numpy and torch when they are loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 UNEXPECTED: Final = 1
 
 
