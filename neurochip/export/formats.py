@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from rivc.errors import MissingError, nearest
 from rivc.neurochip.export import nir
+from rivc.neurochip.export.c99 import read_c99, write_c99
+from rivc.neurochip.export.onnx import read_onnx, write_onnx
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +58,18 @@ _ROWS: Final = (
         "the program itself, for every rivc back end",
         write=lambda *_: None,
         read_back=lambda *_: {},
+    ),
+    Format(
+        "c99",
+        "C source for any processor: integers only, no heap, packed weights",
+        write=write_c99,
+        read_back=read_c99,
+    ),
+    Format(
+        "onnx",
+        "ONNX with integer operators only, uint8 counts to int64 readout",
+        write=write_onnx,
+        read_back=read_onnx,
     ),
     Format(
         "nir",

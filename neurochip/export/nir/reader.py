@@ -32,6 +32,7 @@ MAX_NEURONS: Final = 1 << 25  # of what one node emits, padding included
 MAX_PRODUCTS: Final = 1 << 33  # of one node, one state, one tick
 MAX_TICKS: Final = 255
 VALUES_AT_ONCE: Final = 1 << 22
+EXACT: Final = 1 << 53  # of float64
 
 
 def load_form(path: Path) -> Form:
@@ -62,8 +63,12 @@ def make_form(tree: hdf5.Tree, name: str) -> Form:
         x = np.moveaxis(counts, -1, 1) if counts.ndim == 4 else counts
         if x.shape[1:] != graph.input_shape:
             raise MismatchError(f"{name} takes {graph.input_shape}, not {x.shape[1:]}")
-        parts = [run(x[i : i + at_once].astype(float)) for i in range(0, len(x), at_once)]
-        return np.concatenate(parts).astype(np.int64).reshape(-1, *layout)
+        with np.errstate(over="ignore", invalid="ignore"):
+            parts = [run(x[i : i + at_once].astype(float)) for i in range(0, len(x), at_once)]
+        readout = np.concatenate(parts)
+        if not np.all(np.abs(readout) <= EXACT):  # nor is it if there is no number
+            raise MismatchError(f"{name} gives a readout beyond the integers of float64")
+        return readout.astype(np.int64).reshape(-1, *layout)
 
     return form
 

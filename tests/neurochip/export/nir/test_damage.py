@@ -197,6 +197,18 @@ def test_a_file_on_which_hdf5_never_returns_is_damaged(tmp_path: Path) -> None:
         hdf5.read_apart(path, seconds=1)
 
 
+@pytest.mark.parametrize("value", [1e30, 1e300])
+def test_a_readout_that_is_no_integer_any_more_is_a_mismatch(value: float, tmp_path: Path) -> None:
+    nir.write(dense_program(), tmp_path)
+    path = tmp_path / "model.nir"
+    with h5py.File(path, "r+") as file:
+        put("node/nodes/layer0_weights/weight", np.full((5, 6), value))(file)
+        put("node/nodes/layer1_readout/weight", np.full((6, 5), value))(file)
+    form = reader.make_form(hdf5.read(path), path.name)
+    with pytest.raises(MismatchError, match="beyond the integers"):
+        form(np.ones((2, 6), np.uint8))
+
+
 def test_other_kinds_of_file_are_damaged(tmp_path: Path) -> None:
     nir.write(dense_program(), tmp_path)
     (tmp_path / "model.nir").write_bytes(b"not a graph")
