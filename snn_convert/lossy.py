@@ -142,4 +142,4 @@ class Draws:
         drawn = np.empty((len(self._streams), math.prod(shape)))
         for row, stream in zip(drawn, self._streams, strict=True):
             stream.random(out=row)
-        return drawn.reshape(-1, *shape) if drawn.size else np.empty((len(drawn), *shape))
+        return drawn.reshape(len(drawn), *shape)

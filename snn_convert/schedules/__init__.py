@@ -93,7 +93,5 @@ def simulate(
 def check_schedule(name: str) -> None:
     """Raise ConfigError unless there is a schedule of this name."""
     if name not in SCHEDULES:
-        known = ", ".join(SCHEDULES)
-        raise ConfigError(
-            f"unknown schedule {name!r}; known: {known}{nearest(str(name), SCHEDULES)}"
-        )
+        hint = f"known: {', '.join(SCHEDULES)}{nearest(str(name), SCHEDULES)}"
+        raise ConfigError(f"unknown schedule {name!r}; {hint}")

@@ -83,7 +83,8 @@ class Stage:
         """Return what a frame of counts or spikes, [B, ...], adds to the membranes."""
         rows = frame if self.layer.kind == "dense" else _windows(self.layer, frame)
         sums = rows.reshape(-1, len(self.matrix)).astype(self.matrix.dtype) @ self.matrix
-        return sums.astype(np.int64).reshape(len(frame), *self.shape) * self.gain
+        current: NDArray[np.int64] = sums.astype(np.int64) * self.gain
+        return current.reshape(len(frame), *self.shape)
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,7 +59,8 @@ class Neurons:
     def __init__(self, stage: Stage, losses: Losses, onward: Neurons | None) -> None:
         self.stage, self._losses, self._onward = stage, losses, onward
         self.v_mem = losses.start(stage)
-        self.count: NDArray[Any] = np.zeros((), np.int64)
+        # one number until they fire: where the pools act, only the schedule knows
+        self.count: NDArray[np.int64] = np.zeros((), np.int64)
         self.emitted = np.zeros(losses.batch, np.int64)
         self._spikes: Frame | None = None
 
@@ -102,7 +103,7 @@ class Neurons:
     def _emit(self, spikes: Frame, worth: int) -> None:
         self._spikes = spikes
         self.count = self.count + spikes * np.int64(worth)
-        self.emitted += np.count_nonzero(spikes.reshape(len(spikes), -1), axis=1)
+        self.emitted += np.count_nonzero(spikes, axis=tuple(range(1, spikes.ndim)))
 
     def _send(self, frame: Frame, worth: int) -> None:
         if self._onward is not None:
@@ -124,7 +125,8 @@ class Losses:
 
     def start(self, stage: Stage) -> NDArray[np.int64]:
         """Return the membranes before anything arrives."""
-        v_mem = np.broadcast_to(stage.start, (self.batch, *stage.shape)).copy()
+        v_mem: NDArray[np.int64] = np.empty((self.batch, *stage.shape), np.int64)
+        v_mem[:] = stage.start
         if self._draws is not None and stage.levels:
             u = 2 * self._draws.uniform(stage.shape) - 1
             noise = u * self._lossy.membrane_noise * stage.threshold
@@ -170,6 +172,7 @@ class Machine:
         self.circuit = circuit
         *self.layers, self.readout = neurons
         self.clock, self.settled = 0, np.zeros(len(x), np.int64)
+        self._emitted = np.zeros(len(x), np.int64)
         self._drive = neurons[0].stage.current(plumb(circuit.entry, x))
         self._records: list[tuple[list[Frame | None], NDArray[np.int64]]] = []
         self._recording = raster
@@ -184,14 +187,12 @@ class Machine:
     def tick(self) -> bool:
         """End a tick; tell whether something has spiked in it."""
         self.clock += 1
-        spikes = [layer.take_spikes() for layer in self.layers]
-        active = np.zeros(len(self.settled), bool)
-        for frame in spikes:
-            if frame is not None:
-                active |= frame.reshape(len(frame), -1).any(1)
+        emitted = sum((layer.emitted for layer in self.layers), np.zeros_like(self.settled))
+        active = emitted != self._emitted
+        self._emitted = emitted
         self.settled[active] = self.clock
         if self._recording:
-            self._records.append((spikes, self.read()))
+            self._records.append(([layer.take_spikes() for layer in self.layers], self.read()))
         return bool(active.any())
 
     def read(self) -> NDArray[np.int64]:

@@ -14,8 +14,8 @@ def synchronous(machine: Machine) -> int:
     .. math:: s_t = [v_t > th], \quad v_{t+1} = v_t - s_t\,th, \quad 0 \le t < L
 
     The membrane is complete before the first tick, so that the spikes come without a gap from the
-    first tick on (a thermometer code) and add up to the count. Of a window the largest count is then
-    the OR of each tick.
+    first tick on (a thermometer code) and add up to the count. The OR of a window in every tick
+    then adds up to its largest count.
 
     Returns:
         Latency: the sum of L over the layers, and one tick for the readout.
