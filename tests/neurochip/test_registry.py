@@ -31,7 +31,9 @@ def test_the_default_comes_first() -> None:
 
 
 def test_an_unknown_name_names_the_nearest_and_all_known() -> None:
-    with pytest.raises(ConfigError, match=r"known: emulator, spiking, snntorch.*did you mean 'emulator'"):
+    with pytest.raises(
+        ConfigError, match=r"known: emulator, spiking, snntorch.*did you mean 'emulator'"
+    ):
         load_backend("emulater")
 
 

@@ -203,9 +203,7 @@ def test_a_program_of_one_layer_takes_one_tick(schedule: str) -> None:
     assert (done.spike_counts.shape, done.readouts.shape) == ((0, 4), (1, 4, 2, 3))
 
 
-def test_a_state_runs_the_same_alone_and_in_company(
-    schedule: str, program: SpikingProgram
-) -> None:
+def test_a_state_runs_the_same_alone_and_in_company(schedule: str, program: SpikingProgram) -> None:
     counts = random_counts(program, np.random.default_rng(3), 9)
     whole = run(program, counts, schedule, raster=True)
     for b in range(len(counts)):
