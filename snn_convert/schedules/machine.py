@@ -102,7 +102,7 @@ class Neurons:
 
     def _emit(self, spikes: Frame, worth: int) -> None:
         self._spikes = spikes
-        self.count = self.count + spikes * np.int64(worth)
+        self.count = self.count + np.multiply(spikes, worth, dtype=np.int64)
         self.emitted += np.count_nonzero(spikes, axis=tuple(range(1, spikes.ndim)))
 
     def _send(self, frame: Frame, worth: int) -> None:

@@ -1,4 +1,4 @@
-"""Spikes tick by tick: under every schedule the integers of the definition, and what each promises."""
+"""Spikes tick by tick: the integers of the definition, and what each schedule promises."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def test_the_layer_synchronous_schedule_is_the_default() -> None:
 
 
 def test_an_unknown_schedule_names_the_nearest() -> None:
-    with pytest.raises(ConfigError, match="'radixx'; known: synchronous, .*did you mean 'radix'"):
+    with pytest.raises(ConfigError, match=r"'radixx'; known: synchronous, .*did you mean 'radix'"):
         run(dense_program(), np.zeros((1, 6), np.uint8), "radixx")
 
 
