@@ -56,7 +56,7 @@ class Certificate:
 
     @property
     def groups(self) -> NDArray[np.bool_]:
-        """Groups whose action cannot change, [B, d]; ties go to the lowest index, as in `greedy`."""
+        """Groups whose action cannot change, [B, d]; a tie goes to the lowest index."""
         index = np.arange(self.lead.shape[-1])
         chosen = self.actions[..., None]
         kept = (self.lead > 0) | ((self.lead == 0) & (chosen < index)) | (chosen == index)

@@ -71,7 +71,7 @@ class Functional:
 
 
 def _total(x: Reals) -> Reals:
-    return x.reshape(*x.shape[:2], math.prod(x.shape[2:])).sum(-1)
+    return np.asarray(x.reshape(*x.shape[:2], math.prod(x.shape[2:])).sum(-1))
 
 
 def _through_neurons(functional: Functional, stage: Stage) -> Functional:

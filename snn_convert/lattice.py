@@ -290,4 +290,4 @@ def _fire(membranes: Membranes) -> Box:
 def staircase(layer: Layer, v_mem: Reals) -> Reals:
     """Return the counts of membranes, offset included; exact below 2^53."""
     steps: NDArray[Any] = np.floor(v_mem / layer.threshold)
-    return np.clip(steps, 0.0, float(layer.levels))
+    return np.asarray(np.clip(steps, 0.0, float(layer.levels)))

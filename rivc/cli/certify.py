@@ -22,22 +22,16 @@ if TYPE_CHECKING:
     from rivc.snn_convert.guarantees import Guarantees
     from rivc.train.policy import Policy, Which
 
-NOISES: Final = "0.02,0.1,0.25,0.5"
+NOISE_LEVELS: Final = "0.02,0.1,0.25,0.5"
 
 
-class Numbers(click.ParamType):
-    """Numbers between commas."""
-
-    name = "numbers"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, ...]:
-        """Return the numbers of a text."""
-        try:
-            return tuple(float(part) for part in value.split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not numbers between commas", param, ctx)
+def _numbers(ctx: click.Context, param: click.Parameter, text: str) -> tuple[float, ...]:
+    """The numbers between the commas of an option."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        message = f"{text!r} is not numbers between commas"
+        raise click.BadParameter(message, ctx, param) from error
 
 
 @dataclass(frozen=True)
@@ -45,7 +39,7 @@ class Bounds:
     """What the chips may do wrong, and how much is looked at.
 
     Attributes:
-        noises: one disturbance each.
+        noise: bounds, for one disturbance each.
         weight_error: of all of them.
         membrane_bits: of all of them.
         delta: of the calibrated guarantee.
@@ -53,7 +47,7 @@ class Bounds:
         seed: of episodes and draws.
     """
 
-    noises: tuple[float, ...]
+    noise: tuple[float, ...]
     weight_error: float
     membrane_bits: int | None
     delta: float
@@ -88,8 +82,8 @@ class Report:
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--noise",
-    type=Numbers(),
-    default=NOISES,
+    callback=_numbers,
+    default=NOISE_LEVELS,
     show_default=True,
     metavar="E,E,...",
     help="Bounds on the error of a membrane, in thresholds.",
@@ -131,17 +125,7 @@ class Report:
 )
 @policy_option
 @json_option
-def command(  # noqa: PLR0913 (one argument an option)
-    runs: tuple[Path, ...],
-    noise: tuple[float, ...],
-    weight_error: float,
-    membrane_bits: int | None,
-    delta: float,
-    states: int,
-    seed: int,
-    policy: Which | None,
-    as_json: bool,
-) -> None:
+def command(runs: tuple[Path, ...], policy: Which | None, *, as_json: bool, **bounds: Any) -> None:
     """Tell what can be promised about a policy on a chip that errs.
 
     RUN is the folder of a run. In states that its policy visits: the share of decisions that are
@@ -150,10 +134,10 @@ def command(  # noqa: PLR0913 (one argument an option)
     and under an attack. On a chip that does not err every form is exact, which is checked too.
     Runs of one bit width share a table.
     """
-    bounds = Bounds(noise, weight_error, membrane_bits, delta, states, seed)
-    reports = [certify_run(run, bounds, policy) for run in runs]
+    reports = [certify_run(run, Bounds(**bounds), policy) for run in runs]
     if as_json:
-        emit_json({"delta": delta, "seed": seed, "runs": [facts(report) for report in reports]})
+        chosen = {"delta": bounds["delta"], "seed": bounds["seed"]}
+        emit_json({**chosen, "runs": [facts(report) for report in reports]})
     else:
         click.echo("\n\n".join(tables(reports)))
 
@@ -170,9 +154,7 @@ def certify_run(run: Path, bounds: Bounds, which: Which | None) -> Report:
     from rivc.train.run import RunFolder
     from rivc.train.visit import CALIBRATE, JUDGE, visited_states
 
-    disturbances = [
-        Disturbance(e, bounds.weight_error, bounds.membrane_bits) for e in bounds.noises
-    ]
+    disturbances = [Disturbance(e, bounds.weight_error, bounds.membrane_bits) for e in bounds.noise]
     folder = RunFolder.open(run)
     config, policy = folder.config(), load_policy(folder, which)
     states, others = (
