@@ -99,6 +99,8 @@ class TrainConfig(_Section):
     """Readout steps by which the greedy action ought to lead."""
     margin_coef: NonNegative = 0.01
     """Weight of the margin loss; 0: none."""
+    certify_noise: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0
+    """Noise, in thresholds, whose drop adds to the margin and is certified against; 0: off."""
     huber_delta: Annotated[float, Field(gt=0)] = 0.03
     """Error, in scaled value, from which on the loss is linear."""
     double_q: bool = True

@@ -242,7 +242,12 @@ class Trainer:
         counts = session.states("states", MEASURED_STATES)
         metrics: dict[str, Any] = {
             **measure(
-                session.learner.net, self.program, session.chip, counts, self.config.reward_scale
+                session.learner.net,
+                self.program,
+                session.chip,
+                counts,
+                self.config.reward_scale,
+                self.config.train.certify_noise,
             )
         }
         if self.last_update is not None:
