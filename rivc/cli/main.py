@@ -30,7 +30,7 @@ VERBS: Final = {
     "video": "Film a policy at work.",
     "demo": "Train, evaluate, verify and film the visual tracker.",
     "envs": "List the robot tasks.",
-    "backends": "List the chips, and what installs a missing one.",
+    "backends": "List the chips, and what installs a missing one; prove one.",
     "doctor": "Tell what is installed, what is missing, and the remedy.",
 }
 INTERRUPTED: Final = 130
