@@ -33,7 +33,7 @@ VERBS: Final = {
     "demo": "Train, evaluate, verify and film the visual tracker.",
     "bench": "Time rivc against a peer, side by side.",
     "envs": "List the robot tasks.",
-    "backends": "List the chips, and what installs a missing one.",
+    "backends": "List the chips, and what installs a missing one; prove one.",
     "doctor": "Tell what is installed, what is missing, and the remedy.",
 }
 INTERRUPTED: Final = 130

@@ -76,6 +76,10 @@ class BackendConfig(_Section):
     """As in `rivc backends`."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the back end."""
+    on_failure: Literal["stop", "emulator"] = "stop"
+    """If the chip fails: stop with a checkpoint, or go on in the emulator, in equal integers."""
+    timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Seconds that an inference may take before the chip counts as failed; null: any time."""
 
 
 class TrainConfig(_Section):
