@@ -37,7 +37,7 @@ def build(program: SpikingProgram) -> nir.NIRGraph:
         shape = program.shapes[i]
         phase += layer.has_weights
         if layer.kind == "flatten":
-            part = nodes.flatten(layer, shape)
+            part = nodes.flatten(shape)
         else:
             part = [
                 *_synapses(layer, shape, picture),

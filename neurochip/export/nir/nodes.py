@@ -109,9 +109,8 @@ def mix(weight: NDArray[Any], size: tuple[int, ...], bias: ArrayLike = 0) -> nir
     return conv2d(weight[:, :, None, None], size, bias) if size else affine(weight, bias)
 
 
-def flatten(layer: Layer, shape: tuple[int, ...]) -> Chain:
+def flatten(shape: tuple[int, ...]) -> Chain:
     """Return the chain that flattens a picture, HWC, as a program does."""
-    del layer
     dims = {"start_dim": -3, "end_dim": -1}
     return [("flatten", nir.Flatten(input_type=np.array(channels_first(shape)), **dims))]
 

@@ -46,7 +46,7 @@ def build(program: SpikingProgram) -> nir.NIRGraph:
         if layer.kind == "dense":
             part = _dense(layer, nodes.dense_weight(layer, picture), levels)
         elif layer.kind == "flatten":
-            part = nodes.flatten(layer, shape)
+            part = nodes.flatten(shape)
         else:
             part = (_conv2d if layer.kind == "conv2d" else _maxpool2d)(layer, shape, levels)
         picture = shape if layer.kind == "flatten" else None
