@@ -158,7 +158,7 @@ def test_more_entries_than_a_graph_has_are_refused(
         hdf5.read(tmp_path / "model.nir")
 
 
-@pytest.mark.parametrize("count", [4, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [4, pytest.param(300, marks=pytest.mark.slow)])
 def test_changed_bytes_give_a_form_or_a_typed_error(
     count: int, tmp_path: Path, rng: np.random.Generator
 ) -> None:
