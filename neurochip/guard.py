@@ -14,6 +14,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rivc.errors import BackendError, RivcError
+from rivc.neurochip.backend import is_exact
 from rivc.neurochip.emulator import Emulator
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Guarded:
     """
 
     def __init__(self, chip: Backend, timeout_s: float | None = None) -> None:
-        self.name, self.profile = chip.name, chip.profile
+        self.name, self.profile, self.is_exact = chip.name, chip.profile, is_exact(chip)
         self._chip, self._timeout_s = chip, timeout_s
         self._worker = None if timeout_s is None else _Worker()
         self._failed, self._lost = False, False
@@ -112,7 +113,7 @@ class StandIn:
         self.name, self.profile = chip.name, chip.profile
         self._chip, self._on_failure = chip, on_failure
         self._program: SpikingProgram | None = None
-        self.is_emulated = False
+        self.is_emulated, self.is_exact = False, is_exact(chip)
 
     def check(self, program: SpikingProgram) -> list[Violation]:
         """Return every limit of the chip that the program exceeds."""
@@ -144,7 +145,7 @@ class StandIn:
         emulator = Emulator()
         emulator.load(self._program)
         self._chip.close()
-        self._chip, self.name, self.is_emulated = emulator, emulator.name, True
+        self._chip, self.name, self.is_emulated, self.is_exact = emulator, emulator.name, True, True
         self._on_failure(error)
 
 

@@ -31,9 +31,9 @@ VERBS: Final = {
     "cost": "Count operations, bytes and energy of a decision.",
     "video": "Film a policy at work.",
     "demo": "Train, evaluate, verify and film the visual tracker.",
-    "bench": "Time rivc against a peer, side by side.",
+    "bench": "Time rivc against a peer, side by side in one process.",
     "envs": "List the robot tasks.",
-    "backends": "List the chips, and what installs a missing one; prove one.",
+    "backends": "List the chips, and what installs a missing one; or prove one of them.",
     "doctor": "Tell what is installed, what is missing, and the remedy.",
 }
 INTERRUPTED: Final = 130
