@@ -1,6 +1,7 @@
 """Converting and loading at every iteration, for days: a process does not grow.
 
-What Python and numpy allocate is counted exactly. Of what the operating system gave, only the order matters: allocators keep pages.
+What Python and numpy allocate is counted exactly. Of what the operating system gave, only the order
+matters: allocators keep pages.
 """
 
 from __future__ import annotations
