@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 HEADER: Final = "program.json"
 MAX_BYTES: Final = 1 << 28
+MAX_TEXT: Final = 1 << 20
+MAX_REASON: Final = 200
 _NPY: Final = re.compile(
     rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype>[<>|][iu][1248])', 'fortran_order': False, "
     rb"'shape': \((?P<shape>[0-9, ]{0,99})\), \} *\n",
@@ -86,9 +88,9 @@ def load_program(path: str | Path) -> SpikingProgram:
     try:
         program, sha256 = _parse(read_arrays(path))
     except RivcError as error:
-        raise DamagedFileError(f"{path} is not a whole program: {error}") from error
+        raise DamagedFileError(f"{path} is not a whole program: {reason(error)}") from error
     except UNREADABLE as error:
-        what = f"{type(error).__name__}: {error}"
+        what = f"{type(error).__name__}: {reason(error)}"
         raise DamagedFileError(f"{path} is not a program: {what}") from error
     if program.sha256 != sha256:
         raise DamagedFileError(f"{path} was altered: its content does not have the hash it states")
@@ -114,6 +116,33 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         ):
             raise DamagedFileError("it is compressed, which hides its size")
         return {info.filename.removesuffix(".npy"): _array(archive.read(info)) for info in infos}
+
+
+def reason(error: Exception) -> str:
+    """Return what an error says in one line of bounded length; some quote half the file.
+
+    >>> len(reason(ValueError("x" * 10_000)))
+    200
+    """
+    text = " ".join(str(error).split())
+    return text if len(text) <= MAX_REASON else text[: MAX_REASON - 3] + "..."
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object that a JSON file of bounded size holds.
+
+    Raises:
+        DamagedFileError: if there is no such file, or it holds anything else.
+    """
+    try:
+        if path.stat().st_size > MAX_TEXT:
+            raise DamagedFileError(f"it has more than {MAX_TEXT} bytes")
+        tree = json.loads(path.read_bytes())
+    except UNREADABLE as error:
+        raise DamagedFileError(f"{path} is not JSON: {reason(error)}") from error
+    if not isinstance(tree, dict):
+        raise DamagedFileError(f"{path} holds no JSON object")
+    return tree
 
 
 def _array(data: bytes) -> NDArray[Any]:

@@ -15,7 +15,7 @@ from rivc.errors import DamagedFileError, MissingError, UsageError
 from rivc.neurochip.export.formats import ExportOptions, find_format
 from rivc.neurochip.export.golden import GOLDEN_FILE, Golden, load_golden, make_golden, save_golden
 from rivc.snn_convert import SpikingProgram
-from rivc.snn_convert.storage import write_atomically
+from rivc.snn_convert.storage import read_json, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -150,8 +150,8 @@ def _beside(folder: Path, what: str) -> Path:
 def is_export(folder: str | Path) -> bool:
     """Tell whether a folder claims to be an export."""
     try:
-        return "format" in json.loads((Path(folder) / MANIFEST_FILE).read_bytes())
-    except (OSError, ValueError, TypeError):
+        return "format" in read_json(Path(folder) / MANIFEST_FILE)
+    except DamagedFileError:
         return False
 
 
@@ -162,10 +162,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         DamagedFileError: if it does not say what an export says.
     """
     path = folder / MANIFEST_FILE
+    manifest = read_json(path)
     try:
-        manifest: dict[str, Any] = json.loads(path.read_bytes())
         texts = [manifest["format"], manifest["program_sha256"], *manifest["files"]]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (TypeError, KeyError) as error:
         raise DamagedFileError(f"{path} is not the manifest of an export: {error!r}") from error
     if not all(isinstance(text, str) for text in texts):
         raise DamagedFileError(f"{path} is not the manifest of an export: a name in it is not text")

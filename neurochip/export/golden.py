@@ -11,7 +11,7 @@ import numpy as np
 from rivc.errors import DamagedFileError, MissingError
 from rivc.neurochip.export.states import hard_states, random_states
 from rivc.snn_convert import reference
-from rivc.snn_convert.storage import UNREADABLE, read_arrays, write_atomically
+from rivc.snn_convert.storage import UNREADABLE, read_arrays, reason, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +84,7 @@ def load_golden(path: Path, program: SpikingProgram) -> Golden:
         readout = arrays["readout"].astype(np.int64, casting="equiv")
         reference.check_counts(program, inputs)
     except UNREADABLE as error:
-        raise DamagedFileError(f"{path} does not hold golden vectors: {error}") from error
+        raise DamagedFileError(f"{path} does not hold golden vectors: {reason(error)}") from error
     if readout.shape != (len(inputs), *program.action_layout) or not len(inputs):
         shape = (
             f"{readout.shape} for {len(inputs)} inputs of a program with {program.action_layout}"

@@ -15,8 +15,8 @@ from filelock import FileLock, Timeout
 from safetensors.torch import save as save_tensors
 
 from rivc import __version__
-from rivc.errors import DamagedFileError, MissingError, UsageError
-from rivc.snn_convert.storage import write_atomically
+from rivc.errors import MissingError, UsageError
+from rivc.snn_convert.storage import read_json, write_atomically
 from rivc.train.config import Config, load_config
 
 if TYPE_CHECKING:
@@ -141,14 +141,14 @@ class RunFolder:
         self.note({"backend_failures": [*known, {"env_steps": env_steps, "error": str(error)}]})
 
     def read_manifest(self) -> dict[str, Any]:
-        """Return the manifest, empty if there is none yet."""
+        """Return the manifest, empty if there is none yet.
+
+        Raises:
+            DamagedFileError: if it is not a JSON object.
+        """
         if not self.manifest.exists():
             return {}
-        try:
-            facts: dict[str, Any] = json.loads(self.manifest.read_bytes())
-        except ValueError as error:
-            raise DamagedFileError(f"{self.manifest} is not JSON: {error}") from error
-        return facts
+        return read_json(self.manifest)
 
     def save_program(self, program: SpikingProgram) -> None:
         """Write the newest program."""
