@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rivc.errors import MissingError, nearest
+from rivc.neurochip.export import nir
 from rivc.neurochip.export.c99 import read_c99, write_c99
 from rivc.neurochip.export.onnx import read_onnx, write_onnx
 
@@ -69,6 +70,12 @@ _ROWS: Final = (
         "ONNX with integer operators only, uint8 counts to int64 readout",
         write=write_onnx,
         read_back=read_onnx,
+    ),
+    Format(
+        "nir",
+        "NIR graphs, for simulators and chips that read this exchange format",
+        write=nir.write,
+        read_back=nir.read_back,
     ),
 )
 FORMATS: Final = {row.name: row for row in _ROWS}

@@ -55,7 +55,9 @@ class Report:
     versions: dict[str, str]
 
 
-def race(what: str, peer: str, ours: Work, others: Work, rounds: int = ROUNDS) -> Race:
+def race(
+    what: str, peer: str, ours: Work, others: Work, *, rounds: int = ROUNDS, calls: int = CALLS
+) -> Race:
     """Time two ways to do the same work, in turn, so that both meet the same machine.
 
     A round is some calls of one, then as many of the other. Every call is timed by itself and a
@@ -67,19 +69,20 @@ def race(what: str, peer: str, ours: Work, others: Work, rounds: int = ROUNDS) -
         ours: does it once; it is given the number of the call, to choose an input by.
         others: the peer's.
         rounds: how many, after one to warm up.
+        calls: of each, in a round.
     """
-    first = range(0, (rounds + 1) * CALLS, CALLS)
-    times = np.array([[_round(work, i) for work in (ours, others)] for i in first])[1:]
+    first = range(0, (rounds + 1) * calls, calls)
+    times = np.array([[_round(work, i, calls) for work in (ours, others)] for i in first])[1:]
     ours_us, peer_us = np.median(times, axis=0) * 1e6
     low, ratio, high = np.quantile(times[:, 1] / times[:, 0], [0.25, 0.5, 0.75])
     quartiles = float(low), float(high)
     return Race(what, peer, float(ours_us), float(peer_us), float(ratio), quartiles)
 
 
-def _round(work: Work, first: int) -> float:
+def _round(work: Work, first: int, calls: int) -> float:
     """Seconds of the median call."""
     times = []
-    for i in range(first, first + CALLS):
+    for i in range(first, first + calls):
         start = perf_counter()
         work(i)
         times.append(perf_counter() - start)
