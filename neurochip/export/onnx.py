@@ -19,7 +19,6 @@ from rivc.errors import ChipLimitError, DamagedFileError, MissingError
 from rivc.snn_convert.storage import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -56,7 +55,7 @@ def read_onnx(folder: Path, _: Path) -> dict[str, Form]:
     path = folder / MODEL_FILE
     try:
         onnx.checker.check_model(str(path), full_check=True)
-        return {name: load(path) for name, load in _runner().items()}
+        return {"onnx": _load(path)}
     except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
         raise DamagedFileError(f"{path} is no ONNX model: {error}") from error
 
@@ -70,12 +69,15 @@ def _require_onnx() -> Any:
     return onnx
 
 
-def _runner() -> dict[str, Callable[[Path], Form]]:
+def _load(path: Path) -> Form:
     try:
-        import onnxruntime  # noqa: F401
+        import onnxruntime
     except ImportError:
-        return {"onnx (reference evaluator)": _evaluator}
-    return {"onnx (onnxruntime)": _runtime}
+        return _evaluator(path)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+    return lambda counts: np.asarray(session.run(None, {"counts": counts})[0], np.int64)
 
 
 def _evaluator(path: Path) -> Form:
@@ -90,15 +92,6 @@ def _evaluator(path: Path) -> Form:
             return np.asarray(session.run(None, {"counts": counts})[0], np.int64)
 
     return form
-
-
-def _runtime(path: Path) -> Form:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
-    return lambda counts: np.asarray(session.run(None, {"counts": counts})[0], np.int64)
 
 
 def onnx_model(program: SpikingProgram) -> Any:

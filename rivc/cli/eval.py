@@ -21,6 +21,8 @@ FORM_TITLES: Final = {
     "reference": "program (int64 reference)",
     "emulator": "program (emulator)",
     "snntorch": "spiking chip (snntorch)",
+    "c99": "C99, compiled here",
+    "onnx": "ONNX model",
 }
 
 

@@ -214,6 +214,11 @@ CASES = {
     "export of an unknown format": Case(
         "there is: program", ["export", "run", "--format", "c98", "--out", "new/x"]
     ),
+    "export with a prefix that C does not take": Case(
+        "prefix '2arm' is no C identifier",
+        ["export", "run", "--format", "c99", "--prefix", "2arm", "--out", "new/x"],
+    ),
+    "an unknown bench": Case("no bench 'c98'; there is: c99", ["bench", "c98"]),
     "export over a run": Case("rivc: run holds other", ["export", "run", "--out", "run"]),
     "export over an export and more": Case(
         "holds other files",

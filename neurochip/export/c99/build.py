@@ -71,8 +71,7 @@ def read_c99(folder: Path, scratch: Path) -> dict[str, Form]:
         MissingError: if there is no C compiler.
         DamagedFileError: if the code does not compile, or is not what the header says.
     """
-    compiler = Path(find_compiler()).name
-    return {f"c99 ({compiler})": load_policy(folder, scratch)}
+    return {"c99": load_policy(folder, scratch)}
 
 
 def find_compiler() -> str:

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rivc.errors import ChipLimitError, DamagedFileError, MissingError, UsageError
-from rivc.neurochip.compare import compare
+from rivc.neurochip.compare import compare, compare_all, run_in_batches
 from rivc.neurochip.export import ExportOptions, export_program, load_export
 from rivc.neurochip.export.c99 import c99_sources, compile_c, load_policy, read_c99
 from rivc.neurochip.export.c99.layers import width_of
+from rivc.neurochip.export.states import hard_states, random_states
 from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert import Layer, SpikingProgram, reference
 from tests.programs import conv_program, dense_program, random_counts, readout
@@ -60,6 +61,8 @@ def drawn_programs_agree(drawn: list[SpikingProgram], folder: Path, options: lis
     """Compile programs with a prefix each into one library, and run them all."""
     shutil.rmtree(folder, ignore_errors=True)
     held = [program for program in drawn if fits(program)]
+    if not held:
+        return
     folders = [written(p, folder / f"p{i}", f"p{i}") for i, p in enumerate(held)]
     calls = "".join(f"void p{i}_infer(const uint8_t *, int32_t *);\n" for i in range(len(held)))
     rows = ", ".join(f"p{i}_infer" for i in range(len(held)))
@@ -78,6 +81,25 @@ def drawn_programs_agree(drawn: list[SpikingProgram], folder: Path, options: lis
         )
         got = np.frombuffer(done.stdout, np.int32).reshape(-1, *program.action_layout)
         assert compare(got.astype(np.int64), reference.run(program, counts)).mismatches == 0
+
+
+@pytest.mark.slow
+@needs_compiler
+def test_a_tracker_policy_agrees_on_100000_states(tmp_path: Path) -> None:
+    """States of episodes, hard ones, and random ones; weights that training starts from."""
+    from rivc.bench.c99 import CONTESTS, initial_program, play_at_random
+
+    rng = np.random.default_rng(0)
+    played, layout = play_at_random(CONTESTS[0], 20_000)
+    program = initial_program(CONTESTS[0], played[:512], layout)
+    hard = np.concatenate(list(hard_states(program, rng).values()))
+    rest = random_states(program.encoding, 80_000 - len(hard), rng)
+    counts = np.concatenate([played, hard, rest])
+    form = load_policy(written(program, tmp_path / "c"), tmp_path)
+    forms = {"c99": form}
+    expected = run_in_batches(lambda x: reference.run(program, x), counts)
+    assert len(counts) == 100_000
+    assert compare_all(forms, counts, expected)["c99"].mismatches == 0
 
 
 def fits(program: SpikingProgram) -> bool:
