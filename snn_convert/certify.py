@@ -114,7 +114,7 @@ def certify(
     Example:
         >>> from rivc.quant.encoding import InputEncoding
         >>> from rivc.snn_convert import Layer, SpikingProgram
-        >>> hidden = Layer("dense", np.array([[1], [-1]], np.int8), np.zeros(2, np.int32),
+        >>> hidden = Layer("dense", np.array([[-1], [1]], np.int8), np.zeros(2, np.int32),
         ...                np.array([32, 32], np.int32), weight_bits=2, frac_bits=4, levels=3)
         >>> readout = Layer("dense", np.eye(2, dtype=np.int8), np.zeros(2, np.int32), weight_bits=2)
         >>> encoding = InputEncoding.over_range([-1.0], [1.0], bit_width=4)
