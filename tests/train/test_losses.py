@@ -50,3 +50,16 @@ def test_the_gradient_of_a_large_error_is_one(delta: float) -> None:
     td_loss(q, torch.tensor([[0]]), torch.tensor([0.0]), delta).backward()
     assert q.grad is not None
     assert q.grad.flatten().tolist() == [1.0, 0.0]
+
+
+def test_a_drop_adds_to_the_margin_over_its_own_rival() -> None:
+    q = torch.tensor([[[5.0, 1.0, 2.0]]])  # leads by 8 and 6 readout steps
+    drop = torch.tensor([[[0.0, 9.0, 1.0]]])
+    loss = margin_loss(q, q, UNIT, margin=1.0, drop=drop)
+    torch.testing.assert_close(loss, UNIT * (1 + 9 - 8))
+
+
+def test_no_drop_is_the_plain_margin() -> None:
+    q = torch.randn(9, 2, 4, generator=torch.Generator().manual_seed(0))
+    plain = margin_loss(q, q, UNIT, margin=4.0)
+    assert margin_loss(q, q, UNIT, margin=4.0, drop=torch.zeros_like(q)).item() == plain.item()

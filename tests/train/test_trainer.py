@@ -293,3 +293,11 @@ def test_the_quickstart_is_the_same_through_counts_and_through_spikes(tmp_path: 
         overrides = {"train.env_steps": 3000, "backend.name": name}
         Trainer(load_config("quickstart", overrides), tmp_path / name).run()
     assert results(tmp_path / "emulator") == results(tmp_path / "snntorch")
+
+
+def test_certified_metrics_are_recorded_when_asked_for(tmp_path: Path, finished: Path) -> None:
+    Trainer(small(**{"train.certify_noise": 0.05}), tmp_path / "run").run()
+    last = read_metrics(tmp_path / "run")[-1]
+    assert 0 <= last["certified_share"] <= 1
+    assert last["certified_gap_steps"] < last["action_gap_steps"]
+    assert "certified_share" not in read_metrics(finished)[-1]
