@@ -3,11 +3,13 @@ r"""The default chip: integer spike counts on this machine, as fast as numpy goe
 Counting spikes needs no ticks: the staircase of a layer is what L ticks of integrate-and-fire with
 subtractive reset add up to. The integers ride in floats wide enough to be exact (checked for every
 program that is loaded), so that a layer is one matrix product and five passes over its neurons.
+Windows of pictures are gathered for a few states at a time, so that they stay in the cache.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -15,8 +17,10 @@ import numpy as np
 from rivc.errors import BackendError
 from rivc.neurochip.backend import Inference, Violation, require_fit
 from rivc.neurochip.limits import ChipLimits
+from rivc.neurochip.staircase import FLOAT32, narrowest, staircase
 from rivc.quant.exact import SIGNIFICAND
 from rivc.snn_convert.reference import check_counts
+from rivc.snn_convert.validate import MAX_LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 
     Counts = NDArray[Any]  # uint8 as they come in, then floats that hold them exactly
     Step = Callable[[Counts], Counts]
+
+CACHE_BYTES: Final = 1 << 20  # of windows that are gathered at a time
 
 # Sign included, so one bit of the significand is left, which keeps the floor of a quotient exact.
 LIMITS: Final = ChipLimits(membrane_bits=SIGNIFICAND["float64"])
@@ -58,9 +64,13 @@ class Emulator:
         """Prepare the kernels of a program."""
         require_fit(self, program)
         self._steps = [
-            (_KERNELS[layer.kind](layer, shape, carrier_of(layer, bits)), layer.levels > 0)
-            for layer, shape, bits in zip(
-                program.layers, program.shapes, program.membrane_bits, strict=False
+            (_KERNELS[layer.kind](layer, shape, levels_in, bits), layer.levels > 0)
+            for layer, shape, levels_in, bits in zip(
+                program.layers,
+                program.shapes,
+                program.levels_in,
+                program.membrane_bits,
+                strict=False,
             )
         ]
         self._program = program
@@ -74,7 +84,7 @@ class Emulator:
         for step, fires in self._steps:
             x = step(x)
             if fires:
-                spikes.append(x.sum(axis=tuple(range(1, x.ndim)), dtype=np.float64))
+                spikes.append(_totals(x))
         readout = x.astype(np.int64).reshape(-1, *self._program.action_layout)
         totals = np.array(spikes, np.int64).reshape(len(spikes), len(x))
         return Inference(readout, totals)
@@ -84,64 +94,76 @@ class Emulator:
         self._program, self._steps = None, []
 
 
-def carrier_of(layer: Layer, membrane_bits: int) -> np.dtype[Any]:
-    """Return the narrowest float type in which this layer, with its present weights, is exact."""
-    if not layer.has_weights:
-        return np.dtype(np.float32)
-    quotient = int(layer.threshold.max()) * (layer.levels + 1) if layer.levels else 0
-    bits = max(membrane_bits, quotient.bit_length() + 1)
-    return np.dtype(np.float32 if bits <= SIGNIFICAND["float32"] else np.float64)
+def _totals(x: Counts) -> NDArray[np.float64]:
+    """The spikes of each state; rows of bounded length add up exactly in float32."""
+    rows = x.reshape(len(x), math.prod(x.shape[1:]))
+    if rows.shape[1] * MAX_LEVELS < FLOAT32:
+        return np.asarray(rows @ np.ones(rows.shape[1], rows.dtype))
+    return np.asarray(rows.sum(1, dtype=np.float64))
 
 
-def _staircase(layer: Layer, dtype: np.dtype[Any]) -> Step:
-    """What happens to the weighted sums, in place."""
-    bias = layer.bias.astype(dtype)
-    if layer.is_readout:
-        return lambda z: np.add(z, bias, out=z)
-    threshold = layer.threshold.astype(dtype)
-    offset = bias + np.floor(threshold / 2)
-    top = dtype.type(layer.levels)
+def sum_type(layer: Layer, levels_in: int) -> np.dtype[Any]:
+    """Return the narrowest float type that holds every partial sum of the layer's inputs.
 
-    def fire(v_mem: Counts) -> Counts:
-        v_mem += offset
-        v_mem /= threshold
-        np.maximum(v_mem, 0, out=v_mem)
-        np.minimum(v_mem, top, out=v_mem)
-        return np.floor(v_mem, out=v_mem)
-
-    return fire
+    The factor 2^F only moves the exponent, so it takes no bits.
+    """
+    rows = np.abs(layer.weight).reshape(len(layer.weight), -1).sum(1, dtype=np.int64)
+    return narrowest(int(rows.max()) * levels_in + 1)
 
 
-def _dense(layer: Layer, _: tuple[int, ...], dtype: np.dtype[Any]) -> Step:
+def _dense(layer: Layer, _: tuple[int, ...], levels_in: int, membrane_bits: int) -> Step:
+    dtype = sum_type(layer, levels_in)
     weight = np.ascontiguousarray(layer.weight.T, dtype) * dtype.type(1 << layer.frac_bits)
-    fire = _staircase(layer, dtype)
-    return lambda x: fire(x.astype(dtype, copy=False) @ weight)
+    fire = staircase(layer, dtype, membrane_bits)
+    return lambda x: fire(np.asarray(x.astype(dtype, copy=False) @ weight))
 
 
-def _conv2d(layer: Layer, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Step:
+def _conv2d(layer: Layer, shape: tuple[int, ...], levels_in: int, membrane_bits: int) -> Step:
+    dtype = sum_type(layer, levels_in)
     out, _, kernel_h, kernel_w = layer.weight.shape
     columns = np.ascontiguousarray(layer.weight.transpose(2, 3, 1, 0), dtype).reshape(-1, out)
     columns *= dtype.type(1 << layer.frac_bits)
     height, width, _ = layer.output_shape(shape)
     patches = _patches(layer, (kernel_h, kernel_w), (height, width), shape[2])
     pad = _padder(layer, shape, dtype)
-    fire = _staircase(layer, dtype)
+    fire = staircase(_unrolled(layer, height * width), dtype, membrane_bits)
 
     def step(x: Counts) -> Counts:
         rows = patches(pad(x)).reshape(len(x) * height * width, len(columns))
-        return fire(rows @ columns).reshape(len(x), height, width, out)
+        sums = (rows @ columns).reshape(len(x), height * width * out)
+        return fire(sums).reshape(len(x), height, width, out)
 
-    return step
+    return _few_at_a_time(step, height * width * len(columns))
 
 
-def _maxpool2d(layer: Layer, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Step:
+def _few_at_a_time(step: Step, window_size: int) -> Step:
+    """Run a step on as many states at a time as the cache holds windows, `window_size` each."""
+    few = max(1, CACHE_BYTES // (4 * window_size))
+
+    def run(x: Counts) -> Counts:
+        if len(x) <= few:
+            return step(x)
+        return np.concatenate([step(x[i : i + few]) for i in range(0, len(x), few)])
+
+    return run
+
+
+def _unrolled(layer: Layer, pixels: int) -> Layer:
+    """A layer with a threshold and a bias for each neuron: long rows are faster than short ones."""
+    return replace(
+        layer, threshold=np.tile(layer.threshold, pixels), bias=np.tile(layer.bias, pixels)
+    )
+
+
+def _maxpool2d(layer: Layer, shape: tuple[int, ...], _: int, __: int) -> Step:
     height, width, channels = layer.output_shape(shape)
     patches = _patches(layer, (layer.kernel, layer.kernel), (height, width), channels)
-    pad = _padder(layer, shape, dtype)
-    return lambda x: patches(pad(x)).max(axis=(3, 4))
+    pad = _padder(layer, shape, np.dtype(np.float32))
+    size = height * width * channels * layer.kernel**2
+    return _few_at_a_time(lambda x: np.asarray(patches(pad(x)).max(axis=(3, 4))), size)
 
 
-def _flatten(_: Layer, shape: tuple[int, ...], __: np.dtype[Any]) -> Step:
+def _flatten(_: Layer, shape: tuple[int, ...], __: int, ___: int) -> Step:
     size = math.prod(shape)
     return lambda x: x.reshape(len(x), size)
 
@@ -171,8 +193,7 @@ def _patches(
     def view(x: Counts) -> Counts:
         b, h, w, c = x.strides
         shape = (len(x), height, width, kernel_h, kernel_w, channels)
-        strides = (b, h * stride, w * stride, h, w, c)
-        return np.lib.stride_tricks.as_strided(x, shape, strides, writeable=False)
+        return np.ndarray(shape, x.dtype, x, strides=(b, h * stride, w * stride, h, w, c))
 
     return view
 

@@ -6,13 +6,14 @@
       000005000/            one checkpoint: state.json, state.safetensors
       000010000/            the last two are kept
       replay/
-        000000.safetensors  a full block of replay slots, written once
-        000001.safetensors  slots that do not fill a block stand in state.safetensors
+        000000-SHA256.safetensors  a full block of replay slots, written once
+        000001-SHA256.safetensors  slots that do not fill a block stand in state.safetensors
 
 A checkpoint is written into a hidden folder, flushed to the disk and renamed; a crash at any moment
 leaves the earlier ones untouched. State is a tree of mappings and lists whose leaves are plain
 values, numpy arrays and torch tensors; the arrays go to safetensors under the path of their leaf.
-No clock enters a checkpoint: equal runs write equal bytes.
+No clock enters a checkpoint: equal runs write equal bytes. Every file has a hash, which is checked
+before anything of it is used.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     Arrays = dict[str, np.ndarray[Any, Any]]
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 BLOCK: Final = 2048
 KEEP: Final = 2
 _ARRAY, _TENSOR = "array:", "tensor:"
@@ -65,7 +66,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any], replay: Replay, first_o
     part, final = folder / f".{name}.part", folder / name
     try:
         blocks = _write_blocks(folder / "replay", replay, first_open)
-        rest = blocks[-1] + 1 if blocks else replay.tail // BLOCK
+        rest = _number(blocks[-1]) + 1 if blocks else replay.tail // BLOCK
         first = max(replay.tail, rest * BLOCK)
         arrays: Arrays = {f"replay.{k}": v for k, v in replay.rows(first, replay.head).items()}
         tree = {"format_version": FORMAT_VERSION, "state": _split(state, "state", arrays)}
@@ -95,9 +96,9 @@ def load_checkpoint(path: Path, replay: Replay) -> dict[str, Any]:
     """
     with _telling(path):
         tree, arrays = _read_state(path)
-        for block in tree["replay"]["blocks"]:
-            rows = _read(_block_path(path.parent / "replay", block), None)
-            _restore_block(replay, block, rows, tree["replay"]["head"])
+        for name in tree["replay"]["blocks"]:
+            rows = _read(path.parent / "replay" / name, _hash(name))
+            _restore_block(replay, _number(name), rows, tree["replay"]["head"])
         replay.restore(tree["replay"]["rest"], _replay_rows(arrays))
         state: dict[str, Any] = _join(tree["state"], arrays)
     return state
@@ -155,20 +156,26 @@ def _restore_block(replay: Replay, block: int, rows: Arrays, head: int) -> None:
     replay.restore(written + skip, {name: array[skip:] for name, array in rows.items()})
 
 
-def _write_blocks(folder: Path, replay: Replay, first_open: int) -> list[int]:
-    """Write the full blocks that are not there yet; return all that the replay needs."""
+def _write_blocks(folder: Path, replay: Replay, first_open: int) -> list[str]:
+    """Write the full blocks that are not there yet; return the names of all that are needed."""
     folder.mkdir(parents=True, exist_ok=True)
-    blocks = list(range(replay.tail // BLOCK, first_open // BLOCK))
+    names = {_number(path.name): path.name for path in folder.glob("[0-9]*.safetensors")}
+    blocks = range(replay.tail // BLOCK, first_open // BLOCK)
     for block in blocks:
-        path = _block_path(folder, block)
-        if not path.exists():
+        if block not in names:
             first = max(replay.tail, block * BLOCK)  # the ring may have lost the beginning already
-            _write(path, save_arrays(_contiguous(replay.rows(first, (block + 1) * BLOCK))))
-    return blocks
+            data = save_arrays(_contiguous(replay.rows(first, (block + 1) * BLOCK)))
+            names[block] = f"{block:06d}-{hashlib.sha256(data).hexdigest()}.safetensors"
+            _write(folder / names[block], data)
+    return [names[block] for block in blocks]
 
 
-def _block_path(folder: Path, block: int) -> Path:
-    return folder / f"{block:06d}.safetensors"
+def _number(name: str) -> int:
+    return int(name.partition("-")[0])
+
+
+def _hash(name: str) -> str:
+    return name.partition("-")[2].removesuffix(".safetensors")
 
 
 def _contiguous(arrays: Arrays) -> Arrays:
@@ -200,9 +207,9 @@ def _sync(folder: Path) -> None:
     os.close(descriptor)
 
 
-def _read(path: Path, sha256: str | None) -> Arrays:
+def _read(path: Path, sha256: str) -> Arrays:
     data = path.read_bytes()
-    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+    if hashlib.sha256(data).hexdigest() != sha256:
         raise DamagedFileError(f"{path.name} was altered")
     return load_arrays(data)
 
@@ -215,9 +222,9 @@ def _drop_old(folder: Path) -> None:
     kept = [
         json.loads((path / "state.json").read_bytes())["replay"]["blocks"] for path in found[-KEEP:]
     ]
-    needed = {block for blocks in kept for block in blocks}
+    needed = {name for names in kept for name in names}
     for path in (folder / "replay").glob("*.safetensors"):
-        if int(path.stem) not in needed:
+        if path.name not in needed:
             path.unlink()
 
 

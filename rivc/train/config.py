@@ -204,8 +204,8 @@ class Config(_Section):
         )
 
     def to_yaml(self) -> str:
-        """Return every setting as YAML text."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        """Return every setting as YAML text, with a mark at the end that a cut-off file lacks."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, explicit_end=True)
 
 
 def config_names() -> list[str]:

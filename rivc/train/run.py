@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from rivc.snn_convert import SpikingProgram
 
+END_OF_YAML: Final = "..."
 _RECORDED: Final = ("numpy", "torch", "gymnasium", "mujoco", "snntorch")
 
 
@@ -65,8 +66,17 @@ class RunFolder:
         return self.path / "manifest.json"
 
     def config(self) -> Config:
-        """Read the resolved configuration."""
-        return load_config(self.path / "config.yaml")
+        """Read the resolved configuration.
+
+        Raises:
+            DamagedFileError: if the file was cut off.
+            ConfigError: if it is wrong.
+        """
+        path = self.path / "config.yaml"
+        config = load_config(path)
+        if not path.read_text().rstrip().endswith(END_OF_YAML):
+            raise DamagedFileError(f"{path} is cut off: its last line is not {END_OF_YAML}")
+        return config
 
     @classmethod
     def create(cls, path: Path, config: Config) -> RunFolder:

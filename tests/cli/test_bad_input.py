@@ -107,7 +107,7 @@ def altered(data: bytes) -> bytes:
 
 def lists_a_block_that_is_gone(data: bytes) -> bytes:
     tree = json.loads(data)
-    tree["replay"]["blocks"] = [0]
+    tree["replay"]["blocks"] = [f"000000-{'0' * 64}.safetensors"]
     return json.dumps(tree).encode()
 
 

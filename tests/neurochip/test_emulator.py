@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rivc.neurochip import load_backend
-from rivc.neurochip.emulator import carrier_of
+from rivc.neurochip.staircase import membrane_type
 from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert import Layer, SpikingProgram, reference
 from rivc.snn_convert.validate import membrane_bits
@@ -29,7 +29,7 @@ def neuron(fan_in: int, threshold: int, levels: int, frac_bits: int = 4) -> Laye
 
 
 def carrier(layer: Layer) -> np.dtype[Any]:
-    return carrier_of(layer, membrane_bits(layer, 255))
+    return membrane_type(layer, membrane_bits(layer, 255))
 
 
 def test_float32_is_taken_up_to_the_written_bound() -> None:

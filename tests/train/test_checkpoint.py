@@ -67,6 +67,17 @@ def test_the_replay_is_appended_to_not_rewritten(tmp_path: Path) -> None:
     assert before.items() <= after.items()
 
 
+def test_an_altered_block_of_the_replay_is_told(tmp_path: Path) -> None:
+    replay = grown(Replay(3 * BLOCK, (3,), np.uint8, 1), BLOCK + 9)
+    path = save_checkpoint(tmp_path, state(1), replay, replay.head)
+    (block,) = (tmp_path / "replay").iterdir()
+    data = bytearray(block.read_bytes())
+    data[-5] ^= 1
+    block.write_bytes(data)
+    with pytest.raises(DamagedFileError, match=r"was altered.*remove that folder"):
+        load_checkpoint(path, Replay(3 * BLOCK, (3,), np.uint8, 1))
+
+
 def test_the_last_two_are_kept_with_the_blocks_they_need(tmp_path: Path) -> None:
     replay = Replay(2 * BLOCK, (3,), np.uint8, 1)
     for part in range(6):
