@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import akida
 import numpy as np
 
-from rivc.errors import BackendError, ConfigError, nearest
-from rivc.neurochip.akida_layers import DIALECTS, stages
+from rivc.errors import BackendError, ConfigError, DamagedFileError, nearest
+from rivc.neurochip.akida_layers import DIALECTS, Host, stages
 from rivc.neurochip.backend import Inference, Violation, require_fit
 from rivc.neurochip.chips import CHIPS
 from rivc.neurochip.emulator import Emulator
@@ -66,7 +66,7 @@ class Akida:
         self._model: Any = None  # never mapped, so that its variables can be set
         self._running: Any = None  # the same, or its copy on the device
         self._verdict: tuple[Parts, str] = ((), "")
-        self._program: SpikingProgram | None = None
+        self._host: Host | None = None
         self._counter = Emulator()
 
     def check(self, program: SpikingProgram) -> list[Violation]:
@@ -87,27 +87,25 @@ class Akida:
         _set_variables(self._model, self.chip, program)
         self._running = self._mapped() if self.device == "hardware" else self._model
         self._counter.load(program)
-        self._program = program
+        self._host = Host.of(program, self.chip)
 
     def infer(self, counts: NDArray[np.uint8]) -> Inference:
         """Run the loaded program on unsigned counts, uint8, [B, *shape]."""
-        if self._program is None:
+        if self._host is None:
             raise BackendError("no program is loaded on akida; call load(program) first")
         spikes = self._counter.infer(counts).spike_counts
-        return Inference(run_model(self._running, self.chip, self._program, counts), spikes)
+        return Inference(run_model(self._running, self._host, counts), spikes)
 
     def close(self) -> None:
         """Forget the program and let go of the device."""
-        self._program, self._parts, self._model, self._running = None, (), None, None
+        self._host, self._parts, self._model, self._running = None, (), None, None
         self._counter.close()
 
     def _refusal(self, program: SpikingProgram) -> str:
         """Why the mapper refuses an architecture, asked once for each; empty if it does not."""
         parts = tuple(DIALECTS[self.chip].parts(program))
         if parts != self._verdict[0]:
-            model = _build(parts)
-            _set_variables(model, self.chip, program)
-            self._verdict = parts, _map(model, self._target)
+            self._verdict = parts, _why_not(parts, self.chip, program, self._target)
         return self._verdict[1]
 
     def _mapped(self) -> Any:
@@ -119,8 +117,22 @@ class Akida:
         return copy
 
 
+def run_model(model: Any, host: Host, counts: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return the readout, int64 [B, d, n], that a model gives for counts.
+
+    Raises:
+        BackendError: if the package or the device fails.
+    """
+    if not len(counts):
+        return np.zeros((0, *host.action_layout), np.int64)
+    try:
+        return host.readout(model.forward(host.frames(counts)))
+    except _FAILURES as error:
+        raise BackendError(f"Akida failed: {_one_line(error)}") from error
+
+
 def save_model(program: SpikingProgram, chip: str, path: Path) -> None:
-    """Write the model of a program, readout bias excepted, in the format of the package.
+    """Write the model of a program as its package does.
 
     Raises:
         ChipLimitError: if the program does not fit the chip.
@@ -130,25 +142,18 @@ def save_model(program: SpikingProgram, chip: str, path: Path) -> None:
     backend._model.save(str(path))
 
 
-def run_model(
-    model: Any, chip: str, program: SpikingProgram, counts: NDArray[np.uint8]
-) -> NDArray[np.int64]:
-    """Return the readout, int64 [B, d, n], that a model gives for the counts of its program.
+def read_model(path: Path) -> Any:
+    """Read a model that was saved.
 
     Raises:
-        BackendError: if the package or the device fails.
+        DamagedFileError: if the package cannot read it.
     """
-    if not len(counts):
-        return np.zeros((0, *program.action_layout), np.int64)
-    frames = counts
-    if program.encoding.kind == "vector":
-        frames = counts[:, None, None, :].astype(DIALECTS[chip].vector_type)
     try:
-        z = model.forward(np.ascontiguousarray(frames))
+        return akida.Model(str(path))
     except _FAILURES as error:
-        raise BackendError(f"Akida failed: {_one_line(error)}") from error
-    readout = z.reshape(len(counts), -1).astype(np.int64) + program.layers[-1].bias
-    return np.asarray(readout.reshape(-1, *program.action_layout))
+        raise DamagedFileError(
+            f"{path} is no model for this package: {_one_line(error)}"
+        ) from error
 
 
 def _check_option(name: str, value: str, known: Iterable[str]) -> None:
@@ -185,6 +190,16 @@ def _set_variables(model: Any, chip: str, program: SpikingProgram) -> None:
     for layer, stage in zip(layers, stages(program), strict=True):
         for name, value in DIALECTS[chip].variables(stage).items():
             layer.set_variable(name, value)
+
+
+def _why_not(parts: Parts, chip: str, program: SpikingProgram, target: Any) -> str:
+    """Build a model and map it; return why that fails, or nothing."""
+    try:
+        model = _build(parts)
+        _set_variables(model, chip, program)
+    except _FAILURES as error:
+        return _one_line(error)
+    return _map(model, target)
 
 
 def _map(model: Any, target: Any) -> str:

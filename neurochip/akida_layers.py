@@ -20,7 +20,7 @@ shifts left.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
@@ -83,6 +83,40 @@ class Dialect:
     parts: Callable[[SpikingProgram], Iterator[Part]]
     variables: Callable[[Stage], Variables]
     vector_type: type[np.integer[Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Host:
+    """What stays on the host when a model runs.
+
+    Attributes:
+        readout_bias: int64, [d * n].
+        action_layout: (d, n).
+        vector_type: of counts that enter as a vector; None for images.
+    """
+
+    readout_bias: NDArray[np.int64]
+    action_layout: tuple[int, int]
+    vector_type: type[np.integer[Any]] | None
+
+    @classmethod
+    def of(cls, program: SpikingProgram, chip: str) -> Self:
+        """Return the host's share of a program."""
+        is_vector = program.encoding.kind == "vector"
+        bias = program.layers[-1].bias.astype(np.int64)
+        return cls(bias, program.action_layout, DIALECTS[chip].vector_type if is_vector else None)
+
+    def frames(self, counts: NDArray[np.uint8]) -> NDArray[Any]:
+        """Return counts as the chip takes them, four axes."""
+        if self.vector_type is None:
+            return np.ascontiguousarray(counts)
+        return np.ascontiguousarray(counts[:, None, None, :], self.vector_type)
+
+    def readout(self, sums: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the readout, int64 [B, d, n], for the sums that the chip gives."""
+        return sums.reshape(-1, *self.action_layout).astype(np.int64) + self.readout_bias.reshape(
+            self.action_layout
+        )
 
 
 def stages(program: SpikingProgram) -> list[Stage]:

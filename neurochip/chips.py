@@ -1,6 +1,7 @@
 """The chips whose limits are known here, one row each.
 
-Source: the maker's public pages on the constraints of both generations.
+Most of it the maker's public pages on both generations say; where they leave room, a row takes the
+narrower reading. How much of a device is free, only its mapper knows.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from rivc.neurochip.limits import ChipLimits, LayerLimits
 from rivc.quant.profile import PROFILES
 
 _ANY_SIDE: Final = 1 << 24
+_FROM_PICTURE: Final = ((4, 1536), (8, 1920))  # a little below what memory holds at best
 
 _AKD1000: Final = ChipLimits(
     arithmetic=PROFILES["akida1"],
@@ -76,8 +78,12 @@ _AKIDA_V2: Final = ChipLimits(
         pool_at_end=False,
         sum_bits=28,
     ),
-    dense=LayerLimits(widths=((8, 8), (8, 4), (4, 4)), inputs=2048, sum_bits=28),
-    readout=LayerLimits(widths=((8, 0), (4, 0)), inputs=2048, outputs=1 << 16, sum_bits=28),
+    dense=LayerLimits(
+        widths=((8, 8), (8, 4), (4, 4)), inputs=2048, picture_inputs=_FROM_PICTURE, sum_bits=28
+    ),
+    readout=LayerLimits(
+        widths=((8, 0), (4, 0)), inputs=2048, picture_inputs=_FROM_PICTURE, sum_bits=28
+    ),
 )
 
 CHIPS: Final = {"akd1000": _AKD1000, "v2": _AKIDA_V2}

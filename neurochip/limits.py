@@ -28,6 +28,7 @@ class LayerLimits:
         padding: "same", with the odd zero bottom right, and "valid", without zeros.
         outputs: largest number of filters or units.
         inputs: largest number of inputs of a dense layer.
+        picture_inputs: (count bits, largest number) of inputs that come from a picture.
         filters: (kernel, channels, largest number of filters).
         channels: (kernel, weight bits, largest number of channels that are received).
         pools: (window, stride) of the max pooling behind a convolution, padded in its way.
@@ -43,6 +44,7 @@ class LayerLimits:
     padding: tuple[str, ...] | None = None
     outputs: int | None = None
     inputs: int | None = None
+    picture_inputs: tuple[tuple[int, int], ...] | None = None
     filters: tuple[tuple[int, int, int], ...] | None = None
     channels: tuple[tuple[int, int, int], ...] | None = None
     pools: tuple[tuple[int, int], ...] | None = None

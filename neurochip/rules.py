@@ -174,11 +174,21 @@ def _sizes(limits: ChipLimits, program: SpikingProgram, i: int) -> Iterator[Viol
     if held.outputs is not None and outputs > held.outputs:
         what = f"{outputs} filters or units, at most {held.outputs}"
         yield Violation(i, what, "use fewer in net.conv or net.hidden")
-    if layer.kind == "dense" and held.inputs is not None and inputs > held.inputs:
-        what = f"{inputs} inputs, at most {held.inputs}"
+    most = _most_inputs(limits, program, i)
+    if layer.kind == "dense" and inputs > most:
+        what = f"{inputs} inputs, at most {most}"
         yield Violation(i, what, "use fewer filters or units in the layer before, or strides")
     if layer.weight.size and not held.may_be_zero and not layer.weight.any():
         yield Violation(i, "no weight that is not zero", "train before you convert")
+
+
+def _most_inputs(limits: ChipLimits, program: SpikingProgram, i: int) -> float:
+    held = limits.at(program, i)
+    most = math.inf if held.inputs is None else held.inputs
+    if i and program.layers[i - 1].kind == "flatten":
+        bits = _bits_received(limits, program, i)
+        most = min([most, *(n for count, n in held.picture_inputs or () if count == bits)])
+    return most
 
 
 def _filters(limits: ChipLimits, program: SpikingProgram, i: int) -> Iterator[Violation]:

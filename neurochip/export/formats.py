@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rivc.errors import MissingError, nearest
+from rivc.neurochip.export import fbz
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +57,7 @@ _ROWS: Final = (
         write=lambda *_: None,
         read_back=lambda *_: {},
     ),
+    Format("akida", "the model of an Akida chip, and what its host adds", fbz.write, fbz.read_back),
 )
 FORMATS: Final = {row.name: row for row in _ROWS}
 

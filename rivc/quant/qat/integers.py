@@ -165,7 +165,7 @@ def snap_bias(bias: Tensor, threshold: Tensor, profile: ArithmeticProfile, large
     place = (bias.clamp(-room, room) - origin) / step
     if bits is None:
         return place.round() * step + origin
-    unit = (_next_power(place.abs().clamp_min(1)) / 2 ** (bits - 1)).clamp_min(1)
+    unit = (_next_power(place.abs().clamp_min(1)) / (1 << bits - 1)).clamp_min(1)
     return (place / unit).round() * unit * step + origin
 
 
