@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rivc.errors import MissingError, nearest
-from rivc.neurochip.export import fbz
+from rivc.neurochip.export.akida import read_akida, write_akida
+from rivc.neurochip.export.c99 import read_c99, write_c99
+from rivc.neurochip.export.onnx import read_onnx, write_onnx
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +59,24 @@ _ROWS: Final = (
         write=lambda *_: None,
         read_back=lambda *_: {},
     ),
-    Format("akida", "the model of an Akida chip, and what its host adds", fbz.write, fbz.read_back),
+    Format(
+        "c99",
+        "C source for any processor: integers only, no heap, packed weights",
+        write=write_c99,
+        read_back=read_c99,
+    ),
+    Format(
+        "onnx",
+        "ONNX with integer operators only, uint8 counts to int64 readout",
+        write=write_onnx,
+        read_back=read_onnx,
+    ),
+    Format(
+        "akida",
+        "the model of an Akida chip, and what its host adds",
+        write=write_akida,
+        read_back=read_akida,
+    ),
 )
 FORMATS: Final = {row.name: row for row in _ROWS}
 

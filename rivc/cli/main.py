@@ -29,11 +29,14 @@ VERBS: Final = {
     "verify": "Compare every form of a policy, integer by integer.",
     "video": "Film a policy at work.",
     "demo": "Train, evaluate, verify and film the visual tracker.",
+    "bench": "Time rivc against a peer, side by side.",
     "envs": "List the robot tasks.",
     "backends": "List the chips, and what installs a missing one.",
     "doctor": "Tell what is installed, what is missing, and the remedy.",
 }
 INTERRUPTED: Final = 130
+# Small networks run slower on more threads than one; read by numpy and torch when they are loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 UNEXPECTED: Final = 1
 
 

@@ -83,7 +83,7 @@ class InputEncoding:
         step = np.where(step > 0, step, 1.0)
         return cls("vector", low.shape, bit_width, tuple(low.tolist()), tuple(step.tolist()))
 
-    @property
+    @cached_property
     def levels(self) -> int:
         """The largest count, L."""
         return Grid(self.bit_width, signed=False).q_max

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from rivc.envs.factory import make
+from rivc.train.config import parse_config
+from rivc.train.setup import make_tasks, make_training_tasks
 from rivc.train.worlds import Worlds, episode_seed
 
 TASKS = {
@@ -85,3 +87,26 @@ def test_the_return_is_the_plain_sum_of_rewards() -> None:
         if finished:
             assert finished[0].episode_return == total == finished[0].length
             return
+
+
+def test_training_episodes_may_end_earlier_and_are_truncated_then() -> None:
+    config = parse_config(
+        {"env": {"id": "rivc/VisualTracker-v0", "kwargs": {"obs_mode": "state"}, "count": 2}},
+        "test",
+    )
+    short = config.model_copy(
+        update={"env": config.env.model_copy(update={"train_episode_steps": 7})}
+    )
+    assert {task.max_episode_steps for task in make_training_tasks(config)} == {200}
+    world = Worlds(make_training_tasks(short), 0)
+    for step in range(1, 15):
+        moves, finished = world.step(np.zeros((2, 1), np.int64))
+        assert moves.ended.all() == (step % 7 == 0)
+        assert [episode.length for episode in finished] == [7, 7] * (step % 7 == 0)
+        assert not moves.terminated.any()
+    assert {task.max_episode_steps for task in make_tasks(short, 1)} == {200}
+
+
+def test_a_later_end_than_the_task_s_changes_nothing() -> None:
+    config = parse_config({"env": {"train_episode_steps": 10_000}}, "test")
+    assert make_training_tasks(config)[0].max_episode_steps == 500

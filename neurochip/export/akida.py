@@ -28,7 +28,7 @@ MODEL_FILE: Final = "model.fbz"
 HOST_FILE: Final = "host.json"
 
 
-def write(program: SpikingProgram, folder: Path, _: ExportOptions) -> None:
+def write_akida(program: SpikingProgram, folder: Path, _: ExportOptions) -> None:
     """Write the two files.
 
     Raises:
@@ -56,7 +56,7 @@ def write(program: SpikingProgram, folder: Path, _: ExportOptions) -> None:
     write_atomically(folder / HOST_FILE, json.dumps(host, indent=1).encode())
 
 
-def read_back(folder: Path, _: Path) -> dict[str, Form]:
+def read_akida(folder: Path, _: Path) -> dict[str, Form]:
     """Return what the model and the host's share of the work compute together.
 
     Raises:
@@ -71,7 +71,7 @@ def read_back(folder: Path, _: Path) -> dict[str, Form]:
     if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
         raise DamagedFileError(f"{path} is not the model that {HOST_FILE} names; export again")
     model = package.read_model(path)
-    return {MODEL_FILE: lambda counts: package.run_model(model, host, counts)}
+    return {f"akida ({MODEL_FILE})": lambda counts: package.run_model(model, host, counts)}
 
 
 def _read_host(path: Path) -> tuple[Host, str]:

@@ -1,0 +1,95 @@
+"""Two ways to do the same work, timed in turn in one process."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Work = Callable[[int], object]
+
+ROUNDS: Final = 100
+CALLS: Final = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """What ours and the peer's took, in the median over rounds.
+
+    Attributes:
+        what: the work.
+        peer: who else did it.
+        ours_us: microseconds a call.
+        peer_us: microseconds a call.
+        ratio: how many times faster ours is, the median over rounds.
+        quartiles: of this ratio over rounds.
+    """
+
+    what: str
+    peer: str
+    ours_us: float
+    peer_us: float
+    ratio: float
+    quartiles: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a bench found.
+
+    Attributes:
+        races: one a row.
+        facts: about the work, by name: how it was built, what was found equal.
+        versions: of what took part.
+    """
+
+    races: tuple[Race, ...]
+    facts: dict[str, str]
+    versions: dict[str, str]
+
+
+def race(
+    what: str, peer: str, ours: Work, others: Work, *, rounds: int = ROUNDS, calls: int = CALLS
+) -> Race:
+    """Time two ways to do the same work, in turn, so that both meet the same machine.
+
+    A round is some calls of one, then as many of the other. Every call is timed by itself and a
+    round counts by its median, for a busy machine interrupts few calls but most rounds.
+
+    Args:
+        what: the work, for the report.
+        peer: who else does it.
+        ours: does it once; it is given the number of the call, to choose an input by.
+        others: the peer's.
+        rounds: how many, after one to warm up.
+        calls: of each, in a round.
+    """
+    first = range(0, (rounds + 1) * calls, calls)
+    times = np.array([[_round(work, i, calls) for work in (ours, others)] for i in first])[1:]
+    ours_us, peer_us = np.median(times, axis=0) * 1e6
+    low, ratio, high = np.quantile(times[:, 1] / times[:, 0], [0.25, 0.5, 0.75])
+    quartiles = float(low), float(high)
+    return Race(what, peer, float(ours_us), float(peer_us), float(ratio), quartiles)
+
+
+def _round(work: Work, first: int, calls: int) -> float:
+    """Seconds of the median call."""
+    times = []
+    for i in range(first, first + calls):
+        start = perf_counter()
+        work(i)
+        times.append(perf_counter() - start)
+    return float(np.median(times))
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Return the versions of Python, rivc and some packages, and the processor's kind."""
+    found = {name: version(name) for name in ("rivc", "numpy", *packages)}
+    return {"python": platform.python_version(), **found, "machine": platform.machine()}

@@ -1,0 +1,146 @@
+"""Exported ONNX: whoever runs it, its integers are the program's."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rivc.errors import ChipLimitError, DamagedFileError, MissingError
+from rivc.neurochip.compare import compare
+from rivc.neurochip.export import ExportOptions, export_program, load_export
+from rivc.neurochip.export.onnx import onnx_model, read_onnx, write_onnx
+from rivc.quant.encoding import InputEncoding
+from rivc.snn_convert import SpikingProgram, reference
+from tests.programs import conv_program, dense_program, random_counts, readout
+from tests.strategies import counts_for, programs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rivc.neurochip.compare import Form
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'rivc[onnx]'")
+INTEGER_OPS = {
+    *(
+        "Transpose",
+        "Pad",
+        "ConvInteger",
+        "MatMulInteger",
+        "Cast",
+        "Mul",
+        "Add",
+        "Max",
+        "Min",
+        "Div",
+    ),
+    *("MaxPool", "Flatten", "Reshape"),
+}
+
+
+@pytest.fixture(params=["evaluator", "onnxruntime"])
+def runner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Either way to run a model; the second one if it is installed."""
+    if request.param == "onnxruntime":
+        pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    else:
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    return str(request.param)
+
+
+def exported(program: SpikingProgram, folder: Path) -> Form:
+    write_onnx(program, folder, ExportOptions())
+    (form,) = read_onnx(folder, folder).values()
+    return form
+
+
+@pytest.mark.usefixtures("runner")
+def test_the_model_equals_the_reference(
+    program: SpikingProgram, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    counts = random_counts(program, rng, 100)
+    result = compare(exported(program, tmp_path)(counts), reference.run(program, counts))
+    assert result.mismatches == 0, str(result.first)
+
+
+@settings(max_examples=25)
+@given(data=st.data())
+def test_drawn_programs_agree(data: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    program = data.draw(programs())
+    counts = data.draw(counts_for(program))
+    form = exported(program, tmp_path_factory.getbasetemp())
+    assert compare(form(counts), reference.run(program, counts)).mismatches == 0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("runner")
+def test_many_drawn_programs_agree(tmp_path: Path) -> None:
+    @settings(max_examples=400)
+    @given(programs(), st.integers(0, 2**32 - 1))
+    def agree(program: SpikingProgram, seed: int) -> None:
+        counts = random_counts(program, np.random.default_rng(seed), 50)
+        form = exported(program, tmp_path)
+        assert compare(form(counts), reference.run(program, counts)).mismatches == 0
+
+    agree()
+
+
+def test_there_are_integers_only(program: SpikingProgram) -> None:
+    model = onnx.shape_inference.infer_shapes(onnx_model(program), strict_mode=True)
+    assert {node.op_type for node in model.graph.node} <= INTEGER_OPS
+    integers = {onnx.TensorProto.UINT8, onnx.TensorProto.INT8}
+    integers |= {onnx.TensorProto.INT32, onnx.TensorProto.INT64}
+    assert {constant.data_type for constant in model.graph.initializer} <= integers
+    values = [*model.graph.value_info, *model.graph.input, *model.graph.output]
+    assert {value.type.tensor_type.elem_type for value in values} <= integers
+
+
+def test_equal_programs_give_equal_files(tmp_path: Path) -> None:
+    files = []
+    for name in ("one", "other"):
+        export_program(conv_program(), tmp_path / name, format="onnx")
+        files.append((tmp_path / name / "model.onnx").read_bytes())
+    assert files[0] == files[1]
+
+
+def test_a_changed_weight_is_found(tmp_path: Path) -> None:
+    export_program(dense_program(), tmp_path / "x", format="onnx")
+    path = tmp_path / "x" / "model.onnx"
+    model = onnx.load(path)
+    weight = onnx.numpy_helper.to_array(model.graph.initializer[0]).copy()
+    weight[0, 0] += 1
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(weight, "constant0"))
+    onnx.save(model, path)
+    loaded = load_export(tmp_path / "x")
+    (form,) = loaded.forms(tmp_path).values()
+    assert compare(form(loaded.golden.inputs), loaded.golden.readout).mismatches
+
+
+@pytest.mark.parametrize("data", [b"", b"not a model", None])
+def test_a_damaged_model_is_told(data: bytes | None, tmp_path: Path) -> None:
+    if data is not None:
+        (tmp_path / "model.onnx").write_bytes(data)
+    with pytest.raises(DamagedFileError, match="is no ONNX model"):
+        read_onnx(tmp_path, tmp_path)
+
+
+def test_sums_beyond_int32_are_refused() -> None:
+    inputs = 2**31 // (255 * 127) + 1
+    last = readout(np.full((1, inputs), 127, np.int8), np.zeros(1, np.int32), weight_bits=8)
+    encoding = InputEncoding.over_range([0.0] * inputs, [1.0] * inputs, bit_width=8)
+    program = SpikingProgram(encoding, (last,), 1.0, (1, 1), "ideal")
+    with pytest.raises(ChipLimitError, match="ONNX has int32"):
+        onnx_model(program)
+
+
+def test_a_missing_onnx_is_told_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingError, match=r"pip install 'rivc\[onnx\]'"):
+        export_program(dense_program(), tmp_path / "x", format="onnx")
+    assert list(tmp_path.iterdir()) == []
