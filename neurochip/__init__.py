@@ -5,9 +5,9 @@ or registered by another package under the entry point group `rivc.backends`.
 """
 
 from rivc.neurochip.backend import Backend, Inference, Violation
+from rivc.neurochip.cost import count_synops, measure_cost
 from rivc.neurochip.limits import ChipLimits
 from rivc.neurochip.registry import BackendInfo, backend_infos, backend_names, load_backend
-from rivc.neurochip.synops import count_synops
 
 __all__ = [
     "Backend",
@@ -19,4 +19,5 @@ __all__ = [
     "backend_names",
     "count_synops",
     "load_backend",
+    "measure_cost",
 ]

@@ -50,6 +50,8 @@ class Inference:
 class Backend(Protocol):
     """A chip that holds one program at a time.
 
+    A chip that errs on purpose says so by an attribute `is_exact` that is False; see `is_exact`.
+
     Attributes:
         name: as the command line knows it.
         profile: the arithmetic profile to train in, when the configuration says `auto`.
@@ -83,6 +85,11 @@ class Backend(Protocol):
     def close(self) -> None:
         """Let go of the device; harmless when called twice."""
         ...
+
+
+def is_exact(backend: Backend) -> bool:
+    """Tell whether a chip claims the integers of the definition; one that is silent does."""
+    return bool(getattr(backend, "is_exact", True))
 
 
 def require_fit(backend: Backend, program: SpikingProgram) -> None:

@@ -51,6 +51,11 @@ _BUILT_IN: Final = (
         "integer counts on this machine; the default",
     ),
     BackendInfo(
+        "spiking",
+        "rivc.neurochip.spiking:Spiking",
+        "real spikes under any schedule, lossy if asked",
+    ),
+    BackendInfo(
         "snntorch",
         "rivc.neurochip.snntorch:SnnTorch",
         "real spikes, tick by tick, in stock snn.Leaky neurons",

@@ -46,9 +46,14 @@ def trace(program: SpikingProgram, counts: ArrayLike) -> list[NDArray[np.int64]]
     x = check_counts(program, counts).astype(np.int64)
     emitted = []
     for layer in program.layers:
-        x = _LAYERS[layer.kind](layer, x)
+        x = emit(layer, x)
         emitted.append(x)
     return emitted
+
+
+def emit(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return what one layer emits for what it receives, both int64 and channels last."""
+    return _LAYERS[layer.kind](layer, x)
 
 
 def check_counts(program: SpikingProgram, counts: ArrayLike) -> NDArray[np.uint8]:

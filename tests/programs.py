@@ -74,6 +74,17 @@ def conv_program(seed: int = 1) -> SpikingProgram:
     return SpikingProgram(InputEncoding.image((7, 6, 2)), layers, 0.5, (1, 4), "ideal")
 
 
+def wide_program() -> SpikingProgram:
+    """Return one neuron with a membrane of 45 bits: many inputs, the finest fractions."""
+    inputs = 4096
+    weight, bias = np.full((1, inputs), 127, np.int8), np.zeros(1, np.int32)
+    threshold = np.array([2**31 - 1], np.int32)
+    hidden = Layer("dense", weight, bias, threshold, weight_bits=8, frac_bits=16, levels=255)
+    encoding = InputEncoding("vector", (inputs,), 8, (0.0,) * inputs, (1.0,) * inputs)
+    layers = (hidden, readout(np.ones((1, 1), np.int8), bias))
+    return SpikingProgram(encoding, layers, 1.0, (1, 1), "ideal")
+
+
 def random_counts(
     program: SpikingProgram, rng: np.random.Generator, batch: int
 ) -> NDArray[np.uint8]:

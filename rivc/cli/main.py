@@ -27,11 +27,13 @@ VERBS: Final = {
     "eval": "Play greedy episodes: FPNN and program side by side.",
     "export": "Write deployment files, golden vectors and a manifest.",
     "verify": "Compare every form of a policy, integer by integer.",
+    "certify": "Tell what can be promised about a policy on a chip that errs.",
+    "cost": "Count operations, bytes and energy of a decision.",
     "video": "Film a policy at work.",
     "demo": "Train, evaluate, verify and film the visual tracker.",
     "bench": "Time rivc against a peer, side by side.",
     "envs": "List the robot tasks.",
-    "backends": "List the chips, and what installs a missing one.",
+    "backends": "List the chips, and what installs a missing one; prove one.",
     "doctor": "Tell what is installed, what is missing, and the remedy.",
 }
 INTERRUPTED: Final = 130

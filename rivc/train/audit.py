@@ -9,6 +9,7 @@ import torch
 
 from rivc.errors import MismatchError
 from rivc.neurochip import load_backend
+from rivc.neurochip.backend import is_exact
 from rivc.neurochip.compare import chip_form, compare_all
 from rivc.snn_convert import reference
 
@@ -55,13 +56,15 @@ def network_form(net: QNetwork) -> Form:
 def audit(net: QNetwork, program: SpikingProgram, chip: Backend, counts: NDArray[np.uint8]) -> int:
     """Compare network, loaded chip and snnTorch spikes with the reference.
 
+    A chip that errs on purpose is left out: what it computes is not the program.
+
     Returns:
         How many states were compared.
 
     Raises:
         MismatchError: at the first form that differs in one integer.
     """
-    chips = {chip.name: chip}
+    chips = {chip.name: chip} if is_exact(chip) else {}
     if chip.name != witness().name:
         witness().load(program)
         chips[witness().name] = witness()

@@ -76,6 +76,10 @@ class BackendConfig(_Section):
     """As in `rivc backends`."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the back end."""
+    on_failure: Literal["stop", "emulator"] = "stop"
+    """If the chip fails: stop with a checkpoint, or go on in the emulator, in equal integers."""
+    timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Seconds that an inference may take before the chip counts as failed; null: any time."""
 
 
 class TrainConfig(_Section):
@@ -99,6 +103,8 @@ class TrainConfig(_Section):
     """Readout steps by which the greedy action ought to lead."""
     margin_coef: NonNegative = 0.01
     """Weight of the margin loss; 0: none."""
+    certify_noise: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0
+    """Noise, in thresholds, whose drop adds to the margin and is certified against; 0: off."""
     huber_delta: Annotated[float, Field(gt=0)] = 0.03
     """Error, in scaled value, from which on the loss is linear."""
     double_q: bool = True

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rivc.errors import DivergedError
+from rivc.snn_convert import convert
+from rivc.snn_convert.certify import certify
+from rivc.snn_convert.lattice import Disturbance
 from rivc.train import operators
 from rivc.train.losses import margin_loss, td_loss
 
@@ -84,7 +87,20 @@ class Learner:
         td = td_loss(q, action, target, train.huber_delta)
         if train.margin_coef == 0:
             return q, td, torch.zeros(())
-        return q, td, margin_loss(q, q_target, self.net.readout_scale(integers), train.margin)
+        drop = self._drop(observation, q_target) if train.certify_noise else None
+        scale = self.net.readout_scale(integers)
+        return q, td, margin_loss(q, q_target, scale, train.margin, drop)
+
+    def _drop(self, observation: Tensor, q_target: Tensor) -> Tensor:
+        """What noise can take of the lead of the target's greedy actions, in readout steps."""
+        found = certify(
+            convert(self.net),
+            observation.numpy(),
+            Disturbance(self.config.train.certify_noise),
+            actions=q_target.argmax(-1).numpy(),
+            backwards=False,
+        )
+        return torch.from_numpy(found.drop).float()
 
     def _target(
         self, batch: Batch, observation: Tensor, action: Tensor, integers: Integers

@@ -30,10 +30,16 @@ def td_loss(q: Tensor, action: Tensor, target: Tensor, delta: float) -> Tensor:
     return F.smooth_l1_loss(action_value(q, action), target, beta=delta)
 
 
-def margin_loss(q: Tensor, q_target: Tensor, readout_scale: Tensor, margin: float) -> Tensor:
+def margin_loss(
+    q: Tensor,
+    q_target: Tensor,
+    readout_scale: Tensor,
+    margin: float,
+    drop: Tensor | None = None,
+) -> Tensor:
     r"""Return the hinge that keeps the greedy action ahead by some readout steps.
 
-    .. math:: mean(\max(0, u \cdot margin - (q_{a^*} - \max_{a \ne a^*} q_a))),
+    .. math:: mean(\max(0, \max_{a \ne a^*} u \cdot (margin + drop_a) - (q_{a^*} - q_a))),
               \quad a^* = \arg\max_a q^-_a
 
     A step u of the readout is the unit in which a chip errs. The hinge itself is in action value,
@@ -45,8 +51,11 @@ def margin_loss(q: Tensor, q_target: Tensor, readout_scale: Tensor, margin: floa
         q_target: action values of the quantized target network, [B, d, n].
         readout_scale: u, the value of one readout integer.
         margin: in readout steps.
+        drop: what noise can take of the lead over each action, in readout steps, without gradient,
+            [B, d, n]; None: nothing.
     """
     best = q_target.argmax(-1, keepdim=True)
-    others = q.scatter(-1, best, -torch.inf).amax(-1)
+    rivals = q if drop is None else q + readout_scale * drop
+    others = rivals.scatter(-1, best, -torch.inf).amax(-1)
     lead = q.gather(-1, best).squeeze(-1) - others
     return (margin * readout_scale - lead).clamp_min(0.0).mean()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from rivc.neurochip import count_synops
+from rivc.snn_convert.certify import certify
+from rivc.snn_convert.lattice import Disturbance
 from rivc.snn_convert.program import greedy
 from rivc.train.operators import action_gap
 
@@ -26,6 +28,7 @@ def measure(
     chip: Backend,
     counts: NDArray[np.uint8],
     reward_scale: float,
+    certify_noise: float = 0.0,
 ) -> dict[str, float]:
     """Return metrics of the loaded program on some states.
 
@@ -33,7 +36,9 @@ def measure(
     - `action_gap_steps`: the same in readout steps, the unit in which a chip errs;
     - `action_agreement`: share of states in which network and chip choose the same joint action;
     - `conversion_mismatches`: states in which their readouts differ in any integer;
-    - `spikes_per_decision`, `synops_per_decision`: means.
+    - `spikes_per_decision`, `synops_per_decision`: means;
+    - with `certify_noise`, `certified_share`: states whose joint action no such noise can change,
+      and `certified_gap_steps`: mean of the least lead that is certain, in readout steps.
 
     Args:
         net: the network, whose own forward pass (integers or not) is compared.
@@ -41,6 +46,7 @@ def measure(
         chip: the sampler.
         counts: states, uint8, [B, *shape].
         reward_scale: the factor that was put on rewards.
+        certify_noise: bound on the error of each membrane, in thresholds; 0: do not certify.
     """
     q = net(torch.from_numpy(counts))
     result = chip.infer(counts)
@@ -56,4 +62,15 @@ def measure(
         ),
         "spikes_per_decision": float(result.spike_counts.sum(0).mean()),
         "synops_per_decision": float(count_synops(program, counts).mean()),
+        **(_certified(program, counts, certify_noise) if certify_noise else {}),
+    }
+
+
+def _certified(
+    program: SpikingProgram, counts: NDArray[np.uint8], noise: float
+) -> dict[str, float]:
+    found = certify(program, counts, Disturbance(noise))
+    return {
+        "certified_share": float(found.certified.mean()),
+        "certified_gap_steps": float(found.least_lead.mean()),
     }

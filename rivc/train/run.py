@@ -135,6 +135,11 @@ class RunFolder:
         text = json.dumps({**self.read_manifest(), **facts}, indent=1, sort_keys=True)
         write_atomically(self.manifest, text.encode())
 
+    def note_failure(self, env_steps: int, error: Exception) -> None:
+        """Add to the manifest that the chip failed, when and how."""
+        known = self.read_manifest().get("backend_failures", [])
+        self.note({"backend_failures": [*known, {"env_steps": env_steps, "error": str(error)}]})
+
     def read_manifest(self) -> dict[str, Any]:
         """Return the manifest, empty if there is none yet."""
         if not self.manifest.exists():

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
 
+from rivc.errors import FailedError
 from rivc.nets.calibrate import calibrate
 from rivc.neurochip import load_backend
 from rivc.neurochip.backend import require_fit
+from rivc.neurochip.guard import Guarded, StandIn
 from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert import convert
 from rivc.train.checkpoint import load_checkpoint, save_checkpoint
@@ -27,6 +31,7 @@ from rivc.train.setup import (
 from rivc.train.worlds import Worlds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -48,6 +53,9 @@ class Progress:
         conversions: of the network into a program.
         audited_states: on which all forms were compared.
         best_return: of the evaluations so far.
+        gather_until: env steps that end the gathering of the present iteration.
+        backend_failures: chips that failed and were replaced by the emulator.
+        emulated_env_steps: in which the emulator stood in for the chip.
         records: lines of the metrics file.
         finished: nothing is left to do.
         done: how often each cadence has come round.
@@ -57,9 +65,17 @@ class Progress:
     conversions: int = 0
     audited_states: int = 0
     best_return: float = -np.inf
+    gather_until: int = 0
+    backend_failures: int = 0
+    emulated_env_steps: int = 0
     records: int = 0
     finished: bool = False
     done: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_gathering(self) -> bool:
+        """True between two samples of one iteration: the run was stopped there by its chip."""
+        return self.env_steps < self.gather_until
 
     def due(self, what: str, every: int) -> bool:
         """Tell once for every multiple of `every` env steps that `what` is due."""
@@ -94,6 +110,11 @@ class Session:
         """The replay, which the collector fills."""
         return self.collector.replay
 
+    @property
+    def is_emulated(self) -> bool:
+        """True if the emulator stands in for a chip that failed."""
+        return isinstance(self.chip, StandIn) and self.chip.is_emulated
+
     def states(self, purpose: str, count: int) -> NDArray[np.uint8]:
         """Draw replayed states, uint8, [count, *shape], with the generator of a purpose."""
         return self.replay.observations(self.replay.draw(self.rng[purpose], count))
@@ -101,6 +122,22 @@ class Session:
     def calibrate(self) -> None:
         """Fit the network's activation steps to replayed states."""
         calibrate(self.learner.net, torch.from_numpy(self.states("states", CALIBRATION_STATES)))
+
+    @contextmanager
+    def undone_on_failure(self) -> Iterator[None]:
+        """Take counters and generators back to here if the work within fails.
+
+        What is repeated after a resume then draws the same numbers and counts once.
+        """
+        progress = deepcopy(vars(self.progress))
+        rng = {name: deepcopy(rng.bit_generator.state) for name, rng in self.rng.items()}
+        try:
+            yield
+        except FailedError:
+            vars(self.progress).update(progress)
+            for name, state in rng.items():
+                self.rng[name].bit_generator.state = state
+            raise
 
     def save(self, folder: Path) -> Path:
         """Write a checkpoint of everything."""
@@ -184,7 +221,9 @@ def restore(config: Config, checkpoint: Path) -> Session:
 
 
 def _equip(config: Config) -> tuple[Backend, list[Task], dict[str, np.random.Generator]]:
-    chip = load_backend(config.backend.name, **config.backend.options)
+    chip = Guarded(
+        load_backend(config.backend.name, **config.backend.options), config.backend.timeout_s
+    )
     rng = {name: np.random.default_rng([config.seed, i]) for i, name in enumerate(RNG_STREAMS)}
     return chip, make_training_tasks(config), rng
 

@@ -10,12 +10,14 @@ Reference:
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-from rivc.errors import FailedError
+from rivc.errors import BackendError, FailedError
+from rivc.neurochip.guard import StandIn
 from rivc.snn_convert import convert
 from rivc.snn_convert.program import greedy
 from rivc.train import session as sessions
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     Observer = Callable[[dict[str, Any]], None]
 
 MEASURED_STATES: Final = 128
+_log = logging.getLogger(__name__)
 
 
 class Trainer:
@@ -106,6 +109,12 @@ class Trainer:
             self._set_up()
             try:
                 return self._loop()
+            except BackendError as error:
+                self._checkpoint()
+                env_steps = self.session.progress.env_steps
+                self.folder.note_failure(env_steps, error)
+                way_on = f"saved at {env_steps:,} env steps; rivc resume {self.folder.path} goes on"
+                raise BackendError(f"{error}; {way_on}") from error
             except FailedError:
                 self._checkpoint()
                 raise
@@ -115,18 +124,28 @@ class Trainer:
     # -- the loop ---------------------------------------------------------------------------
 
     def _loop(self) -> Score | None:
-        train, progress = self.config.train, self.session.progress
-        while progress.env_steps < train.env_steps:
-            if self.stop_requested:
-                self._checkpoint()
-                return None
-            self._convert()
-            self._evaluate_and_record()
-            self._gather(train.env_steps_per_conversion)
+        progress = self.session.progress
+        if progress.is_gathering:  # a chip that failed stopped the run between two samples
+            self.session.chip.load(self.program)
+        while progress.is_gathering or progress.env_steps < self.config.train.env_steps:
+            if not progress.is_gathering:
+                if self.stop_requested:
+                    self._checkpoint()
+                    return None
+                self._begin_iteration()
+            self._gather()
             self._learn()
             self._sync_target()
             self._checkpoint_if_due()
         return self._finish()
+
+    def _begin_iteration(self) -> None:
+        """Convert, and look at what was learnt, if it is time."""
+        progress = self.session.progress
+        with self.session.undone_on_failure():
+            self._convert()
+            self._evaluate_and_record()
+        progress.gather_until = progress.env_steps + self.config.train.env_steps_per_conversion
 
     def _convert(self) -> None:
         """Freeze the network into a program and put it on the chip."""
@@ -142,14 +161,13 @@ class Trainer:
             )
         progress.conversions += 1
 
-    def _gather(self, env_steps: int) -> None:
-        """Let the chip act for some env steps."""
-        session, copies = self.session, self.config.env.count
-        for _ in range(-(-env_steps // copies)):
-            session.collector.gather(
-                self.config, session.chip, self.program, session.progress.env_steps
-            )
-            session.progress.env_steps += copies
+    def _gather(self) -> None:
+        """Let the chip act until the iteration has its samples."""
+        session, progress, copies = self.session, self.session.progress, self.config.env.count
+        while progress.is_gathering:
+            session.collector.gather(self.config, session.chip, self.program, progress.env_steps)
+            progress.env_steps += copies
+            progress.emulated_env_steps += copies * session.is_emulated
 
     def _learn(self) -> None:
         """Take the updates that are due."""
@@ -179,9 +197,10 @@ class Trainer:
     def _finish(self) -> Score | None:
         """Look once more at what was learnt, and leave it all behind."""
         if not self.session.progress.finished:
-            self._convert()
-            self._evaluate()
-            self._record()
+            with self.session.undone_on_failure():
+                self._convert()
+                self._evaluate()
+                self._record()
             self.session.progress.finished = True
             self._checkpoint()
         self.folder.save_program(self.program)
@@ -204,9 +223,9 @@ class Trainer:
 
     def _record(self) -> None:
         """Write one record and show it to the observers."""
-        record = (
-            self._counters() | self._rates() | self.session.collector.take_tally() | self._policy()
-        )
+        policy = self._policy()  # asks the chip, so it comes before anything is taken
+        tally = self.session.collector.take_tally()
+        record = self._counters() | self._rates() | tally | policy
         self.recorder.write(record)
         for observe in self.observers:
             observe(record)
@@ -218,6 +237,8 @@ class Trainer:
             "updates": self.session.learner.updates,
             "conversions": progress.conversions,
             "audited_states": progress.audited_states,
+            "backend_failures": progress.backend_failures,
+            "emulated_env_steps": progress.emulated_env_steps,
             "epsilon": epsilon_at(self.config.explore, progress.env_steps),
         }
 
@@ -242,7 +263,12 @@ class Trainer:
         counts = session.states("states", MEASURED_STATES)
         metrics: dict[str, Any] = {
             **measure(
-                session.learner.net, self.program, session.chip, counts, self.config.reward_scale
+                session.learner.net,
+                self.program,
+                session.chip,
+                counts,
+                self.config.reward_scale,
+                self.config.train.certify_noise,
             )
         }
         if self.last_update is not None:
@@ -266,6 +292,8 @@ class Trainer:
         else:
             self.session = sessions.restore(self.config, checkpoint)
         session = self.session
+        if self.config.backend.on_failure == "emulator":
+            session.chip = StandIn(session.chip, self._go_on_in_the_emulator)
         self.program = convert(session.learner.net)
         self.last_update, self.last_score = None, None
         self.evaluation_tasks = make_tasks(
@@ -279,6 +307,12 @@ class Trainer:
         self.session.progress.records = self.recorder.count
         self.session.save(self.folder.checkpoints)
         self.folder.save_program(convert(self.session.learner.net))
+
+    def _go_on_in_the_emulator(self, error: BackendError) -> None:
+        """Tell, once, that the chip failed and the emulator stands in."""
+        _log.warning("%s; going on in the emulator, in the same integers", error)
+        self.session.progress.backend_failures += 1
+        self.folder.note_failure(self.session.progress.env_steps, error)
 
     def _tear_down(self) -> None:
         self.recorder.close()

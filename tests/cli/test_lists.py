@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rivc.cli import doctor
 from rivc.cli.output import table
+from rivc.neurochip.emulator import Emulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     import pytest
     from click.testing import Result
+    from numpy.typing import NDArray
+
+    from rivc.neurochip import Inference
 
     Call = Callable[..., Result]
 
@@ -34,6 +40,32 @@ def test_backends_tells_what_installs_a_missing_one(
     assert not rows["snntorch"]["installed"]
     assert rows["snntorch"]["remedy"] == "pip install 'rivc[train]'"
     assert "pip install 'rivc[train]'" in rivc("backends").stdout
+
+
+def test_a_chip_is_proved_by_name(rivc: Call) -> None:
+    result = rivc("backends", "--check", "emulator", "--programs", 3, "--states", 8)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("emulator conforms (profile ideal, seed 0)\n")
+    facts = json.loads(rivc("backends", "--check", "emulator", "--programs", 3, "--json").stdout)
+    assert facts["ok"]
+    assert facts["programs"] == {"mlp": 1, "conv": 1, "pool": 1}
+
+
+class OffByOne(Emulator):
+    """A chip that is wrong."""
+
+    def infer(self, counts: NDArray[np.uint8]) -> Inference:
+        result = super().infer(counts)
+        return replace(result, readout=result.readout + 1)
+
+
+def test_a_wrong_chip_leaves_with_one(rivc: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rivc.neurochip.emulator.Emulator", OffByOne)
+    result = rivc("backends", "--check", "emulator", "--programs", 3, "--json")
+    assert result.exit_code == 1
+    assert not json.loads(result.stdout)["ok"]
+    assert result.stderr.startswith("rivc: emulator does not conform (0 rules broken, 3 programs")
+    assert result.stderr.count("\n") == 1
 
 
 def test_doctor_is_content_where_training_works(rivc: Call) -> None:

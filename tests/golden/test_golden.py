@@ -32,7 +32,7 @@ def test_a_golden_program_has_its_hash_and_gives_its_integers(name: str) -> None
     np.testing.assert_array_equal(reference.run(program, stored["inputs"]), stored["readout"])
 
 
-@pytest.mark.parametrize("backend", ["emulator", "snntorch"])
+@pytest.mark.parametrize("backend", ["emulator", "spiking", "snntorch"])
 def test_every_chip_gives_the_golden_integers(name: str, backend: str) -> None:
     stored, chip = vectors(FOLDER, name), load_backend(backend)
     chip.load(SpikingProgram.load(FOLDER / f"{name}.npz"))

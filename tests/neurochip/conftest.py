@@ -1,4 +1,4 @@
-"""Every chip that runs on this machine."""
+"""Every chip that runs on this machine, the spiking one under every schedule."""
 
 from __future__ import annotations
 
@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rivc.neurochip import load_backend
+from rivc.snn_convert.schedules import SCHEDULES
 
 if TYPE_CHECKING:
     from rivc.neurochip import Backend
 
 
-@pytest.fixture(params=["emulator", "snntorch"])
+CHIPS: dict[str, tuple[str, dict[str, str]]] = {
+    "emulator": ("emulator", {}),
+    "snntorch": ("snntorch", {}),
+    **{f"spiking-{name}": ("spiking", {"schedule": name}) for name in SCHEDULES},
+}
+
+
+@pytest.fixture(params=CHIPS)
 def chip(request: pytest.FixtureRequest) -> Backend:
     """A chip without a program."""
-    return load_backend(request.param)
+    name, options = CHIPS[request.param]
+    return load_backend(name, **options)

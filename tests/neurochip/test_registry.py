@@ -31,7 +31,9 @@ def test_the_default_comes_first() -> None:
 
 
 def test_an_unknown_name_names_the_nearest_and_all_known() -> None:
-    with pytest.raises(ConfigError, match=r"known: emulator, snntorch.*did you mean 'emulator'"):
+    with pytest.raises(
+        ConfigError, match=r"known: emulator, spiking, snntorch.*did you mean 'emulator'"
+    ):
         load_backend("emulater")
 
 
@@ -46,7 +48,7 @@ def test_a_missing_package_gives_the_command_that_installs_it(
 
 def test_another_package_can_add_a_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     register(monkeypatch, theirs=f"{__name__}:TheirChip")
-    assert backend_names() == ["emulator", "snntorch", "akida", "theirs"]
+    assert backend_names() == ["emulator", "spiking", "snntorch", "akida", "theirs"]
     chip = load_backend("theirs", port=7)
     assert isinstance(chip, TheirChip)
     assert chip.port == 7

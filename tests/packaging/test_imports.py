@@ -72,10 +72,10 @@ def test_a_program_runs_where_torch_cannot_be_imported() -> None:
         "x = program.encode(np.full((3, 7, 6, 2), 200, np.uint8))\n"
         "print((chip.infer(x).readout == reference.run(program, x)).all(), backend_names())"
     )
-    assert answer == "True ['emulator', 'snntorch', 'akida']"
+    assert answer == "True ['emulator', 'spiking', 'snntorch', 'akida']"
 
 
-def test_the_spiking_back_end_is_missing_where_torch_is() -> None:
+def test_snntorch_is_missing_where_torch_is() -> None:
     answer = run(
         f"import sys\nfor name in {HEAVY}: sys.modules[name] = None\n"
         "from rivc.errors import MissingError\n"

@@ -111,9 +111,40 @@ def test_another_seed_gives_other_bytes(finished: Path, tmp_path: Path) -> None:
     assert results(tmp_path / "other") != results(finished)
 
 
-def test_spiking_and_counting_samplers_give_the_same_bytes(finished: Path, tmp_path: Path) -> None:
-    Trainer(small(**{"backend.name": "snntorch"}), tmp_path / "spikes").run()
+@pytest.mark.parametrize(
+    ("name", "options"), [("snntorch", {}), ("spiking", {"schedule": "gated"})]
+)
+def test_spiking_and_counting_samplers_give_the_same_bytes(
+    finished: Path, tmp_path: Path, name: str, options: dict[str, str]
+) -> None:
+    config = small(**{"backend.name": name, "backend.options": options})
+    Trainer(config, tmp_path / "spikes").run()
     assert results(tmp_path / "spikes") == results(finished)
+
+
+def test_a_schedule_that_spikes_otherwise_learns_the_same_policy(
+    finished: Path, tmp_path: Path
+) -> None:
+    """Only the number of spikes on record is another one."""
+    config = small(**{"backend.name": "spiking", "backend.options": {"schedule": "radix"}})
+    Trainer(config, tmp_path / "digits").run()
+    ours, theirs = results(tmp_path / "digits"), results(finished)
+    changed = {name for name in theirs if ours[name] != theirs[name]}
+    assert {name.rpartition("/")[2] for name in changed} <= {"state.json"}
+
+
+def test_a_chip_that_errs_on_purpose_is_trained_on_and_errs_alike_every_time(
+    finished: Path, tmp_path: Path
+) -> None:
+    config = small(
+        **{"backend.name": "spiking", "backend.options": {"dropped_spikes": 0.2, "seed": 1}}
+    )
+    for run in ("one", "other"):
+        Trainer(config, tmp_path / run).run()
+    assert results(tmp_path / "one") == results(tmp_path / "other") != results(finished)
+    last = read_metrics(tmp_path / "one")[-1]
+    assert last["audited_states"] == read_metrics(finished)[-1]["audited_states"]
+    assert last["conversion_mismatches"] > 0
 
 
 class Stop(Exception):  # noqa: N818 (stands for a power cut)
