@@ -30,6 +30,7 @@ _AKD1000: Final = ChipLimits(
         filters=((3, 1, 512), (5, 1, 192), (7, 1, 96), (3, 3, 192), (5, 3, 64), (7, 3, 32)),
         pools=((2, 2),),
         min_width=2,
+        pooled_sum_bits=20,
         may_be_zero=False,
     ),
     conv=LayerLimits(

@@ -36,6 +36,7 @@ class LayerLimits:
         pool_at_end: the pooling may stand before a dense layer.
         min_width: smallest width of what a convolution emits, and of what is left by its pooling.
         sum_bits: width of a weighted sum, sign included.
+        pooled_sum_bits: the same where a pooling follows.
         may_be_zero: all weights may be zero.
     """
 
@@ -52,6 +53,7 @@ class LayerLimits:
     pool_at_end: bool = True
     min_width: int = 1
     sum_bits: int = 64
+    pooled_sum_bits: int = 64
     may_be_zero: bool = True
 
 

@@ -65,9 +65,12 @@ def _membrane(limits: ChipLimits, program: SpikingProgram, i: int) -> Iterator[V
 
 
 def _sum(limits: ChipLimits, program: SpikingProgram, i: int) -> Iterator[Violation]:
-    layer, held = program.layers[i], limits.at(program, i).sum_bits
+    layer = program.layers[i]
     if not layer.has_weights:
         return
+    at, held = limits.at(program, i), limits.at(program, i).sum_bits
+    if not layer.is_readout and program.layers[i + 1].kind == "maxpool2d":
+        held = min(held, at.pooled_sum_bits)
     rows = np.abs(layer.weight.astype(np.int64)).reshape(len(layer.weight), -1).sum(1)
     width = (int(rows.max()) * program.levels_in[i]).bit_length() + 1
     if width > held:

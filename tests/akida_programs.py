@@ -226,7 +226,9 @@ class _Drawing:
         )
 
     def further_conv(self, draft: Draft) -> None:
-        may_pool = len(draft.layers) == 1 or self.is_v1 or self.stride == 1
+        on_first = len(draft.layers) == 1
+        is_narrow = not self.is_v1 or draft.layers[0].weight_bits < 8
+        may_pool = is_narrow if on_first else self.is_v1 or self.stride == 1
         if self.rng.random() < 0.3 and may_pool and min(draft.shape[:2]) >= 4:
             draft.pool(*self.one(((2, 2),), ((3, 3), (4, 2))), padding=self.padding)
         kernel, self.stride = self.one(KERNELS, ((5, 2), (3, 3), (4, 1)))
