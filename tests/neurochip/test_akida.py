@@ -14,6 +14,7 @@ from rivc.errors import BackendError, ChipLimitError, ConfigError, QuantError, R
 from rivc.nets import build_network
 from rivc.neurochip import Backend, ChipLimits, load_backend
 from rivc.neurochip.chips import CHIPS
+from rivc.neurochip.testing import check_backend
 from rivc.snn_convert import SpikingProgram, convert, reference
 from tests.akida_programs import PROFILES, Draft, draw_program, habits, image, vector
 from tests.neurochip.test_backend import assert_equals_the_definition
@@ -57,6 +58,13 @@ def test_random_programs_have_the_integers_of_the_definition(
         if not chip.check(program):
             counts = random_counts(program, np.random.default_rng(seed), 32)
             assert_equals_the_definition(chip, program, counts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_the_back_end_passes_the_conformance_kit(chip: Backend, seed: int) -> None:
+    conformance = check_backend(chip, seed=seed)
+    assert conformance.ok, str(conformance)
 
 
 def runs(bare: Backend, program: SpikingProgram, counts: np.ndarray) -> bool:

@@ -146,7 +146,7 @@ CASES: list[tuple[tuple[str, ...], int, str, Build]] = [
     (V2, 1, "2049 inputs", lambda c: mlp(c).dense(2049)),
     (V2, 2, "1792 inputs", lambda c: draft(c, (32, 28, 1)).conv(8, 3, 2)),
     (V1, 1, "a weighted sum of 22 bits", lambda c: mlp(c).dense(20000)),
-    (V1, 0, "a weighted sum of 21 bits", lambda c: draft(c).conv(4, 5, bits=8).pool(2, 2)),
+    (V1, 0, "a weighted sum of 22 bits", lambda c: draft(c).conv(4, 5, bits=8).pool(2, 2)),
     (BOTH, 2, "before a dense layer", lambda c: small(c).conv(4, 3).pool(2, 2)),
     (V2, 2, "of stride 2", lambda c: small(c).conv(4, 3, 2).pool(2, 2).conv(4, 3)),
     (BOTH, 2, "3x3", lambda c: small(c).conv(4, 3).pool(3, 2).conv(4, 3)),
