@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rivc.errors import MissingError, nearest
+from rivc.neurochip.export import nir
 from rivc.neurochip.export.akida import read_akida, write_akida
 from rivc.neurochip.export.c99 import read_c99, write_c99
 from rivc.neurochip.export.onnx import read_onnx, write_onnx
@@ -76,6 +77,12 @@ _ROWS: Final = (
         "the model of an Akida chip, and what its host adds",
         write=write_akida,
         read_back=read_akida,
+    ),
+    Format(
+        "nir",
+        "NIR graphs, for simulators and chips that read this exchange format",
+        write=nir.write,
+        read_back=nir.read_back,
     ),
 )
 FORMATS: Final = {row.name: row for row in _ROWS}

@@ -31,6 +31,7 @@ TRAIN: Final = (
     "tensorboardX",
     "torch",
 )
+OPTIONAL: Final = {"h5py": "pip install 'rivc[nir]'", "nir": "pip install 'rivc[nir]'"}
 INSTALL_TRAIN: Final = "pip install 'rivc[train]'"
 INSTALL_VIDEO: Final = "pip install 'rivc[video]'"
 
@@ -59,7 +60,7 @@ class Check:
 def command(as_json: bool) -> None:
     """Tell what is installed, what is missing, and the remedy.
 
-    Leaves with 0 if training works here, with 1 otherwise. Drawing and filming are extras.
+    Leaves with 0 if training works here, with 1 otherwise. Drawing, filming and NIR are extras.
     """
     checks = list(examine())
     missing = [check.name for check in checks if check.needed and not check.ok]
@@ -93,16 +94,18 @@ def examine() -> Iterator[Check]:
         yield _package(name, "pip install rivc")
     for name in TRAIN:
         yield _package(name, INSTALL_TRAIN)
+    for name, remedy in OPTIONAL.items():
+        yield _package(name, remedy, needed=False)
     yield _working_folder()
     yield _gl()
     yield _ffmpeg()
 
 
-def _package(name: str, remedy: str) -> Check:
+def _package(name: str, remedy: str, *, needed: bool = True) -> Check:
     try:
-        return Check(name, ok=True, found=version(name), needed=True)
+        return Check(name, ok=True, found=version(name), needed=needed)
     except PackageNotFoundError:
-        return Check(name, ok=False, found="", needed=True, remedy=remedy)
+        return Check(name, ok=False, found="", needed=needed, remedy=remedy)
 
 
 def _working_folder() -> Check:
