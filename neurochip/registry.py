@@ -62,6 +62,13 @@ _BUILT_IN: Final = (
         needs="snntorch",
         extra="train",
     ),
+    BackendInfo(
+        "akida",
+        "rivc.neurochip.akida:Akida",
+        "BrainChip's AKD1000 or v2 IP: simulated, mapped, or the device",
+        needs="akida",
+        extra="akida",
+    ),
 )
 
 

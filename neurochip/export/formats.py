@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from rivc.errors import MissingError, nearest
 from rivc.neurochip.export import nir
+from rivc.neurochip.export.akida import read_akida, write_akida
 from rivc.neurochip.export.c99 import read_c99, write_c99
 from rivc.neurochip.export.onnx import read_onnx, write_onnx
 
@@ -70,6 +71,12 @@ _ROWS: Final = (
         "ONNX with integer operators only, uint8 counts to int64 readout",
         write=write_onnx,
         read_back=read_onnx,
+    ),
+    Format(
+        "akida",
+        "the model of an Akida chip, and what its host adds",
+        write=write_akida,
+        read_back=read_akida,
     ),
     Format(
         "nir",

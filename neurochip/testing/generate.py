@@ -16,7 +16,6 @@ import numpy as np
 from rivc.neurochip.export.states import hard_states, random_states
 from rivc.neurochip.testing.integers import draw_readout_bias, draw_staircase, draw_weights
 from rivc.quant.encoding import InputEncoding
-from rivc.quant.grid import Grid
 from rivc.quant.profile import load_profile
 from rivc.snn_convert import Layer, SpikingProgram
 
@@ -159,7 +158,7 @@ class _Maker:
 
     def __post_init__(self) -> None:
         self.weight_bits = self.one_of(_tested(self.profile.weight_bits))
-        self.levels = Grid(self.one_of(_tested(self.profile.activation_bits)), signed=False).q_max
+        self.levels = self.profile.levels_of(self.one_of(_tested(self.profile.activation_bits)))
 
     def draw(self, low: int, high: int) -> int:
         """A number from low to high, both included."""

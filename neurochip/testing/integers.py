@@ -31,9 +31,13 @@ def legal_thresholds(profile: ArithmeticProfile, wanted: NDArray[Any]) -> NDArra
     Example:
         >>> from rivc.quant import load_profile
         >>> legal_thresholds(load_profile("akida1"), np.array([-3, 17, 2**30])).tolist()
-        [2, 17, 1048575]
+        [4, 17, 1048575]
     """
-    return np.asarray(np.clip(np.rint(wanted), 2, profile.threshold_max), np.int32)
+    held = np.clip(np.rint(wanted), profile.threshold_min, profile.threshold_max)
+    if profile.threshold_grid == "power_of_two":
+        largest = profile.threshold_max.bit_length() - 1
+        held = np.exp2(np.minimum(np.rint(np.log2(held)), largest))
+    return np.asarray(held, np.int32)
 
 
 def legal_biases(
@@ -47,11 +51,16 @@ def legal_biases(
         >>> legal_biases(load_profile("akida1"), np.zeros(2), threshold).tolist()
         [3, 4]
     """
-    step = profile.bias_lattice
-    room = profile.bias_max - step + 1
-    origin = 0 if step == 1 else (threshold.astype(np.int64) + 1) // 2 - 1
-    steps = np.rint((np.clip(wanted, -room, room) - origin) / step)
-    return np.asarray(steps * step + origin, np.int32)
+    step, bits = profile.bias_lattice, profile.bias_mantissa_bits
+    room = profile.bias_room(profile.bias_max)
+    half = (threshold.astype(np.int64) + 1) // 2 - 1
+    origin = half if profile.bias_origin == "below_half" else np.zeros_like(half)
+    steps = (np.clip(wanted, -room, room) - origin) / step
+    unit = 1.0
+    if bits is not None:  # of the highest bits alone
+        _, length = np.frexp(np.maximum(np.abs(steps), 1))
+        unit = np.exp2(np.maximum(length - (bits - 1), 0))
+    return np.asarray(np.rint(steps / unit) * unit * step + origin, np.int32)
 
 
 def draw_weights(rng: Generator, shape: tuple[int, ...], bits: int) -> NDArray[np.int8]:

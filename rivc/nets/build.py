@@ -10,7 +10,7 @@ import torch
 from rivc.errors import ConfigError, nearest
 from rivc.nets.network import QNetwork
 from rivc.quant.encoding import InputEncoding
-from rivc.quant.grid import Grid
+from rivc.quant.geometry import same_padding
 from rivc.quant.profile import ArithmeticProfile, load_profile
 from rivc.quant.qat import LayerSpec, QuantConv2d, QuantDense, QuantLayer
 
@@ -42,7 +42,8 @@ def build_network(  # noqa: PLR0913 (the public face; every argument is a keywor
         hidden: units of each hidden dense layer.
         conv: (filters, kernel, stride) of each convolution, `same` padding.
         weight_bits: weight width of the hidden layers, 1..8.
-        activation_bits: width of a spike count; a layer emits at most 2^bits - 1 spikes.
+        activation_bits: width of a spike count; a layer emits at most 2^bits - 1 spikes,
+            or as many as the profile says.
         profile: the target's arithmetic, by name or as data.
         encoding: of the observation; default: images as they are, vectors from -1 to 1.
         seed: of the initial weights.
@@ -80,16 +81,6 @@ def build_network(  # noqa: PLR0913 (the public face; every argument is a keywor
     for layer in builder.layers:
         layer.reset_parameters(generator)
     return QNetwork(builder.layers, encoding, action_layout, target)
-
-
-def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Return zeros before and after one axis; the odd one goes after.
-
-    >>> same_padding(32, 3, 2)
-    (0, 1)
-    """
-    total = max(0, (-(-size // stride) - 1) * stride + kernel - size)
-    return total // 2, total - total // 2
 
 
 def _check(kind: str, input_shape: Sequence[int], conv: Sequence[tuple[int, int, int]]) -> None:
@@ -136,7 +127,7 @@ class _Builder:
         encoding: InputEncoding,
     ) -> None:
         self.profile, self.weight_bits = profile, weight_bits
-        self.levels = Grid(activation_bits, signed=False).q_max
+        self.levels = profile.levels_of(activation_bits)
         self.levels_in = encoding.levels
         self.shape = encoding.shape
         self.layers: list[QuantLayer] = []

@@ -185,7 +185,7 @@ CASES = {
     # network and chip
     "convolutions on a vector": train("--net.conv", "[[8, 3, 2]]", says="rank 3"),
     "no convolutions on an image": train("--env.id", "test/Picture-v0", says="net.conv is empty"),
-    "unknown profile": train("--quant.profile", "akida9", says="did you mean 'akida1'"),
+    "unknown profile": train("--quant.profile", "akida11", says="did you mean 'akida1'"),
     "width the profile does not hold": train(
         "--quant.profile", "akida1", "--quant.weight_bits", "3", says="weight_bits 2, 4, not 3"
     ),

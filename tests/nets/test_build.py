@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from rivc.errors import ConfigError
 from rivc.nets import build_network
-from rivc.nets.build import same_padding
 from rivc.quant import load_profile
 from rivc.quant.encoding import InputEncoding
+from rivc.quant.geometry import same_padding
 from rivc.quant.qat import QuantConv2d
 from tests.strategies import network_arguments
 
@@ -26,7 +26,7 @@ def widths(**arguments: Any) -> list[int]:
 
 
 @settings(max_examples=40)
-@given(st.sampled_from(["ideal", "akida1"]).flatmap(network_arguments))
+@given(st.sampled_from(["ideal", "akida1", "akida2"]).flatmap(network_arguments))
 def test_action_values_have_the_shape_of_the_action_layout(arguments: dict[str, Any]) -> None:
     net = build_network(**arguments)
     x = torch.zeros((3, *arguments["input_shape"]), dtype=torch.uint8)
@@ -56,11 +56,13 @@ def test_the_profile_decides_the_widths_at_both_ends() -> None:
     conv = ((3, 3, 2), (3, 3, 2))
     assert widths(**CONV, conv=conv, weight_bits=2, profile="akida1") == [8, 2, 4]
     assert widths(**CONV, conv=conv, hidden=(5,), weight_bits=2) == [8, 2, 2, 8]
+    assert widths(**MLP, hidden=(5, 5), profile="akida2") == [8, 4, 4]
 
 
 def test_the_profile_decides_the_width_of_a_vector_s_counts() -> None:
     assert build_network(**MLP).encoding.levels == 255
     assert build_network(**MLP, profile="akida1").encoding.levels == 15
+    assert build_network(**MLP, profile="akida2").encoding.levels == 127
     assert build_network(**CONV, profile="akida1").encoding.levels == 255
 
 

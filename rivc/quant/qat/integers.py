@@ -6,11 +6,14 @@ both call it, so there is nothing that a conversion could round differently.
 .. math::
 
     w_q = clip(rint(w / s_c)), \quad
-    th_c = clip(rint(2^F s_{out} / (s_c s_{in}))), \quad
-    B_c = snap(rint(b_c th_c / s_{out} - 2^F z_{in} \sum_i w_q))
+    th_c = snap(2^F s_{out} / (s_c s_{in})), \quad
+    B_c = snap(b_c th_c / s_{out} - 2^F z_{in} \sum_i w_q)
 
 with :math:`s_c` the scale of a weight channel, :math:`s_{in}` and :math:`s_{out}` the values of one
-count on either side and :math:`z_{in}` the count that stands for zero at the input.
+count on either side and :math:`z_{in}` the count that stands for zero at the input. What the target
+can hold of a threshold and of a bias, its profile says, and `snap_threshold` and `snap_bias` obey.
+Where thresholds are powers of two, the scale of the weights then moves by up to half an octave, so
+that a channel keeps its gain.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 # standard deviation (Max, 1960, for an odd number of levels).
 _GAUSSIAN_STEP: Final = {2: 1.224, 3: 0.651, 4: 0.354, 5: 0.194, 6: 0.106, 7: 0.057, 8: 0.031}
 _TINY: Final = 1e-8
+_HALF_OCTAVE: Final = 0.5**0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +134,45 @@ def quantize_weight(weight: Tensor, scale: Tensor, grid: Grid) -> Tensor:
     return ratio.round_().clamp_(grid.q_min, grid.q_max)
 
 
-def snap(bias: Tensor, threshold: Tensor, lattice: int) -> Tensor:
-    """Return the nearest integer bias on the profile's lattice."""
-    if lattice == 1:
-        return bias.round()
-    origin = torch.ceil(threshold / 2) - 1
-    return ((bias - origin) / lattice).round() * lattice + origin
+def snap_threshold(ideal: Tensor, profile: ArithmeticProfile, largest: int) -> Tensor:
+    """Return the nearest thresholds that the profile holds, none outside the clamps.
+
+    Args:
+        ideal: real thresholds, > 0.
+        profile: says which there are; among powers of two, the nearest is that of the logarithm.
+        largest: the carrier's upper clamp.
+    """
+    if profile.threshold_grid == "any":
+        return ideal.round().clamp(profile.threshold_min, largest)
+    ideal = ideal.clamp(profile.threshold_min, 1 << (largest.bit_length() - 1))
+    above = _next_power(ideal)
+    return torch.where(ideal < _HALF_OCTAVE * above, above / 2, above)
+
+
+def snap_bias(bias: Tensor, threshold: Tensor, profile: ArithmeticProfile, largest: int) -> Tensor:
+    """Return the nearest integer biases that the profile holds, none beyond +-largest.
+
+    Args:
+        bias: real biases, in steps of the membrane.
+        threshold: integers, of the same channels.
+        profile: says which there are.
+        largest: the carrier's clamp.
+    """
+    room, step, bits = profile.bias_room(largest), profile.bias_lattice, profile.bias_mantissa_bits
+    origin = torch.zeros_like(bias)
+    if profile.bias_origin == "below_half":
+        origin = torch.ceil(threshold / 2) - 1
+    place = (bias.clamp(-room, room) - origin) / step
+    if bits is None:
+        return place.round() * step + origin
+    unit = (_next_power(place.abs().clamp_min(1)) / (1 << bits - 1)).clamp_min(1)
+    return (place / unit).round() * unit * step + origin
+
+
+def _next_power(x: Tensor) -> Tensor:
+    """Return the power of two above each positive number, exactly."""
+    fraction: Tensor = torch.frexp(x)[0]  # in [1/2, 1), so that the quotient is a power of two
+    return x / fraction
 
 
 def hidden_integers(
@@ -153,14 +190,15 @@ def hidden_integers(
     """
     dtype = torch_type(carrier.dtype)
     scale = weight_scale(weight, spec.grid, per_tensor=False)
+    ideal = (step / (scale * step_in)).to(dtype) * 2**spec.frac_bits
+    threshold = snap_threshold(ideal, spec.profile, carrier.threshold_max)
+    if spec.profile.threshold_grid != "any":  # the weights take up what the threshold cannot
+        scale = scale * (ideal / threshold).clamp(_HALF_OCTAVE, 1 / _HALF_OCTAVE).to(scale.dtype)
     w_q = quantize_weight(weight, scale, spec.grid)
-    ratio = (step / (scale * step_in)).to(dtype)
-    threshold = (ratio * 2**spec.frac_bits).round().clamp(2, carrier.threshold_max)
     real_bias = bias.to(dtype) * threshold / step.to(dtype)
     if spec.zero_in:
         real_bias -= 2**spec.frac_bits * spec.zero_in * w_q.flatten(1).sum(1).to(dtype)
-    room = carrier.bias_max - spec.profile.bias_lattice + 1
-    b_q = snap(real_bias.clamp(-room, room), threshold, spec.profile.bias_lattice)
+    b_q = snap_bias(real_bias, threshold, spec.profile, carrier.bias_max)
     offset = b_q + torch.floor(threshold / 2)
     return LayerIntegers(w_q.to(torch_type(carrier.sum_dtype)), scale, threshold, b_q, offset)
 

@@ -105,7 +105,9 @@ def test_the_threshold_is_the_rounded_ratio_of_the_scales() -> None:
     torch.testing.assert_close(q.threshold, expected)
 
 
-@given(seeds, st.floats(-30, 30), st.floats(-30, 30), st.sampled_from(["ideal", "akida1"]))
+@given(
+    seeds, st.floats(-30, 30), st.floats(-30, 30), st.sampled_from(["ideal", "akida1", "akida2"])
+)
 def test_thresholds_and_biases_never_leave_the_clamps(
     seed: int, log_step: float, log_step_in: float, name: str
 ) -> None:
@@ -119,6 +121,19 @@ def test_thresholds_and_biases_never_leave_the_clamps(
     for integers in (q.weight, q.threshold, q.bias, q.offset):
         assert torch.equal(integers, integers.round())
     assert torch.equal(q.offset, q.bias + torch.floor(q.threshold / 2))
+
+
+@given(seeds, st.floats(-3, 1))
+def test_under_powers_of_two_the_weights_keep_the_gain_of_their_channel(
+    seed: int, log_step: float
+) -> None:
+    """``th s_c s_in`` is what the step of the output asks for, to whatever th snapped."""
+    spec = replace(SPEC, weight_bits=8, profile=load_profile("akida2"))
+    q = hidden(spec, normal(seed, 5, 6), torch.zeros(5), np.exp(log_step), 0.05)
+    gain = q.threshold * q.weight_scale * 0.05 / 16
+    torch.testing.assert_close(gain, torch.full((5,), float(np.exp(log_step))))
+    plain = weight_scale(normal(seed, 5, 6), Grid(8), per_tensor=False)
+    assert ((q.weight_scale / plain).log2().abs() <= 0.50001).all()
 
 
 def test_the_zero_of_the_input_is_folded_into_the_bias() -> None:

@@ -97,13 +97,14 @@ def composed(case: Case, q: LayerIntegers) -> torch.Tensor:
     return straight_through(exact.clamp(0, spec.levels).floor(), a * inside)
 
 
+@pytest.mark.parametrize("profile", ["ideal", "akida2"])
 @pytest.mark.parametrize("zero_in", [0.0, 7.5])
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 @pytest.mark.parametrize(("kind", "levels"), FORMS)
 def test_the_layer_is_the_composition_of_its_steps(
-    kind: str, levels: int, bits: int, zero_in: float
+    kind: str, levels: int, bits: int, zero_in: float, profile: str
 ) -> None:
-    case = make(kind, bits=bits, levels=levels, zero_in=zero_in)
+    case = make(kind, bits=bits, levels=levels, zero_in=zero_in, profile=load_profile(profile))
     q = case.layer.integers(case.log_step_in)
     out, expected = case.layer(case.x, case.log_step_in, q), composed(case, q)
     torch.testing.assert_close(out.double(), expected, rtol=0, atol=1e-6)
