@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from safetensors.torch import save as save_tensors
 
 from rivc import __version__
-from rivc.errors import MissingError, UsageError
+from rivc.errors import DamagedFileError, MissingError, UsageError
 from rivc.snn_convert.storage import read_json, write_atomically
 from rivc.train.config import Config, load_config
 
