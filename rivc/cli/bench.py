@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.argument("name")
 @json_option
 def command(name: str, as_json: bool) -> None:
-    """Time rivc against a peer, side by side.
+    """Time rivc against a peer, side by side in one process.
 
     NAME is one of the benches: c99, spikes. Each checks what it times against the reference first,
     and prints medians with the quartiles of their ratio over the rounds.
