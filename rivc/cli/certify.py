@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rivc.snn_convert.guarantees import Guarantees
+    from rivc.snn_convert.certify.guarantees import Guarantees
     from rivc.train.policy import Policy, Which
 
 NOISE_LEVELS: Final = "0.02,0.1,0.25,0.5"
@@ -148,8 +148,8 @@ def certify_run(run: Path, bounds: Bounds, which: Which | None) -> Report:
     Raises:
         MismatchError: if two forms of the policy differ: then nothing else can be promised.
     """
-    from rivc.snn_convert.guarantees import assess
-    from rivc.snn_convert.lattice import Disturbance, Lattice
+    from rivc.snn_convert.certify import Disturbance, Lattice
+    from rivc.snn_convert.certify.guarantees import assess
     from rivc.train.policy import load_policy
     from rivc.train.run import RunFolder
     from rivc.train.visit import CALIBRATE, JUDGE, visited_states

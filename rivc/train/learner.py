@@ -10,8 +10,7 @@ import torch
 
 from rivc.errors import DivergedError
 from rivc.snn_convert import convert
-from rivc.snn_convert.certify import certify
-from rivc.snn_convert.lattice import Disturbance
+from rivc.snn_convert.certify import Disturbance, certify
 from rivc.train import operators
 from rivc.train.losses import margin_loss, td_loss
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from rivc.neurochip import count_synops
-from rivc.snn_convert.certify import certify
-from rivc.snn_convert.lattice import Disturbance
+from rivc.snn_convert.certify import Disturbance, certify
 from rivc.snn_convert.program import greedy
 from rivc.train.operators import action_gap
 

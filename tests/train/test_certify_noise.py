@@ -7,8 +7,7 @@ import pytest
 
 from rivc.nets import build_network
 from rivc.snn_convert import convert
-from rivc.snn_convert.certify import certify
-from rivc.snn_convert.lattice import Disturbance
+from rivc.snn_convert.certify import Disturbance, certify
 from rivc.train import load_config
 from rivc.train.learner import Learner
 from rivc.train.replay import Replay

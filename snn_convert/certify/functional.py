@@ -24,15 +24,15 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from rivc.snn_convert.lattice import membranes_of
-from rivc.snn_convert.linear import fold, windows
+from rivc.snn_convert.certify.lattice import membranes_of
+from rivc.snn_convert.certify.linear import fold, windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from rivc.snn_convert.lattice import Box, Stage
+    from rivc.snn_convert.certify.lattice import Box, Stage
     from rivc.snn_convert.program import Layer
 
     Reals = NDArray[np.float64]

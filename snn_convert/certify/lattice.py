@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rivc.errors import ConfigError, QuantError
-from rivc.snn_convert.linear import Synapses, flat, windows
+from rivc.snn_convert.certify.linear import Synapses, flat, windows
 from rivc.snn_convert.reference import check_counts
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rivc.errors import ConfigError
-from rivc.snn_convert.conformal import calibrate
+from rivc.snn_convert.certify.conformal import calibrate
 
 
 def test_the_bound_is_the_smallest_that_reaches_the_level() -> None:

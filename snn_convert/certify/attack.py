@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from rivc.snn_convert.certify import leads_over_rivals
-from rivc.snn_convert.functional import THROUGH
-from rivc.snn_convert.lattice import PLAIN, Disturbance, Lattice, staircase
+from rivc.snn_convert.certify.bounds import leads_over_rivals
+from rivc.snn_convert.certify.functional import THROUGH
+from rivc.snn_convert.certify.lattice import PLAIN, Disturbance, Lattice, staircase
 from rivc.snn_convert.program import greedy
 from rivc.snn_convert.reference import check_counts
 

@@ -9,11 +9,10 @@ and a lower bound on it over everything that a `Disturbance` allows certifies th
 the difference of two readouts, not each by itself, lets what both share cancel. Two bounds are
 taken, and the better one holds:
 
-- forwards: the counts anywhere in their intervals (`rivc.snn_convert.lattice`);
+- forwards: the counts anywhere in their intervals (`lattice`);
 - backwards: each staircase is bounded by a line, so that the functional becomes one of the
   membranes, and through the synapses one of the counts before them, layer by layer
-  (`rivc.snn_convert.functional`). This keeps what the neurons of a layer have in common, which
-  intervals forget.
+  (`functional`). This keeps what the neurons of a layer have in common, which intervals forget.
 
 Soundness: both passes move whole numbers that float64 holds exactly; see the two modules.
 """
@@ -26,14 +25,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rivc.snn_convert.functional import SCALE, THROUGH, Functional
-from rivc.snn_convert.lattice import Disturbance, Lattice, membranes_of
+from rivc.snn_convert.certify.functional import SCALE, THROUGH, Functional
+from rivc.snn_convert.certify.lattice import Disturbance, Lattice, membranes_of
 from rivc.snn_convert.program import greedy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rivc.snn_convert.lattice import Membranes, Stage
+    from rivc.snn_convert.certify.lattice import Membranes, Stage
     from rivc.snn_convert.program import SpikingProgram
 
     Reals = NDArray[np.float64]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rivc.snn_convert import SpikingProgram, reference
-from rivc.snn_convert.linear import Synapses, fold, windows
+from rivc.snn_convert.certify.linear import Synapses, fold, windows
 from tests.strategies import counts_for, programs, seeds
 
 

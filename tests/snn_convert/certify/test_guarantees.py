@@ -7,9 +7,9 @@ import pytest
 
 from rivc.errors import FailedError
 from rivc.nets import build_network
-from rivc.snn_convert import convert, guarantees
-from rivc.snn_convert.guarantees import assess
-from rivc.snn_convert.lattice import Disturbance, Lattice
+from rivc.snn_convert import convert
+from rivc.snn_convert.certify import Disturbance, Lattice, guarantees
+from rivc.snn_convert.certify.guarantees import assess
 from tests.programs import random_counts
 
 LATTICE = Lattice(convert(build_network("mlp", input_shape=(6,), action_layout=(2, 3),

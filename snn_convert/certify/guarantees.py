@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from rivc.errors import FailedError
-from rivc.snn_convert.attack import attack, draw_noise, draw_weights, noisy_readout
-from rivc.snn_convert.certify import Certificate, certify
-from rivc.snn_convert.conformal import Calibration, calibrate
+from rivc.snn_convert.certify.attack import attack, draw_noise, draw_weights, noisy_readout
+from rivc.snn_convert.certify.bounds import Certificate, certify
+from rivc.snn_convert.certify.conformal import Calibration, calibrate
 from rivc.snn_convert.program import greedy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rivc.snn_convert.lattice import Disturbance, Lattice
+    from rivc.snn_convert.certify.lattice import Disturbance, Lattice
 
     Counts = NDArray[np.uint8]
     Reals = NDArray[np.float64]

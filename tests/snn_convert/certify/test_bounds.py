@@ -14,9 +14,8 @@ from rivc.errors import ConfigError, QuantError
 from rivc.nets import build_network
 from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert import Layer, SpikingProgram, convert, reference
-from rivc.snn_convert.attack import attack, draw_noise, draw_weights, noisy_readout
-from rivc.snn_convert.certify import Certificate, certify
-from rivc.snn_convert.lattice import Disturbance, Lattice
+from rivc.snn_convert.certify import Certificate, Disturbance, Lattice, certify
+from rivc.snn_convert.certify.attack import attack, draw_noise, draw_weights, noisy_readout
 from rivc.snn_convert.program import greedy
 from tests.programs import dense_program, random_counts
 from tests.strategies import counts_for, programs, seeds
@@ -24,7 +23,7 @@ from tests.strategies import counts_for, programs, seeds
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rivc.snn_convert.attack import NoiseKind
+    from rivc.snn_convert.certify.attack import NoiseKind
 
 QUIET = Disturbance()
 LEVELS = (0.0, 1 / 64, 1 / 8, 1 / 2, 2.0)  # of noise, in binary fractions, so that ends are reached
