@@ -12,7 +12,7 @@ every sum below
 
 counts 0 like :math:`z_0` itself, and every sum above :math:`z_L = \lceil (L th - o) / 2^F \rceil`
 counts L like :math:`z_L`. What is left is below :math:`(L + 1) th`, which float32 nearly always
-holds. Bounds are arrays with an entry a neuron: numpy is slower with a scalar.
+holds.
 """
 
 from __future__ import annotations
@@ -62,22 +62,20 @@ def staircase(layer: Layer, sums: np.dtype[Any], membrane_bits: int) -> Step:
     if layer.is_readout:
         bias = layer.bias.astype(membranes)
         return lambda z: np.asarray(z + bias)
-    if _cuts_to_float32(layer):
+    if membranes != np.float32 and _cuts_to_float32(layer):
         return _cut_first(layer, sums)
     return _clip_last(layer, membranes)
 
 
 def _clip_last(layer: Layer, dtype: np.dtype[Any]) -> Step:
-    threshold = layer.threshold.astype(dtype)
-    bottom, top = np.zeros_like(threshold), np.full_like(threshold, layer.levels)
+    threshold, top = layer.threshold.astype(dtype), dtype.type(layer.levels)
     offset = _offset(layer).astype(dtype)
 
     def fire(z: NDArray[Any]) -> NDArray[Any]:
         v_mem = z.astype(dtype, copy=False)
         v_mem += offset
         v_mem /= threshold
-        np.maximum(v_mem, bottom, out=v_mem)
-        np.minimum(v_mem, top, out=v_mem)
+        np.clip(v_mem, 0, top, out=v_mem)
         return np.asarray(np.floor(v_mem, out=v_mem))
 
     return fire
