@@ -43,7 +43,7 @@ layers: setup  ## import contracts
 	$(BIN)/lint-imports --no-cache
 
 test: setup  ## the quick suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: setup  ## learning runs; an hour or so
 	$(BIN)/python -m pytest -m slow
