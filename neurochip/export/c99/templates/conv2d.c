@@ -3,6 +3,8 @@
 static void layer$index(const uint8_t *restrict x, $out_type *restrict y)
 {
     int16_t unpacked[$inputs * $lanes];
+    int16_t count[$inputs + 1] = {0};
+    int32_t at[$inputs + 1] = {0};
     const uint8_t *p = weight$index;
     int32_t i, j, row, column, ky, kx, c;
 
@@ -14,10 +16,10 @@ $unpack
     for (row = 0; row < $height_out; ++row)
     for (column = 0; column < $width_out; ++column, y += $outputs) {
         $sum_type sum[$outputs] = {0};
-        int16_t count[$inputs + 1];
-        int32_t at[$inputs + 1], active = 0;
+        int32_t active = 0;
 
-        /* The counts of the window that are not zero, listed without a branch; a zero ends them. */
+        /* The counts of the window that are not zero, listed without a branch. A zero ends them: a
+           loop over a number of them would be turned around, to no good. */
         for (ky = 0; ky < $kernel_h; ++ky)
         for (kx = 0; kx < $kernel_w; ++kx) {
             const int32_t in_row = row * $stride + ky - $pad_top;
