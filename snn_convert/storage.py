@@ -22,6 +22,7 @@ from rivc.snn_convert.validate import DTYPES, MAX_LAYERS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+PROGRAM_FILE: Final = "program.npz"
 HEADER: Final = "program.json"
 MAX_BYTES: Final = 1 << 28
 MAX_TEXT: Final = 1 << 20
@@ -128,6 +129,20 @@ def reason(error: Exception) -> str:
     return text if len(text) <= MAX_REASON else text[: MAX_REASON - 3] + "..."
 
 
+def read_plain(path: Path, most: int) -> bytes:
+    """Return the bytes of a plain file of bounded size; a pipe would never end.
+
+    Raises:
+        DamagedFileError: if it is larger, or no plain file.
+        OSError: if it cannot be read.
+    """
+    if not path.is_file():
+        raise DamagedFileError(f"{path} is gone, or no plain file")
+    if path.stat().st_size > most:
+        raise DamagedFileError(f"{path} has more than {most} bytes")
+    return path.read_bytes()
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object that a JSON file of bounded size holds.
 
@@ -135,9 +150,7 @@ def read_json(path: Path) -> dict[str, Any]:
         DamagedFileError: if there is no such file, or it holds anything else.
     """
     try:
-        if path.stat().st_size > MAX_TEXT:
-            raise DamagedFileError(f"it has more than {MAX_TEXT} bytes")
-        tree = json.loads(path.read_bytes())
+        tree = json.loads(read_plain(path, MAX_TEXT))
     except UNREADABLE as error:
         raise DamagedFileError(f"{path} is not JSON: {reason(error)}") from error
     if not isinstance(tree, dict):

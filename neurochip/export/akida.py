@@ -15,7 +15,7 @@ import numpy as np
 from rivc.errors import ChipLimitError, DamagedFileError, MissingError
 from rivc.neurochip.akida_layers import DIALECTS, Host, chip_of
 from rivc.neurochip.registry import backend_infos
-from rivc.snn_convert.storage import MAX_BYTES, write_atomically
+from rivc.snn_convert.storage import MAX_BYTES, read_json, reason, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +76,7 @@ def read_akida(folder: Path, _: Path) -> dict[str, Form]:
 
 def _read_host(path: Path) -> tuple[Host, str]:
     try:
-        facts = json.loads(path.read_bytes())
+        facts = read_json(path)
         dialect = DIALECTS[facts["chip"]]
         d, n = map(int, facts["action_layout"])
         bias = np.array(facts["readout_bias"], np.int64).reshape(d * n)
@@ -84,7 +84,9 @@ def _read_host(path: Path) -> tuple[Host, str]:
         host = Host(bias, (d, n), dialect.vector_type if is_vector else None)
         return host, str(facts["model_sha256"])
     except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
-        raise DamagedFileError(f"{path} does not tell what the host adds: {error!r}") from error
+        raise DamagedFileError(
+            f"{path} does not tell what the host adds: {reason(error)}"
+        ) from error
 
 
 def _package() -> Any:

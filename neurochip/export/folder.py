@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +13,16 @@ import numpy as np
 
 from rivc import __version__
 from rivc.errors import DamagedFileError, MissingError, UsageError
-from rivc.neurochip.export.formats import ExportOptions, find_format
+from rivc.neurochip.export.formats import FORMATS, ExportOptions, find_format
 from rivc.neurochip.export.golden import GOLDEN_FILE, Golden, load_golden, make_golden, save_golden
 from rivc.snn_convert import SpikingProgram
-from rivc.snn_convert.storage import read_json, write_atomically
+from rivc.snn_convert.storage import PROGRAM_FILE, read_json, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rivc.neurochip.compare import Form
 
-PROGRAM_FILE: Final = "program.npz"
 MANIFEST_FILE: Final = "manifest.json"
 FORMAT_VERSION: Final = 1
 
@@ -76,10 +76,10 @@ def export_program(
         UsageError: if the folder holds anything but an export, or cannot be written.
     """
     chosen, folder = find_format(format), Path(folder)
-    _refuse_to_overwrite(folder)
     golden = make_golden(program)
-    part = _beside(folder, "part")
+    part = _beside(folder, f"{os.getpid()}.part")  # a writer's own: another may be at work
     try:
+        _refuse_to_overwrite(folder)
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         program.save(part / PROGRAM_FILE)
@@ -134,7 +134,7 @@ def _put_in_place(part: Path, folder: Path) -> None:
     if not folder.exists() or not any(folder.iterdir()):
         part.rename(folder)
         return
-    old = _beside(folder, "old")
+    old = _beside(folder, f"{os.getpid()}.old")
     shutil.rmtree(old, ignore_errors=True)
     folder.rename(old)
     part.rename(folder)
@@ -163,12 +163,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST_FILE
     manifest = read_json(path)
-    try:
-        texts = [manifest["format"], manifest["program_sha256"], *manifest["files"]]
-    except (TypeError, KeyError) as error:
-        raise DamagedFileError(f"{path} is not the manifest of an export: {error!r}") from error
-    if not all(isinstance(text, str) for text in texts):
-        raise DamagedFileError(f"{path} is not the manifest of an export: a name in it is not text")
+    files = manifest.get("files")
+    texts = [manifest.get("format"), manifest.get("program_sha256"), *(files or [])]
+    if not (isinstance(files, list) and all(isinstance(text, str) for text in texts)):
+        raise DamagedFileError(f"{path} does not name format, program and files of an export")
+    if any(Path(name).name != name for name in files):
+        raise DamagedFileError(f"{path} names files outside of its folder")
     return manifest
 
 
@@ -188,5 +188,10 @@ def load_export(folder: str | Path) -> Export:
             f"no export at {folder}: there is no {MANIFEST_FILE} that names a format"
         )
     manifest = read_manifest(folder)
+    if manifest["format"] not in FORMATS:
+        raise DamagedFileError(f"{folder / MANIFEST_FILE}: no format {manifest['format']!r}")
+    for name in manifest["files"]:
+        if not (folder / name).is_file():
+            raise DamagedFileError(f"{folder / name} is gone, or no plain file; export again")
     program = SpikingProgram.load(folder / PROGRAM_FILE)
     return Export(program, load_golden(folder / GOLDEN_FILE, program), manifest, folder)

@@ -53,6 +53,8 @@ def read_onnx(folder: Path, _: Path) -> dict[str, Form]:
     """
     onnx = _require_onnx()
     path = folder / MODEL_FILE
+    if not path.is_file():
+        raise DamagedFileError(f"{path} is gone, or no plain file; export again")
     try:
         onnx.checker.check_model(str(path), full_check=True)
         return {"onnx": _load(path)}

@@ -48,7 +48,11 @@ class Subject:
 @run_argument("folder")
 @click.option("--backend", metavar="NAME", help="A chip to ask beside the others.")
 @click.option(
-    "--states", type=click.IntRange(min=0), default=256, show_default=True, help="Random states."
+    "--states",
+    type=click.IntRange(0, 1_000_000),
+    default=256,
+    show_default=True,
+    help="Random states.",
 )
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of these states."

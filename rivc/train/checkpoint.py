@@ -32,6 +32,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from rivc.errors import DamagedFileError, MissingError, UsageError
+from rivc.snn_convert.storage import read_json, read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION: Final = 2
 BLOCK: Final = 2048
+MAX_BYTES: Final = 1 << 40  # of one file; the replay is in many
 KEEP: Final = 2
 _ARRAY, _TENSOR = "array:", "tensor:"
 
@@ -138,7 +140,7 @@ def _telling(path: Path) -> Iterator[None]:
 
 def _read_state(path: Path) -> tuple[dict[str, Any], Arrays]:
     """The tree of a checkpoint, and its arrays without the blocks of the replay."""
-    tree = json.loads((path / "state.json").read_bytes())
+    tree = read_json(path / "state.json")
     arrays = _read(path / "state.safetensors", tree["sha256"])
     if tree["format_version"] != FORMAT_VERSION:
         raise DamagedFileError(f"format version {tree['format_version']}")
@@ -208,7 +210,7 @@ def _sync(folder: Path) -> None:
 
 
 def _read(path: Path, sha256: str) -> Arrays:
-    data = path.read_bytes()
+    data = read_plain(path, MAX_BYTES)
     if hashlib.sha256(data).hexdigest() != sha256:
         raise DamagedFileError(f"{path.name} was altered")
     return load_arrays(data)

@@ -39,7 +39,7 @@ class EnvConfig(_Section):
     """Gymnasium id, also `module:id`."""
     kwargs: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the environment."""
-    count: Positive = 8
+    count: Annotated[int, Field(ge=1, le=4096)] = 8
     """Copies stepped side by side."""
     bins: Annotated[int, Field(ge=2)] | None = None
     """Bins a joint, for Box actions."""
@@ -78,7 +78,7 @@ class BackendConfig(_Section):
     """Arguments of the back end."""
     on_failure: Literal["stop", "emulator"] = "stop"
     """If the chip fails: stop with a checkpoint, or go on in the emulator, in equal integers."""
-    timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=86_400)] | None = None
     """Seconds that an inference may take before the chip counts as failed; null: any time."""
 
 
@@ -115,7 +115,7 @@ class TrainConfig(_Section):
     """Adam's, at the start."""
     learning_rate_end: Share = 0.1
     """Share of the learning rate left at the end, linear in env steps."""
-    batch_size: Positive = 64
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
     """Transitions an update."""
     updates_per_env_step: Annotated[float, Field(gt=0)] = 0.5
     """Gradient steps for every env step."""
@@ -165,7 +165,7 @@ class AuditConfig(_Section):
 
     every_conversions: Positive = 50
     """How often."""
-    states: Positive = 32
+    states: Annotated[int, Field(ge=1, le=65_536)] = 32
     """Replayed states an audit."""
 
 
@@ -264,7 +264,7 @@ def load_config(source: str | Path, overrides: Mapping[str, Any] | None = None) 
     text, name = _read(str(source))
     try:
         tree = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{source} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise ConfigError(f"{source} must hold keys and values, not a {type(tree).__name__}")

@@ -10,6 +10,7 @@ from safetensors.torch import load
 
 from rivc.errors import DamagedFileError, MissingError, UsageError, nearest
 from rivc.snn_convert import SpikingProgram
+from rivc.snn_convert.storage import read_plain
 from rivc.train.checkpoint import load_network, require_checkpoint
 from rivc.train.setup import make_network
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 Which = Literal["best", "latest"]
 NETWORK_FILE: Final = "network.safetensors"
+MAX_NETWORK: Final = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,6 @@ def load_program(folder: RunFolder, which: Which | None = None) -> tuple[Which, 
 def _best_network(folder: RunFolder) -> dict[str, Tensor]:
     path = folder.best / NETWORK_FILE
     try:
-        return load(path.read_bytes())
+        return load(read_plain(path, MAX_NETWORK))
     except (OSError, SafetensorError, ValueError) as error:
         raise DamagedFileError(f"{path} is not a whole network: {error}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -265,7 +266,9 @@ CASES = {
     "program that claims gigabytes": program(boasting, says="unpacks to more than"),
     "program that claims a vast array": program(vast, says="not plain, or not whole"),
     "program gone": Case(
-        "no program", ["verify", "export"], lambda here: (here / "export/program.npz").unlink()
+        "program.npz is gone",
+        ["verify", "export"],
+        lambda here: (here / "export/program.npz").unlink(),
     ),
     "golden vectors cut off": Case(
         "golden", ["verify", "export"], in_file("export/golden.npz", half)
@@ -274,16 +277,55 @@ CASES = {
         "golden", ["verify", "export"], in_file("export/golden.npz", altered)
     ),
     "golden vectors gone": Case(
-        "no golden vectors",
+        "golden.npz is gone",
         ["verify", "export"],
         lambda here: (here / "export/golden.npz").unlink(),
     ),
+    "golden vectors that are a pipe": Case(
+        "golden.npz is gone, or no plain file",
+        ["verify", "export"],
+        lambda here: pipe(here / "export/golden.npz"),
+    ),
+    "manifest that is a pipe": Case(
+        "neither an export nor a run",
+        ["verify", "export"],
+        lambda here: pipe(here / "export/manifest.json"),
+    ),
+    "manifest of another format": Case(
+        "no format 'xyz'",
+        ["verify", "export"],
+        in_file("export/manifest.json", lambda data: data.replace(b'"program",', b'"xyz",')),
+    ),
+    "manifest of files elsewhere": Case(
+        "files outside of its folder",
+        ["verify", "export"],
+        in_file("export/manifest.json", lambda data: data.replace(b"golden.npz", b"../x.npz")),
+    ),
+    "configuration nested without end": Case(
+        "is not YAML",
+        ["eval", "run"],
+        in_file("run/config.yaml", lambda _: b"[" * 100_000),
+    ),
+    "checkpoint's tree nested without end": resume(
+        in_file(f"{CHECKPOINT}/state.json", lambda _: b"[" * 100_000)
+    ),
+    "as many states as there are": Case("--states", ["verify", "export", "--states", "9" * 11]),
+    "a batch beyond memory": Case(
+        "train.batch_size", ["train", "tiny.yaml", "--run", "new/x", "--train.batch_size", "9" * 11]
+    ),
+    "a name that is too long": Case("cannot write", ["export", "run", "--out", "new/" + "a" * 300]),
     "manifest of nothing": Case(
-        "not the manifest",
+        "does not name format, program and files",
         ["verify", "export"],
         in_file("export/manifest.json", lambda _: b'{"format": 1}'),
     ),
 }
+
+
+def pipe(path: Path) -> None:
+    """Put a pipe in the place of a file; who reads it waits for ever."""
+    path.unlink()
+    os.mkfifo(path)
 
 
 def forget(run: Path) -> None:

@@ -1,8 +1,13 @@
-"""Exported C99 compiled and run on this machine."""
+"""Exported C99 compiled and run on this machine.
+
+What comes from a folder runs in a process of its own, which may crash or be stopped; `load_policy`
+is for code that was written a moment ago, and calls it without a detour.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import math
 import re
 import shutil
 import subprocess
@@ -14,6 +19,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from rivc.errors import DamagedFileError, MissingError
+from rivc.neurochip.export.c99.layers import fill
+from rivc.snn_convert import SpikingProgram
+from rivc.snn_convert.storage import PROGRAM_FILE, reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,9 +33,10 @@ if TYPE_CHECKING:
 COMPILERS: Final = ("cc", "gcc", "clang")
 STRICT: Final = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror")
 TIMEOUT: Final = 600  # seconds, of a compiler
+START_TIMEOUT, STATE_TIMEOUT = 10, 1  # seconds, of a process and a decision: far more than enough
 _DECLARED: Final = re.compile(r"^void (\w+)_infer\(", re.MULTILINE)
 _DEFINED: Final = re.compile(
-    r"^#define \w+_(INPUT_SIZE|GROUPS|ACTIONS) ([0-9]{1,9})$", re.MULTILINE
+    r"^#define \w+_(INPUT_SIZE|READOUT_SIZE|GROUPS|ACTIONS) ([0-9]{1,9})$", re.MULTILINE
 )
 
 
@@ -65,13 +74,37 @@ class CompiledPolicy:
 def read_c99(folder: Path, scratch: Path) -> dict[str, Form]:
     """Compile the policy of an exported folder, and return it as a form.
 
-    The code is run in this process: whoever wrote it is trusted as with any other source.
-
     Raises:
         MissingError: if there is no C compiler.
-        DamagedFileError: if the code does not compile, or is not what the header says.
+        DamagedFileError: if the code does not compile, is not that of the folder's program, or
+            crashes or hangs when it is run.
     """
-    return {"c99": load_policy(folder, scratch)}
+    program = SpikingProgram.load(folder / PROGRAM_FILE)
+    prefix = _interface(folder, program)
+    build = Path(mkdtemp(dir=scratch))
+    main = build / "replay.c"
+    main.write_text(fill("replay.c", prefix=prefix, macro=prefix.upper()))
+    runner = compile_c(
+        [folder / "policy.c", main], build / "replay", ["-O3", f"-I{folder.resolve()}"]
+    )
+    return {"c99": lambda counts: _replay(runner, program, counts)}
+
+
+def _replay(runner: Path, program: SpikingProgram, counts: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Run a compiled policy on counts, uint8 [B, *shape], in a process of its own."""
+    limit = START_TIMEOUT + STATE_TIMEOUT * len(counts)
+    try:
+        done = subprocess.run(
+            [str(runner)], input=counts.tobytes(), capture_output=True, check=False, timeout=limit
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DamagedFileError(f"policy.c did not answer within {limit} s; export again") from error
+    readout = np.frombuffer(done.stdout[: len(done.stdout) // 4 * 4], np.int32)
+    if done.returncode or readout.size != len(counts) * math.prod(program.action_layout):
+        raise DamagedFileError(
+            f"policy.c ended with {done.returncode} after {readout.size} integers; export again"
+        )
+    return readout.reshape(-1, *program.action_layout).astype(np.int64)
 
 
 def find_compiler() -> str:
@@ -95,7 +128,9 @@ def compiler_version() -> str:
         MissingError: if there is none.
     """
     command = [find_compiler(), "--version"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIMEOUT)
+    said = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", check=True, timeout=TIMEOUT
+    )
     return said.stdout.splitlines()[0]
 
 
@@ -109,7 +144,12 @@ def compile_c(sources: Sequence[Path], target: Path, options: Sequence[str] = ("
     command = [find_compiler(), *STRICT, *options, *map(str, sources), "-o", str(target)]
     try:
         result = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=TIMEOUT
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=TIMEOUT,
         )
     except subprocess.TimeoutExpired as error:
         raise DamagedFileError(f"{sources[0]} takes over {TIMEOUT} s to compile") from error
@@ -126,7 +166,8 @@ def load_policy(folder: Path, scratch: Path, options: Sequence[str] = ("-O3",)) 
     Raises:
         MissingError, DamagedFileError: see `read_c99`.
     """
-    prefix, input_size, layout = _interface(folder / "policy.h")
+    program = SpikingProgram.load(folder / PROGRAM_FILE)
+    prefix = _interface(folder, program)
     target = Path(mkdtemp(dir=scratch)) / "policy.so"
     library = compile_c([folder / "policy.c"], target, [*options, "-shared", "-fPIC"])
     try:
@@ -134,17 +175,25 @@ def load_policy(folder: Path, scratch: Path, options: Sequence[str] = ("-O3",)) 
     except (OSError, AttributeError) as error:
         raise DamagedFileError(f"{folder / 'policy.c'} has no {prefix}_infer") from error
     infer.argtypes, infer.restype = [ctypes.c_void_p, ctypes.c_void_p], None
-    return CompiledPolicy(infer, input_size, layout)
+    return CompiledPolicy(infer, math.prod(program.encoding.shape), program.action_layout)
 
 
-def _interface(header: Path) -> tuple[str, int, tuple[int, int]]:
-    """Prefix, input size and action layout, as the header defines them."""
+def _interface(folder: Path, program: SpikingProgram) -> str:
+    """The prefix that the header declares, if its sizes are those of the program."""
+    header = folder / "policy.h"
     try:
         text = header.read_text("utf-8")
     except (OSError, ValueError) as error:
-        raise DamagedFileError(f"{header} cannot be read: {error}") from error
+        raise DamagedFileError(f"{header} cannot be read: {reason(error)}") from error
     declared = _DECLARED.search(text)
     sizes = {what: int(value) for what, value in _DEFINED.findall(text)}
-    if declared is None or len(sizes) != 3:
-        raise DamagedFileError(f"{header} does not declare a policy")
-    return declared[1], sizes["INPUT_SIZE"], (sizes["GROUPS"], sizes["ACTIONS"])
+    groups, actions = program.action_layout
+    wanted = {
+        "INPUT_SIZE": math.prod(program.encoding.shape),
+        "READOUT_SIZE": groups * actions,
+        "GROUPS": groups,
+        "ACTIONS": actions,
+    }
+    if declared is None or sizes != wanted:
+        raise DamagedFileError(f"{header} does not declare the policy of {PROGRAM_FILE}")
+    return declared[1]

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 MAX_STACK: Final = 1 << 22  # half of what a Linux thread has
 FILES: Final = ("policy.h", "policy.c", "test_policy.c")
-_IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PREFIX: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")  # C keeps leading underscores to itself
 
 
 def write_c99(program: SpikingProgram, folder: Path, options: ExportOptions) -> None:
     """Write ``policy.h``, ``policy.c`` and ``test_policy.c``.
 
     Raises:
-        UsageError: if the prefix is no C identifier.
+        UsageError: if the prefix is no C identifier, or begins with an underscore.
         ChipLimitError: if the readout exceeds int32, or the arrays the stack.
     """
     for name, text in c99_sources(program, options.prefix).items():
@@ -35,8 +35,10 @@ def write_c99(program: SpikingProgram, folder: Path, options: ExportOptions) -> 
 
 def c99_sources(program: SpikingProgram, prefix: str) -> dict[str, str]:
     """Return the text of each file by its name; see `write_c99`."""
-    if not _IDENTIFIER.fullmatch(prefix):
-        raise UsageError(f"prefix {prefix!r} is no C identifier; use letters, digits and _")
+    if not _PREFIX.fullmatch(prefix):
+        raise UsageError(
+            f"prefix {prefix!r} is no C identifier; take a letter, then letters, digits and _"
+        )
     layers = [
         layer_source(layer, Place(i, shape, levels))
         for i, (layer, shape, levels) in enumerate(

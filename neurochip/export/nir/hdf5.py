@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 import h5py
 import numpy as np
 
-from rivc.errors import BackendError, DamagedFileError, MissingError, RivcError
+from rivc.errors import BackendError, DamagedFileError, RivcError
 from rivc.snn_convert.storage import UNREADABLE
 
 if TYPE_CHECKING:
@@ -59,13 +59,12 @@ def read_apart(path: Path, seconds: int = MAX_SECONDS) -> Tree:
     """Return what `read` does, read by a process that may crash or be stopped.
 
     Raises:
-        MissingError: if there is no such file.
-        DamagedFileError: as for `read`, or if the HDF5 library crashes on the file or needs more
-            than `seconds` of processor time.
+        DamagedFileError: if there is no such file, as for `read`, or if the HDF5 library crashes on
+            the file or needs more than `seconds` of processor time.
         BackendError: if the process does not start.
     """
     if not path.is_file():
-        raise MissingError(f"no NIR graph at {path}")
+        raise DamagedFileError(f"{path} is gone, or no plain file; export again")
     command = [sys.executable, "-P", "-m", __name__, str(path), str(seconds)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     child = subprocess.run(command, env=environment, capture_output=True, check=False)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rivc.errors import ChipLimitError, DamagedFileError, MissingError, UsageError
 from rivc.neurochip.compare import compare, compare_all, run_in_batches
 from rivc.neurochip.export import ExportOptions, export_program, load_export
-from rivc.neurochip.export.c99 import c99_sources, compile_c, load_policy, read_c99
+from rivc.neurochip.export.c99 import build, c99_sources, compile_c, load_policy, read_c99
 from rivc.neurochip.export.c99.layers import width_of
 from rivc.neurochip.export.states import hard_states, random_states
 from rivc.quant.encoding import InputEncoding
@@ -38,6 +38,7 @@ def written(program: SpikingProgram, folder: Path, prefix: str = "rivc_policy") 
     folder.mkdir(parents=True)
     for name, text in c99_sources(program, prefix).items():
         (folder / name).write_text(text)
+    program.save(folder / "program.npz")
     return folder
 
 
@@ -337,9 +338,9 @@ def test_no_compiler_is_told_with_the_remedy(
     [
         ("policy.c", "for (", "fro (", "does not compile: .*error"),
         ("policy.c", "rivc_policy_infer", "another_infer", "does not compile|has no rivc_policy"),
-        ("policy.h", "INPUT_SIZE 6", "INPUT_SIZE 7", "reads 7 counts of 6"),
-        ("policy.h", "#define RIVC_POLICY_GROUPS 2", "", "does not declare a policy"),
-        ("policy.h", "void rivc", "int rivc", "does not declare a policy"),
+        ("policy.h", "INPUT_SIZE 6", "INPUT_SIZE 7", "not declare the policy of"),
+        ("policy.h", "#define RIVC_POLICY_GROUPS 2", "", "not declare the policy of"),
+        ("policy.h", "void rivc", "int rivc", "not declare the policy of"),
     ],
 )
 def test_files_that_were_altered_are_told(
@@ -349,6 +350,35 @@ def test_files_that_were_altered_are_told(
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(DamagedFileError, match=complaint):
         load_policy(export, tmp_path)(np.zeros((1, 6), np.uint8))
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        ("volatile int *p = 0; *p = 1; (void)input; (void)readout;", r"policy\.c ended with -\d+"),
+        ("(void)input; (void)readout; for (;;) { }", "did not answer within"),
+    ],
+    ids=["crash", "hang"],
+)
+def test_code_that_crashes_or_hangs_is_told(
+    body: str, complaint: str, export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "STATE_TIMEOUT", 0)
+    monkeypatch.setattr(build, "START_TIMEOUT", 1)
+    (export / "policy.c").write_text(
+        '#include "policy.h"\n'
+        f"void rivc_policy_infer(const uint8_t *input, int32_t *readout) {{ {body} }}\n"
+    )
+    (form,) = read_c99(export, tmp_path).values()
+    with pytest.raises(DamagedFileError, match=complaint):
+        form(np.zeros((1, 6), np.uint8))
+
+
+def test_complaints_that_are_no_text_are_told(export: Path, tmp_path: Path) -> None:
+    (export / "policy.c").write_bytes(b"\xff\xfe(" * 9)
+    with pytest.raises((DamagedFileError, MissingError), match=r"does not compile|no C compiler"):
+        read_c99(export, tmp_path)
 
 
 def test_a_header_that_is_gone_is_told(export: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from rivc.errors import DamagedFileError, MismatchError, MissingError
+from rivc.errors import DamagedFileError, MismatchError
 from rivc.neurochip.export import nir
 from rivc.neurochip.export.nir import hdf5, reader
 from tests.programs import conv_program, dense_program
@@ -216,6 +216,6 @@ def test_other_kinds_of_file_are_damaged(tmp_path: Path) -> None:
         nir.read_back(tmp_path)
 
 
-def test_a_file_that_is_gone_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match=r"no NIR graph at .*model_compact\.nir"):
+def test_a_file_that_is_gone_is_damage(tmp_path: Path) -> None:
+    with pytest.raises(DamagedFileError, match=r"model_compact\.nir is gone"):
         nir.read_back(tmp_path)
