@@ -76,7 +76,6 @@ def export_program(
         UsageError: if the folder holds anything but an export, or cannot be written.
     """
     chosen, folder = find_format(format), Path(folder)
-    golden = make_golden(program)
     part = _beside(folder, f"{os.getpid()}.part")  # a writer's own: another may be at work
     try:
         _refuse_to_overwrite(folder)
@@ -84,6 +83,7 @@ def export_program(
         part.mkdir(parents=True)
         program.save(part / PROGRAM_FILE)
         chosen.write(program, part, options or ExportOptions())
+        golden = make_golden(program)
         save_golden(golden, part / GOLDEN_FILE)
         manifest = _manifest(program, golden, format, origin or {})
         manifest["files"] = sorted(path.name for path in part.iterdir())

@@ -14,7 +14,7 @@ import click
 
 from rivc import __version__
 from rivc.cli.output import emit_json, json_option, table, verb
-from rivc.errors import FailedError
+from rivc.errors import FailedError, MissingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,13 @@ TRAIN: Final = (
     "tensorboardX",
     "torch",
 )
-OPTIONAL: Final = {"h5py": "pip install 'rivc[nir]'", "nir": "pip install 'rivc[nir]'"}
+OPTIONAL: Final = {
+    "nir": "pip install 'rivc[nir]'",
+    "h5py": "pip install 'rivc[nir]'",
+    "onnx": "pip install 'rivc[onnx]'",
+    "onnxruntime": "pip install onnxruntime",
+    "akida": "pip install 'rivc[akida]'",
+}
 INSTALL_TRAIN: Final = "pip install 'rivc[train]'"
 INSTALL_VIDEO: Final = "pip install 'rivc[video]'"
 
@@ -99,6 +105,17 @@ def examine() -> Iterator[Check]:
     yield _working_folder()
     yield _gl()
     yield _ffmpeg()
+    yield _compiler()
+
+
+def _compiler() -> Check:
+    """What `rivc verify` builds exported C with."""
+    from rivc.neurochip.export.c99 import compiler_version
+
+    try:
+        return Check("C compiler", ok=True, found=compiler_version(), needed=False)
+    except MissingError:
+        return Check("C compiler", ok=False, found="", needed=False, remedy="apt install gcc")
 
 
 def _package(name: str, remedy: str, *, needed: bool = True) -> Check:

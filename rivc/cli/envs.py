@@ -35,3 +35,4 @@ def command(as_json: bool) -> None:
     ]
     head = ["id", "observes", "actions", "random", "expert", "task"]
     click.echo(table(head, rows, right=["actions", "random", "expert"]))
+    click.echo("\nand any Gymnasium id, for example CartPole-v1, or module:id")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rivc.cli.output import emit_json, json_option, pairs, policy_option, run_argument, verb
+from rivc.cli.progress import working
 
 if TYPE_CHECKING:
     from rivc.train.policy import Which
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 @verb(example="rivc export runs/quickstart-seed1 --format program --out deploy")
 @run_argument()
 @click.option(
-    "--format", "format_name", default="program", show_default=True, help="What to write."
+    "--format",
+    "format_name",
+    default="program",
+    show_default=True,
+    help="What to write: program, c99, onnx, nir or akida.",
 )
 @click.option(
     "--out",
@@ -57,7 +62,8 @@ def command(
         "trained_with": folder.read_manifest().get("versions"),
     }
     options = ExportOptions(prefix=prefix)
-    export = export_program(program, out, format=format_name, options=options, origin=origin)
+    with working("writing files and golden vectors"):
+        export = export_program(program, out, format=format_name, options=options, origin=origin)
     manifest = export.manifest
     if as_json:
         emit_json({"out": str(out), **manifest})

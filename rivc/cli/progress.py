@@ -118,6 +118,18 @@ def _progress() -> Progress:
 
 
 @contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show that something is being done, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
+
+
+@contextmanager
 def frame_counter() -> Iterator[Callable[[int], None]]:
     """Show how many frames of a film are drawn, on a terminal only."""
     if not sys.stderr.isatty():

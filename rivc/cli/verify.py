@@ -12,6 +12,7 @@ import numpy as np
 
 from rivc.cli.eval import form_title
 from rivc.cli.output import emit_json, json_option, note, policy_option, run_argument, table, verb
+from rivc.cli.progress import working
 from rivc.errors import MismatchError, MissingError
 from rivc.neurochip.compare import compare_all, program_forms
 from rivc.neurochip.export import Golden, is_export, load_export, make_golden
@@ -70,7 +71,8 @@ def command(
     Leaves with 1 if a single integer differs.
     """
     subject = open_subject(folder, policy)
-    results = verify(subject, backend, states, np.random.default_rng(seed))
+    with working("comparing every form"):
+        results = verify(subject, backend, states, np.random.default_rng(seed))
     failure = first_failure(subject, results)
     if as_json:
         emit_json(facts(subject, results, ok=failure is None))
