@@ -50,11 +50,13 @@ def close_run(facts: dict[str, Any], *, as_json: bool) -> None:
 
 def summary(facts: dict[str, Any]) -> str:
     """Return the facts of a finished run for people."""
-    left_out = "" if facts["chip_is_exact"] else "; the chip, which errs on purpose, left out"
+    equal = "every form equal in every integer"
+    if not facts["chip_is_exact"]:
+        equal += "; the chip, which errs on purpose, left out"
     rows = [
         ("task", f"{facts['env_id']}, seed {facts['seed']}, {facts['env_steps']:,} env steps"),
         ("return", f"{_number(facts['return_mean'])}, best {_number(facts['best_return'])}"),
-        ("audit", f"{facts['audited_states']:,} states, every form equal in every integer{left_out}"),
+        ("audit", f"{facts['audited_states']:,} states, {equal}"),
         ("run", facts["run"]),
         ("next", f"rivc eval {facts['run']}"),
     ]
