@@ -50,10 +50,13 @@ def close_run(facts: dict[str, Any], *, as_json: bool) -> None:
 
 def summary(facts: dict[str, Any]) -> str:
     """Return the facts of a finished run for people."""
+    equal = "every form equal in every integer"
+    if not facts["chip_is_exact"]:
+        equal += "; the chip, which errs on purpose, left out"
     rows = [
         ("task", f"{facts['env_id']}, seed {facts['seed']}, {facts['env_steps']:,} env steps"),
         ("return", f"{_number(facts['return_mean'])}, best {_number(facts['best_return'])}"),
-        ("audit", f"{facts['audited_states']:,} states, every form equal in every integer"),
+        ("audit", f"{facts['audited_states']:,} states, {equal}"),
         ("run", facts["run"]),
         ("next", f"rivc eval {facts['run']}"),
     ]
@@ -65,6 +68,7 @@ def _number(value: float | None) -> str:
 
 
 def _facts(trainer: Trainer) -> dict[str, Any]:
+    from rivc.neurochip.backend import is_exact
     from rivc.train.record import read_metrics
 
     folder, progress = trainer.folder, trainer.session.progress
@@ -74,6 +78,7 @@ def _facts(trainer: Trainer) -> dict[str, Any]:
         "run": str(folder.path),
         "env_id": trainer.config.env.id,
         "seed": trainer.config.seed,
+        "chip_is_exact": is_exact(trainer.session.chip),
         "finished": progress.finished,
         "env_steps": progress.env_steps,
         "updates": trainer.session.learner.updates,

@@ -186,41 +186,44 @@ def _matrix(weight: NDArray[np.int64], largest_sum: int) -> NDArray[Any]:
     return np.ascontiguousarray(weight.T, np.float32 if narrow else np.float64)
 
 
-def plumb(layers: Iterable[Layer], x: NDArray[Any], silent: int = 0) -> NDArray[Any]:
-    """Send an array, [B, ...], through pools and flatten; what is silent fills the padding."""
-    return reduce(lambda x, layer: _PLUMBING[layer.kind](layer, x, silent), layers, x)
+def plumb(layers: Iterable[Layer], x: NDArray[Any]) -> NDArray[Any]:
+    """Send counts, spikes or membranes, [B, ...], through pools and flatten.
+
+    Padding is zero in all of them: a membrane of zero fires as little as one below it.
+    """
+    return reduce(lambda x, layer: _PLUMBING[layer.kind](layer, x), layers, x)
 
 
-def _maxpool2d(layer: Layer, x: NDArray[Any], silent: int) -> NDArray[Any]:
+def _maxpool2d(layer: Layer, x: NDArray[Any]) -> NDArray[Any]:
     """The largest of every window: along the columns, then along the rows."""
-    x = _padded(layer, x, silent)
+    x = _padded(layer, x)
     high, wide, _ = (side - layer.kernel + 1 for side in x.shape[1:])
     x = reduce(np.maximum, (x[:, i : i + high : layer.stride] for i in range(layer.kernel)))
     return reduce(np.maximum, (x[:, :, j : j + wide : layer.stride] for j in range(layer.kernel)))
 
 
-def _flatten(_: Layer, x: NDArray[Any], __: int) -> NDArray[Any]:
+def _flatten(_: Layer, x: NDArray[Any]) -> NDArray[Any]:
     return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
 def _windows(layer: Layer, x: NDArray[Any]) -> NDArray[Any]:
     """Every window of a picture, [B, H, W, C, kh, kw], a view."""
-    x = _padded(layer, x, 0)
+    x = _padded(layer, x)
     windows = np.lib.stride_tricks.sliding_window_view(x, layer.window, axis=(1, 2))
     return windows[:, :: layer.stride, :: layer.stride]
 
 
-def _padded(layer: Layer, x: NDArray[Any], fill: int) -> NDArray[Any]:
+def _padded(layer: Layer, x: NDArray[Any]) -> NDArray[Any]:
     if not any(layer.padding):
         return x
     top, left, bottom, right = layer.padding
     batch, high, wide, channels = x.shape
-    padded = np.full((batch, high + top + bottom, wide + left + right, channels), fill, x.dtype)
+    padded = np.zeros((batch, high + top + bottom, wide + left + right, channels), x.dtype)
     padded[:, top : top + high, left : left + wide] = x
     return padded
 
 
-_PLUMBING: Final[dict[str, Callable[[Layer, NDArray[Any], int], NDArray[Any]]]] = {
+_PLUMBING: Final[dict[str, Callable[[Layer, NDArray[Any]], NDArray[Any]]]] = {
     "maxpool2d": _maxpool2d,
     "flatten": _flatten,
 }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Frame = NDArray[Any]  # one number a neuron, [B, *shape]: a spike, its sign, or none
 
-_LOWEST: Final = -(1 << 62)  # below every membrane
+_NO_BOUND: Final = 1 << 62  # above every membrane
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +74,7 @@ class Neurons:
         """The membranes that fire where membranes are pooled, [B, *shape]."""
         if not self.stage.pools:
             return self.v_mem
-        pooled: NDArray[np.int64] = plumb(self.stage.pools, self.v_mem, silent=_LOWEST)
+        pooled: NDArray[np.int64] = plumb(self.stage.pools, self.v_mem)
         return pooled - self.count * self.stage.threshold
 
     def receive(self, frame: Frame, worth: int = 1) -> None:
@@ -136,7 +136,7 @@ class Losses:
     def bound(self, stage: Stage) -> int:
         """Return what the magnitude of a membrane stays below, in its units."""
         bits = self._lossy.membrane_bits
-        return -_LOWEST if bits is None else min(stage.unit << bits, -_LOWEST)
+        return _NO_BOUND if bits is None else min(stage.unit << bits, _NO_BOUND)
 
     def clip(self, stage: Stage, v_mem: NDArray[np.int64]) -> None:
         """Keep membranes within their register, in place."""

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from rivc.cli.main import INTERRUPTED
-from rivc.cli.training import close_run, run_to_the_end
+from rivc.cli.training import close_run, run_to_the_end, summary
 from rivc.train import Trainer, load_config
 
 if TYPE_CHECKING:
@@ -110,3 +110,13 @@ def test_before_its_first_checkpoint_a_run_starts_again(
     result = rivc("resume", run)
     assert "starts again" in result.stderr
     assert (run / "program.npz").read_bytes() == (trained / "program.npz").read_bytes()
+
+
+@pytest.mark.parametrize(("exact", "ending"), [(True, "every integer"), (False, "left out")])
+def test_the_summary_says_whether_the_chip_was_audited(exact: bool, ending: str) -> None:
+    facts: dict[str, object] = dict.fromkeys(
+        ("env_id", "seed", "run", "return_mean", "best_return")
+    )
+    facts |= {"env_steps": 600, "audited_states": 32, "chip_is_exact": exact}
+    [audit] = [line for line in summary(facts).splitlines() if line.startswith("audit")]
+    assert audit.endswith(ending)

@@ -166,6 +166,7 @@ def test_digits_reach_every_count_of_any_range_and_no_other() -> None:
 def test_no_membrane_meets_its_threshold_and_64_bits_hold_them_all(program: SpikingProgram) -> None:
     for stage in wire(program):
         assert stage.bits < 64
+        assert stage.bits > (stage.levels * int(stage.threshold.max(initial=0))).bit_length()
         assert stage.unit == 1
         assert (stage.start % 2 == 1).all()
         assert (stage.threshold % 2 == 0).all()
@@ -174,7 +175,7 @@ def test_no_membrane_meets_its_threshold_and_64_bits_hold_them_all(program: Spik
 
 
 def test_the_padding_of_a_pool_is_silent(schedule: str) -> None:
-    """Not a membrane of zero, which fires where the bias is high and every pixel holds it down."""
+    """Also beside membranes that lie below zero, and where the bias alone would fire."""
     conv = Layer(
         "conv2d",
         np.full((1, 1, 1, 1), -1, np.int8),
@@ -190,6 +191,18 @@ def test_the_padding_of_a_pool_is_silent(schedule: str) -> None:
     counts = np.full((1, 2, 2, 1), 9, np.uint8)
     counts[0, 0, 0] = 0
     assert run(program, counts, schedule).readout.item() == 2
+
+
+def test_sums_beyond_24_bits_are_exact(schedule: str) -> None:
+    """A float32 sum would have to be even there."""
+    inputs = 4096
+    weight = np.full((1, inputs), 127, np.int8)
+    last = Layer("dense", weight, np.zeros(1, np.int32), weight_bits=8)
+    encoding = InputEncoding("vector", (inputs,), 8, (0.0,) * inputs, (1.0,) * inputs)
+    program = SpikingProgram(encoding, (last,), 1.0, (1, 1), "ideal")
+    counts = np.full((1, inputs), 255, np.uint8)
+    counts[0, 0] = 254
+    assert run(program, counts, schedule).readout.item() == 127 * (255 * inputs - 1)
 
 
 def test_a_program_of_one_layer_takes_one_tick(schedule: str) -> None:
