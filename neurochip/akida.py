@@ -82,10 +82,14 @@ class Akida:
         """Set the variables of the chip's layers, which are built when the architecture changes."""
         require_fit(self, program)
         parts = tuple(DIALECTS[self.chip].parts(program))
-        if parts != self._parts:
-            self._model, self._parts = _build(parts), parts
-        _set_variables(self._model, self.chip, program)
-        self._running = self._mapped() if self.device == "hardware" else self._model
+        try:
+            if parts != self._parts:
+                self._model, self._parts = _build(parts), parts
+            _set_variables(self._model, self.chip, program)
+            self._running = self._mapped() if self.device == "hardware" else self._model
+        except _FAILURES as error:
+            self._parts = ()
+            raise BackendError(f"akida does not take the program: {error}") from error
         self._counter.load(program)
         self._host = Host.of(program, self.chip)
 

@@ -12,7 +12,7 @@ from rivc.neurochip.limits import ChipLimits, LayerLimits
 from rivc.quant.profile import PROFILES
 
 _ANY_SIDE: Final = 1 << 24
-_FROM_PICTURE: Final = ((4, 1536), (8, 1920))  # a little below what memory holds at best
+_FROM_PICTURE: Final = ((4, 1536), (8, 1920))
 
 _AKD1000: Final = ChipLimits(
     arithmetic=PROFILES["akida1"],

@@ -205,18 +205,18 @@ def _fan_out(layer: Layer, shape: tuple[int, ...], *, present: bool) -> Reals:
 
 def _layer_cost(program: SpikingProgram, i: int, x: Counts, emitted: Counts) -> Cost:
     layer, shape = program.layers[i], program.shapes[i]
-    events = float(np.count_nonzero(x) / len(x))
-    if not layer.has_weights:
+    if not layer.has_weights:  # what passes there is counted where it meets synapses
         moved = 0.0 if layer.kind == "flatten" else _count_bytes(program, i)
-        return Cost(layer.kind, events=events, count_traffic=moved)
+        return Cost(layer.kind, count_traffic=moved)
     fan_out, touched = (_fan_out(layer, shape, present=present) for present in (True, False))
     active = _active(x)
     is_binary = x.reshape(len(x), -1).max(1) <= 1
     operations = active @ fan_out
-    spikes = active if i == 0 else x.reshape(len(x), -1)
+    comes_in_spikes = any(before.levels for before in program.layers[:i])
+    spikes = x.reshape(len(x), -1) if comes_in_spikes else active
     return replace(
         _static_cost(program, i),
-        events=events,
+        events=float(np.count_nonzero(x) / len(x)),
         macs=float(np.where(is_binary, 0, operations).mean()),
         acs=float(np.where(is_binary, operations, 0).mean()),
         dense=int(touched.sum()),

@@ -54,7 +54,7 @@ class Guarded:
 
     def check(self, program: SpikingProgram) -> list[Violation]:
         """Return every limit that the program exceeds."""
-        return self._chip.check(program)
+        return self._ask(lambda: self._chip.check(program), None)
 
     def load(self, program: SpikingProgram) -> None:
         """Put a program on the chip."""
@@ -68,7 +68,7 @@ class Guarded:
         """Let go of the chip; one that failed before may fail at this too, and nobody is told."""
         if not self._lost:
             with suppress(*([Exception] if self._failed else [])):
-                self._ask(self._chip.close, None)
+                self._ask(self._chip.close, self._timeout_s)
             if self._worker is not None:
                 self._worker.stop()
             self._worker = None
@@ -91,6 +91,7 @@ class Guarded:
         future = worker.start(action)
         if not wait([future], limit).done:
             self._lost = True
+            worker.stop()  # once the driver answers after all
             raise BackendError(
                 f"{self.name} did not answer within {limit:g} s; see backend.timeout_s"
             )

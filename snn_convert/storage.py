@@ -9,6 +9,7 @@ import os
 import re
 import struct
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -57,7 +58,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         UsageError: if the folder cannot be written.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
             file.write(data)
@@ -65,6 +66,8 @@ def write_atomically(path: str | Path, data: bytes) -> None:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            part.unlink()
         msg = f"cannot write {path}: {error.strerror}"
         raise UsageError(msg) from error
 
@@ -143,14 +146,14 @@ def read_plain(path: Path, most: int) -> bytes:
     return path.read_bytes()
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, most: int = MAX_TEXT) -> dict[str, Any]:
     """Return the object that a JSON file of bounded size holds.
 
     Raises:
         DamagedFileError: if there is no such file, or it holds anything else.
     """
     try:
-        tree = json.loads(read_plain(path, MAX_TEXT))
+        tree = json.loads(read_plain(path, most))
     except UNREADABLE as error:
         raise DamagedFileError(f"{path} is not JSON: {reason(error)}") from error
     if not isinstance(tree, dict):

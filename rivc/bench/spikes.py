@@ -37,7 +37,7 @@ NETWORKS: Final[dict[str, dict[str, Any]]] = {
         "hidden": (256,),
     },
 }
-EFFORT: Final = {1: (20, 5), 256: (5, 2)}  # batch: rounds, calls of a round
+EFFORT: Final = {1: (20, 9), 256: (5, 5)}  # batch: rounds, calls of a round (its median counts)
 PEERS: Final = {"usual loop": False, "lean loop": True}
 
 

@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 
     Arrays = dict[str, np.ndarray[Any, Any]]
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 BLOCK: Final = 2048
-MAX_BYTES: Final = 1 << 40  # of one file; the replay is in many
+MAX_BYTES, MAX_TREE = 1 << 40, 1 << 30  # of one file; the replay is in many
 KEEP: Final = 2
 _ARRAY, _TENSOR = "array:", "tensor:"
 
@@ -87,7 +87,11 @@ def save_checkpoint(folder: Path, state: dict[str, Any], replay: Replay, first_o
 def latest_checkpoint(folder: Path) -> Path | None:
     """Return the newest whole checkpoint of a run, or None."""
     found = [path for path in folder.glob("[0-9]*") if path.is_dir()]
-    return max(found, default=None)
+    return max(found, key=_env_steps, default=None)
+
+
+def _env_steps(path: Path) -> int:
+    return int(path.name)
 
 
 def load_checkpoint(path: Path, replay: Replay) -> dict[str, Any]:
@@ -140,7 +144,9 @@ def _telling(path: Path) -> Iterator[None]:
 
 def _read_state(path: Path) -> tuple[dict[str, Any], Arrays]:
     """The tree of a checkpoint, and its arrays without the blocks of the replay."""
-    tree = read_json(path / "state.json")
+    tree = read_json(path / "state.json", MAX_TREE)
+    if tree.pop("tree_sha256", None) != _tree_hash(tree):
+        raise DamagedFileError("state.json was altered")
     arrays = _read(path / "state.safetensors", tree["sha256"])
     if tree["format_version"] != FORMAT_VERSION:
         raise DamagedFileError(f"format version {tree['format_version']}")
@@ -189,9 +195,14 @@ def _write_folder(part: Path, tree: dict[str, Any], arrays: Arrays) -> None:
     part.mkdir(parents=True)
     data = save_arrays(_contiguous(arrays))
     tree["sha256"] = hashlib.sha256(data).hexdigest()
+    tree["tree_sha256"] = _tree_hash(tree)
     _write(part / "state.safetensors", data)
     _write(part / "state.json", json.dumps(tree, sort_keys=True, indent=1).encode())
     _sync(part)
+
+
+def _tree_hash(tree: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -218,7 +229,7 @@ def _read(path: Path, sha256: str) -> Arrays:
 
 def _drop_old(folder: Path) -> None:
     """Keep the last two checkpoints and the blocks that they need."""
-    found = sorted(path for path in folder.glob("[0-9]*") if path.is_dir())
+    found = sorted((p for p in folder.glob("[0-9]*") if p.is_dir()), key=_env_steps)
     for path in found[:-KEEP]:
         shutil.rmtree(path)
     kept = [

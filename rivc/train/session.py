@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -166,11 +166,12 @@ def check(config: Config) -> None:
         ConfigError, MissingError: if the configuration asks for what is not there.
         ChipLimitError: if the network does not fit the chip.
     """
-    chip = load_backend(config.backend.name, **config.backend.options)
-    [task] = make_tasks(config, 1)
-    _check_fit(config, chip, task)
-    task.env.close()
-    chip.close()
+    with ExitStack() as stack:
+        chip = load_backend(config.backend.name, **config.backend.options)
+        stack.callback(chip.close)
+        [task] = make_tasks(config, 1)
+        stack.callback(task.env.close)
+        _check_fit(config, chip, task)
 
 
 def begin(config: Config) -> Session:

@@ -304,9 +304,10 @@ class Trainer:
 
     def _checkpoint(self) -> None:
         """Save everything needed to go on, and the network that is saved as the newest program."""
+        program = convert(self.session.learner.net)  # fails before anything is written
         self.session.progress.records = self.recorder.count
         self.session.save(self.folder.checkpoints)
-        self.folder.save_program(convert(self.session.learner.net))
+        self.folder.save_program(program)
 
     def _go_on_in_the_emulator(self, error: BackendError) -> None:
         """Tell, once, that the chip failed and the emulator stands in."""

@@ -246,3 +246,23 @@ def test_operations_and_sparsities_are_those_of_neurobench(build: Any) -> None:
     assert operations["Dense"] == total.dense
     assert found["ActivationSparsity"] == pytest.approx(total.activation_sparsity)
     assert found["ConnectionSparsity"] == pytest.approx(total.connection_sparsity, abs=1e-4)
+
+
+def test_a_picture_that_is_flattened_first_costs_what_its_counts_cost_as_a_vector() -> None:
+    """Pictures enter as current too, and a flatten moves nothing."""
+    rng = np.random.default_rng(0)
+    layers = dense_program().layers
+    first = Layer("flatten")
+    weight = rng.integers(-7, 8, (5, 4)).astype(np.int8)
+    hidden = replace(layers[0], weight=weight)
+    picture = SpikingProgram(
+        InputEncoding.image((2, 2, 1)), (first, hidden, layers[1]), 1.0, (2, 3), "ideal"
+    )
+    vector = replace(
+        picture,
+        encoding=InputEncoding.over_range([0.0] * 4, [1.0] * 4, bit_width=8),
+        layers=(hidden, layers[1]),
+    )
+    counts = rng.integers(0, 256, (9, 2, 2, 1)).astype(np.uint8)
+    ours, theirs = measure_cost(picture, counts), measure_cost(vector, counts.reshape(9, 4))
+    assert ours.total == theirs.total

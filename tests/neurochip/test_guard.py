@@ -20,7 +20,7 @@ from rivc.snn_convert import SpikingProgram, reference
 from tests.programs import conv_program, dense_program, random_counts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -34,6 +34,10 @@ class Breaks(Emulator):
     def __init__(self, method: str, error: Exception) -> None:
         super().__init__()
         self.method, self.error, self.closed = method, error, 0
+
+    def check(self, program: SpikingProgram) -> list[Violation]:
+        self._raise("check")
+        return super().check(program)
 
     def load(self, program: SpikingProgram) -> None:
         self._raise("load")
@@ -85,12 +89,16 @@ def test_a_guarded_chip_is_the_chip(timeout_s: float | None) -> None:
 
 
 @pytest.mark.parametrize("timeout_s", [None, 60.0])
-@pytest.mark.parametrize("method", ["load", "infer", "close"])
+@pytest.mark.parametrize("method", ["check", "load", "infer", "close"])
 def test_whatever_a_driver_raises_is_a_backend_error(method: str, timeout_s: float | None) -> None:
     chip = Guarded(Breaks(method, OSError("no such device")), timeout_s)
-    if method != "load":
+    if method not in {"check", "load"}:
         chip.load(PROGRAM)
-    call = {"load": lambda: chip.load(PROGRAM), "infer": lambda: chip.infer(COUNTS)}
+    call: dict[str, Callable[[], object]] = {
+        "check": lambda: chip.check(PROGRAM),
+        "load": lambda: chip.load(PROGRAM),
+        "infer": lambda: chip.infer(COUNTS),
+    }
     with pytest.raises(BackendError, match="emulator failed: OSError: no such device"):
         call.get(method, chip.close)()
 

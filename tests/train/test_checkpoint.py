@@ -145,3 +145,12 @@ def test_damage_is_one_clear_error(tmp_path: Path, damage: Any) -> None:
     with pytest.raises(DamagedFileError, match="remove that folder") as caught:
         load_checkpoint(path, Replay(4 * BLOCK, (3,), np.uint8, 1))
     assert "\n" not in str(caught.value)
+
+
+def test_a_changed_digit_in_the_tree_is_told(tmp_path: Path) -> None:
+    replay = grown(Replay(100, (3,), np.uint8, 1), 9)
+    path = save_checkpoint(tmp_path, state(1) | {"updates": 7}, replay, replay.head)
+    tree = path / "state.json"
+    tree.write_text(tree.read_text().replace('"updates": 7', '"updates": 9'))
+    with pytest.raises(DamagedFileError, match=r"state\.json was altered"):
+        load_checkpoint(path, Replay(100, (3,), np.uint8, 1))

@@ -16,7 +16,9 @@ from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert import Layer, SpikingProgram, convert, reference
 from rivc.snn_convert.certify import Certificate, Disturbance, Lattice, certify
 from rivc.snn_convert.certify.attack import attack, draw_noise, draw_weights, noisy_readout
+from rivc.snn_convert.lossy import Lossy
 from rivc.snn_convert.program import greedy
+from rivc.snn_convert.schedules import run
 from tests.programs import dense_program, random_counts
 from tests.strategies import counts_for, programs, seeds
 
@@ -260,3 +262,15 @@ def test_certificates_hold_in_a_million_draws(rng: np.random.Generator) -> None:
     print(f"\n{drawn:,} draws, {certified:,} of them in certified states, none violated")  # noqa: T201
     assert drawn >= 1_000_000
     assert certified > 100_000
+
+
+@settings(max_examples=40)
+@given(programs(), st.data(), st.sampled_from([1 / 64, 1 / 8, 1 / 2]), st.integers(0, 99))
+def test_a_certified_decision_holds_on_a_lossy_chip_of_that_noise(
+    program: SpikingProgram, data: st.DataObject, noise: float, seed: int
+) -> None:
+    counts = data.draw(counts_for(program))
+    found = certify(program, counts, Disturbance(noise))
+    lossy = Lossy(membrane_noise=noise, seed=seed)
+    chosen = greedy(run(program, counts, lossy=lossy).readout)
+    assert (chosen == found.actions).all(1)[found.certified].all()
