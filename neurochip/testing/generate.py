@@ -16,6 +16,7 @@ import numpy as np
 from rivc.neurochip.export.states import hard_states, random_states
 from rivc.neurochip.testing.integers import draw_readout_bias, draw_staircase, draw_weights
 from rivc.quant.encoding import InputEncoding
+from rivc.quant.geometry import same_padding
 from rivc.quant.profile import load_profile
 from rivc.snn_convert import Layer, SpikingProgram
 
@@ -128,17 +129,16 @@ def _pool(maker: _Maker, *, plain: bool) -> SpikingProgram:
     return maker.finish_image()
 
 
-def same_padding(shape: tuple[int, ...], kernel: tuple[int, int], stride: int) -> Padding:
-    """Return `same` padding of an HWC shape: the odd zeros at the bottom and right.
+def same_sides(shape: tuple[int, ...], kernel: tuple[int, int], stride: int) -> Padding:
+    """Return `same` padding of an HWC shape at top, left, bottom, right.
 
-    >>> same_padding((8, 7, 3), (3, 3), 2)
+    >>> same_sides((8, 7, 3), (3, 3), 2)
     (0, 1, 1, 1)
     """
-    high, wide = (
-        max(0, (-(-size // stride) - 1) * stride + side - size)
-        for size, side in zip(shape, kernel, strict=False)
+    (top, bottom), (left, right) = (
+        same_padding(size, side, stride) for size, side in zip(shape, kernel, strict=False)
     )
-    return high // 2, wide // 2, high - high // 2, wide - wide // 2
+    return top, left, bottom, right
 
 
 @dataclass
@@ -187,7 +187,7 @@ class _Maker:
 
     def add_same_conv(self, kernels: tuple[int, ...], strides: tuple[int, ...]) -> None:
         kernel, stride = self.one_of(kernels), self.one_of(strides)
-        padding = same_padding(self.shape, (kernel, kernel), stride)
+        padding = same_sides(self.shape, (kernel, kernel), stride)
         self.add_window("conv2d", (kernel, kernel), stride, padding)
 
     def add_free_window(self, kind: Kind) -> None:

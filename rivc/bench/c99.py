@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
-from torch import nn
 
+from rivc.bench.fp32 import float_network
 from rivc.bench.timing import Race, Report, race, versions
 from rivc.envs.factory import make
 from rivc.errors import MismatchError
@@ -145,23 +145,6 @@ def _torch_call(program: SpikingProgram, counts: NDArray[np.uint8]) -> Work:
     x = torch.from_numpy(counts).float()
     inputs = torch.split((x.permute(0, 3, 1, 2) if x.dim() == 4 else x).contiguous(), 1)
     return lambda i: network(inputs[i % STATES])
-
-
-def float_network(program: SpikingProgram) -> nn.Sequential:
-    """Return layers of the same shapes in fp32, with ReLU; padded as torch does it at no cost."""
-    modules: list[nn.Module] = []
-    for layer in program.layers:
-        if layer.kind == "flatten":
-            modules.append(nn.Flatten())
-        elif layer.kind == "conv2d":
-            filters, channels, *kernel = layer.weight.shape
-            padding = [size // 2 for size in kernel]
-            modules.append(nn.Conv2d(channels, filters, kernel, layer.stride, padding))  # type: ignore[arg-type]
-        else:
-            modules.append(nn.Linear(*layer.weight.shape[::-1]))
-        if layer.levels:
-            modules.append(nn.ReLU())
-    return nn.Sequential(*modules)
 
 
 def _activity(program: SpikingProgram, counts: NDArray[np.uint8]) -> str:

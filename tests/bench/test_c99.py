@@ -11,13 +11,14 @@ import torch
 from click.testing import CliRunner
 
 from rivc.bench import c99
+from rivc.bench.fp32 import float_network
 from rivc.cli.main import cli
 
 
 def test_the_peer_has_the_shapes_of_the_program() -> None:
     images = np.random.default_rng(0).integers(256, size=(8, 32, 32, 3)).astype(np.uint8)
     tracker = c99.initial_program(c99.CONTESTS[0], images, (1, 7))
-    network = c99.float_network(tracker)
+    network = float_network(tracker)
     assert [tuple(p.shape) for p in network.parameters() if p.dim() > 1] == [
         layer.weight.shape for layer in tracker.layers if layer.has_weights
     ]
