@@ -10,7 +10,7 @@ import gc
 import os
 import tracemalloc
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import pytest
@@ -29,15 +29,18 @@ if TYPE_CHECKING:
 INSTALLED = [info.name for info in backend_infos() if info.is_installed]
 STATM: Final = Path("/proc/self/statm")
 
-# Caches fill up first; what is traced then still creeps towards a plateau, by about 13 KB in the
-# 300 turns after these 200 and by 20 KB in 1,400.
+# Caches fill up first; a plateau is reached in leaps, so what counts is the window that grew least:
+# what leaks grows in every one.
 WARM_UP: Final = 200
+WINDOWS: Final = 4
 # 109 bytes a turn: a single stock neuron that stays alive takes kilobytes.
-TRACED_QUICK: Final = 32 << 10
+TRACED_QUICK: Final = 8 << 10
+QUICK_TURNS: Final = 75
 # 6.5 bytes a turn, less than any object.
-TRACED_SLOW: Final = 64 << 10
+TRACED_SLOW: Final = 16 << 10
 # 1.6 KB a turn.
-RESIDENT_SLOW: Final = 16 << 20
+RESIDENT_SLOW: Final = 4 << 20
+SLOW_TURNS: Final = 2_500
 
 
 def iteration(chip: Backend) -> Callable[[], None]:
@@ -66,20 +69,36 @@ def iteration(chip: Backend) -> Callable[[], None]:
     return turn
 
 
-def growth(turn: Callable[[], None], warm_up: int, turns: int) -> tuple[int, int]:
-    """Bytes traced, and bytes resident, that some turns leave behind."""
+class Growth(NamedTuple):
+    """Bytes that some turns leave behind."""
+
+    traced: int
+    resident: int
+
+
+def growth(turn: Callable[[], None], turns: int) -> Growth:
+    """What the window of so many turns that grew least left behind, after a warm-up."""
     tracemalloc.start()
     try:
-        for _ in range(warm_up):
-            turn()
-        gc.collect()
-        traced, resident = tracemalloc.get_traced_memory()[0], resident_bytes()
-        for _ in range(turns):
-            turn()
-        gc.collect()
-        return tracemalloc.get_traced_memory()[0] - traced, resident_bytes() - resident
+        repeat(turn, WARM_UP)
+        marks = [held()]
+        for _ in range(WINDOWS):
+            repeat(turn, turns)
+            marks.append(held())
     finally:
         tracemalloc.stop()
+    return Growth(*np.diff(marks, axis=0).min(0).tolist())
+
+
+def repeat(turn: Callable[[], None], times: int) -> None:
+    for _ in range(times):
+        turn()
+
+
+def held() -> Growth:
+    """What is held now."""
+    gc.collect()
+    return Growth(tracemalloc.get_traced_memory()[0], resident_bytes())
 
 
 def resident_bytes() -> int:
@@ -89,15 +108,19 @@ def resident_bytes() -> int:
     return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def test_a_turn_that_leaks_an_object_is_seen() -> None:
+    kept: list[bytearray] = []
+    assert growth(lambda: kept.append(bytearray(64)), QUICK_TURNS).traced >= TRACED_QUICK
+
+
 @pytest.mark.parametrize("name", INSTALLED)
 def test_hundreds_of_conversions_and_loads_leave_nothing_behind(name: str) -> None:
-    traced, _ = growth(iteration(load_backend(name)), WARM_UP, 300)
-    assert traced < TRACED_QUICK
+    assert growth(iteration(load_backend(name)), QUICK_TURNS).traced < TRACED_QUICK
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", INSTALLED)
 def test_ten_thousand_conversions_and_loads_leave_nothing_behind(name: str) -> None:
-    traced, resident = growth(iteration(load_backend(name)), WARM_UP, 10_000)
-    assert traced < TRACED_SLOW
-    assert resident < RESIDENT_SLOW
+    found = growth(iteration(load_backend(name)), SLOW_TURNS)
+    assert found.traced < TRACED_SLOW
+    assert found.resident < RESIDENT_SLOW
