@@ -103,6 +103,7 @@ class VisualTracker(MujocoTask[np.int64]):
     physics_dt_s = 0.01
     episode_type = Chase
     action_names = tuple(WHEEL_SPEEDS_RAD_S)
+    action_commands = tuple(WHEEL_SPEEDS_RAD_S.values())
     state_rows = (
         StateRow("cos bearing", "1", -1.0, 1.0),
         StateRow("sin bearing", "1", -1.0, 1.0),

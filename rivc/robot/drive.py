@@ -209,10 +209,10 @@ class _Loop:
         values.flags.writeable = False
         with self._timed("send", self._clock.now_ns), _robots("send"):
             self._robot.send(Command(values, now_ns, frame.sequence))
-        self._watchdog.settle()
-        self._held, self._sent_ns = values, now_ns
+        self._watchdog.settle(frame.time_ns)
+        self._held, self._sent_ns = values, self._clock.now_ns()
         self.commands += 1
-        self.stages["capture to command"].add(max(0, self._clock.now_ns() - frame.time_ns))
+        self.stages["capture to command"].add(max(0, self._sent_ns - frame.time_ns))
 
     @contextmanager
     def _timed(self, stage: str, now_ns: Callable[[], int]) -> Iterator[None]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from rivc.errors import ConfigError, QuantError
 from rivc.snn_convert.program import greedy
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from rivc.neurochip import Backend
@@ -31,6 +32,8 @@ class Policy(Protocol):
 class ProgramPolicy:
     """The greedy policy of a program, as the chip computes it.
 
+    One inference is made at once, because the first is the slowest.
+
     Args:
         program: is loaded onto the chip.
         chip: any back end.
@@ -39,6 +42,7 @@ class ProgramPolicy:
     Raises:
         ConfigError: if the table is of another action layout.
         ChipLimitError: if the program does not fit the chip.
+        BackendError: if the chip fails.
     """
 
     def __init__(self, program: SpikingProgram, chip: Backend, actions: ActionTable) -> None:
@@ -49,6 +53,7 @@ class ProgramPolicy:
             )
         chip.load(program)
         self._program, self._chip, self._actions = program, chip, actions
+        self.infer(np.zeros(program.encoding.shape, np.uint8))
 
     def encode(self, observation: NDArray[Any]) -> NDArray[np.uint8]:
         """Return the counts of one observation.

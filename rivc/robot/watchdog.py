@@ -6,7 +6,7 @@ control loop. A command may hold until
 .. math:: min(t_{captured} + frame\_ms, \; t_{begun} + decision\_ms)
 
 where `captured` belongs to the frame that the command was decided from, and `begun` is when a newer
-frame was handed to the policy whose decision is still missing. The robot is then stopped, whatever
+frame was handed to the policy whose command is not out yet. The robot is then stopped, whatever
 the loop is doing: a lost frame, a camera that blocks, a chip that hangs and a loop that died all
 lead to the same alarm. So one number bounds what a blind robot can do: no command is ever older
 than `frame_ms`, counted from the light that caused it.
@@ -46,7 +46,7 @@ class WatchdogLimits:
 
     Attributes:
         frame_ms: a command holds no longer than this after the capture of its frame.
-        decision_ms: from a frame that was handed to the policy to its command.
+        decision_ms: from a frame that was handed to the policy until its command is out.
         recovery: decisions in a row, all in time, that end a stop.
 
     Raises:
@@ -82,7 +82,7 @@ class WatchdogState:
         stopped: why the robot stands still; None while it may move.
         in_time: decisions in a row that were in time, while it stands still.
         captured_ns: of the frame behind the command that holds, while it may move.
-        begun_ns: when the decision began that is still missing; None if none is.
+        begun_ns: when the decision began whose command is not out yet; None if there is none.
     """
 
     stopped: Reason | None = "start"
@@ -129,17 +129,30 @@ def decided(
 ) -> WatchdogState:
     """Return the state after a decision on a frame; its command may be sent if `stopped` is None.
 
-    A frame from the future counts as captured now: a wrong clock gains no time.
+    The command that holds is still the one before, so it is still that one's time that runs. A
+    frame from the future counts as captured now: a wrong clock gains no time.
     """
     state = looked(state, limits, now_ns)
-    captured_ns = min(captured_ns, now_ns)
     begun_ns = now_ns if state.begun_ns is None else state.begun_ns
-    verdict = looked(WatchdogState(None, 0, captured_ns, begun_ns), limits, now_ns).stopped
-    if verdict is not None:
-        return WatchdogState(state.stopped or verdict)
-    if state.stopped is None or state.in_time + 1 >= limits.recovery:
-        return WatchdogState(None, captured_ns=captured_ns)
+    anew = WatchdogState(None, 0, min(captured_ns, now_ns), begun_ns)
+    late = looked(anew, limits, now_ns).stopped
+    if late is not None:
+        return WatchdogState(state.stopped or late)
+    if state.stopped is None:
+        return state
+    if state.in_time + 1 >= limits.recovery:
+        return anew
     return WatchdogState(state.stopped, state.in_time + 1)
+
+
+def sent(
+    state: WatchdogState, limits: WatchdogLimits, now_ns: int, captured_ns: int
+) -> WatchdogState:
+    """Return the state after the command of a frame is out, which holds from now on."""
+    state = looked(state, limits, now_ns)
+    if state.stopped is not None:
+        return replace(state, begun_ns=None)
+    return WatchdogState(None, captured_ns=min(captured_ns, now_ns))
 
 
 class Watchdog:
@@ -163,6 +176,7 @@ class Watchdog:
         >>> dog.begin()
         >>> dog.allows(captured_ns=clock.now_ns())
         True
+        >>> dog.settle(captured_ns=clock.now_ns())  # the command is out
         >>> clock.sleep_until(150 * 1_000_000)  # no frame comes
         stop at 100
         >>> dog.stops[0].reason
@@ -195,9 +209,10 @@ class Watchdog:
         """Note a decision on a frame, and return whether its command may be sent."""
         return self._move(partial(decided, captured_ns=captured_ns))
 
-    def settle(self) -> None:
-        """Note that a command is out; one that was overtaken by a stop is followed by another."""
-        if self.is_stopped:
+    def settle(self, captured_ns: int) -> None:
+        """Note that the command of a frame is out; if a stop overtook it, another follows."""
+        was_stopped = self.is_stopped
+        if not self._move(partial(sent, captured_ns=captured_ns)) and was_stopped:
             self._halt()
 
     def close(self) -> None:
