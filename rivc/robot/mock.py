@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -72,6 +72,11 @@ class MockRobot:
         self._rng = np.random.default_rng(parts.seed)
         self._wire_rng = np.random.default_rng([parts.seed, 1])
         self._start_ns, self._period_ns = clock.now_ns(), period_ns(parts.camera_hz)
+        self._windows: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+        for fault in parts.faults.schedule:
+            start_ns = self._start_ns + round(fault.start_s * SECOND_NS)
+            end_ns = start_ns + round(fault.seconds * SECOND_NS)
+            self._windows[fault.kind].append((start_ns, end_ns))
         self._rest = np.array(parts.limits.rest)
         self._motors, self._motors_lock = deque([(self._start_ns, self._rest)]), Lock()
         self._frames = 0
@@ -131,13 +136,13 @@ class MockRobot:
             self._frames += 1
 
     def _transmit(self, captured_ns: int) -> None:
-        faults, elapsed_s = self._faults, (captured_ns - self._start_ns) / SECOND_NS
+        faults = self._faults
         late, lost, jitter = self._rng.random(3).tolist()
         observation = self._sense(self._world.observe())
-        if lost < faults.lost or self._active("lost", elapsed_s):
+        if lost < faults.lost or self._fault_end("lost", captured_ns):
             return
         delay_ms = faults.frame_ms + faults.frame_jitter_ms * jitter
-        if late < faults.late or self._active("late", elapsed_s):
+        if late < faults.late or self._fault_end("late", captured_ns):
             delay_ms += faults.late_ms
         frame = Frame(observation, captured_ns, self._frames)
         self._arriving.append((captured_ns + round(delay_ms * MILLISECOND_NS), frame))
@@ -173,20 +178,14 @@ class MockRobot:
 
     def _block(self, kind: Kind) -> None:
         """Sleep through a fault of this kind."""
-        elapsed_s = (self._clock.now_ns() - self._start_ns) / SECOND_NS
-        end_s = self._active(kind, elapsed_s)
-        if end_s:
-            self._clock.sleep_until(self._start_ns + round(end_s * SECOND_NS))
+        end_ns = self._fault_end(kind, self._clock.now_ns())
+        if end_ns is not None:
+            self._clock.sleep_until(end_ns)
 
-    def _active(self, kind: Kind, elapsed_s: float) -> float:
-        """When the scheduled faults of a kind end that are active now; 0 if none is."""
+    def _fault_end(self, kind: Kind, time_ns: int) -> int | None:
+        """When the faults of a kind end that are active at a time; None if none is."""
         return max(
-            (
-                fault.start_s + fault.seconds
-                for fault in self._faults.schedule
-                if fault.kind == kind and 0 <= elapsed_s - fault.start_s < fault.seconds
-            ),
-            default=0.0,
+            (end for start, end in self._windows[kind] if start <= time_ns < end), default=None
         )
 
 
