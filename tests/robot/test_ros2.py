@@ -156,11 +156,8 @@ def test_pictures_of_every_encoding_come_in_red_first(
     receive(ros, image(seen, encoding, padding=3))
     frame = robot.read(0.0)
     assert frame is not None
-    assert (
-        np.array_equal(frame.observation, seen[:, :, ::-1])
-        if encoding == "bgr8"
-        else np.array_equal(frame.observation, seen)
-    )
+    wanted = seen[:, :, ::-1] if encoding == "bgr8" else seen
+    assert np.array_equal(frame.observation, wanted)
     assert robot.read(0.0) is None
     robot.close()
 
