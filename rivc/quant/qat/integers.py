@@ -13,8 +13,8 @@ with :math:`s_c` the scale of a weight channel, :math:`s_{in}` and :math:`s_{out
 count on either side and :math:`z_{in}` the count that stands for zero at the input. What the target
 can hold of a threshold and of a bias, its profile says, and `snap_threshold` and `snap_bias` obey.
 All of it is derived in float64, so that another library, which sums in another order, comes to the
-same integers. Where thresholds are powers of two, the scale of the weights then moves by up to half an octave, so
-that a channel keeps its gain.
+same integers. Where thresholds are powers of two, the scale of the weights then moves by up to half
+an octave, so that a channel keeps its gain.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 # Step of the uniform quantizer with the least squared error on a normal distribution, over its
 # standard deviation (Max, 1960, for an odd number of levels).
-_GAUSSIAN_STEP: Final = {2: 1.224, 3: 0.651, 4: 0.354, 5: 0.194, 6: 0.106, 7: 0.057, 8: 0.031}
+GAUSSIAN_STEP: Final = {2: 1.224, 3: 0.651, 4: 0.354, 5: 0.194, 6: 0.106, 7: 0.057, 8: 0.031}
 _TINY: Final = 1e-8
 _HALF_OCTAVE: Final = 0.5**0.5
 
@@ -122,9 +122,10 @@ def weight_scale(weight: Tensor, grid: Grid, *, per_tensor: bool) -> Tensor:
         norm = torch.linalg.vector_norm(rows, 2, 1, dtype=torch.float64)
         scale = torch.minimum(
             torch.linalg.vector_norm(rows, torch.inf, 1).double() / grid.q_max,
-            norm * (_GAUSSIAN_STEP[grid.bit_width] / rows.shape[1] ** 0.5),
+            norm * (GAUSSIAN_STEP[grid.bit_width] / rows.shape[1] ** 0.5),
         )
-    return scale.clamp_min(_TINY).float().expand(weight.shape[0])
+    one: Tensor = scale.clamp_min(_TINY).float()
+    return one.expand(weight.shape[0])
 
 
 def quantize_weight(weight: Tensor, scale: Tensor, grid: Grid) -> Tensor:
