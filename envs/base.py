@@ -90,9 +90,9 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
     control_dt_s: ClassVar[float]
     physics_dt_s: ClassVar[float]
     state_rows: ClassVar[tuple[StateRow, ...]]
-    action_names: ClassVar[tuple[str, ...]]
     episode_type: ClassVar[type]
 
+    action_names: tuple[str, ...]
     measures: dict[str, float]
     episode: Any
 
