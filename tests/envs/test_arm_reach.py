@@ -42,7 +42,7 @@ def tip_of(angles_rad: Any) -> np.ndarray[Any, Any]:
 def lay_disc(env: ArmReach, ahead_m: float, left_m: float) -> dict[str, Any]:
     """Stay with the disc at a place seen from the tip; return what a step gives."""
     env.reset(seed=0)
-    env.data.mocap_pos[0, :2] = tip_of(env.data.qpos) + (ahead_m, left_m)
+    env.data.mocap_pos[0, :2] = np.add(tip_of(env.data.qpos), (ahead_m, left_m))
     observation, reward, terminated, _, info = env.step(STAY)
     return {**info, "observation": observation, "reward": reward, "terminated": terminated}
 
