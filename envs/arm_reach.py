@@ -39,7 +39,7 @@ GROUP_DIRECTIONS: Final = {"right": -1, "stay": 0, "left": 1}
 
 @dataclass
 class Reach:
-    """What the physics does not remember of a running episode: nothing."""
+    """The physics remembers all of a running episode."""
 
 
 class ArmReach(MujocoTask["np.int64 | NDArray[np.int64]"]):
@@ -127,6 +127,7 @@ class ArmReach(MujocoTask["np.int64 | NDArray[np.int64]"]):
     control_dt_s = 0.1
     physics_dt_s = 0.01
     episode_type = Reach
+    group_names = ("shoulder", "elbow", "wrist")
     state_rows = (
         StateRow("cos shoulder", "1", -1.0, 1.0),
         StateRow("sin shoulder", "1", -1.0, 1.0),
