@@ -35,6 +35,16 @@ class TaskSpec:
 
 TASKS: Final = (
     TaskSpec(
+        "rivc/MazeDrive-v0",
+        "rivc.envs.maze_drive:MazeDrive",
+        "a two-wheeled robot drives to a column past obstacles",
+        obs_modes=("rgb", "grey", "state"),
+        action_layout=(1, 6),
+        max_episode_steps=200,
+        expert_return=78.3,
+        random_return=16.6,
+    ),
+    TaskSpec(
         "rivc/VisualTracker-v0",
         "rivc.envs.tracker:VisualTracker",
         "a two-wheeled robot keeps a wandering ball in the middle of its camera",
