@@ -35,6 +35,16 @@ class TaskSpec:
 
 TASKS: Final = (
     TaskSpec(
+        "rivc/DroneHover-v0",
+        "rivc.envs.drone_hover:DroneHover",
+        "a quadrotor holds its place above a landing mark",
+        obs_modes=("rgb", "grey", "state"),
+        action_layout=(4, 3),
+        max_episode_steps=200,
+        expert_return=167.2,
+        random_return=8.3,
+    ),
+    TaskSpec(
         "rivc/MazeDrive-v0",
         "rivc.envs.maze_drive:MazeDrive",
         "a two-wheeled robot drives to a column past obstacles",
