@@ -9,6 +9,8 @@ from threading import current_thread, main_thread
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from rivc.errors import MismatchError, MissingError, UsageError
 from rivc.neurochip import load_backend
 from rivc.neurochip.export import is_export, load_export
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-    from rivc.robot import Clock, RobotEnv
+    from rivc.robot import Clock, CommandLimits, RobotEnv
     from rivc.snn_convert import SpikingProgram
     from rivc.train.config import Config
     from rivc.train.policy import Which
@@ -169,11 +171,20 @@ def _open_robot(
         return load_robot(words.robot, **options)
     d, n = program.action_layout
     actions = ActionTable(task.vectors) if task else ActionTable.levels([list(range(n))] * d)
-    parts = MockParts(
-        actions, actions.limits(), rate_hz, load_faults(words.faults or "none"), words.seed
-    )
+    limits = _mock_limits(actions)
+    parts = MockParts(actions, limits, rate_hz, load_faults(words.faults or "none"), words.seed)
     world = task or NoiseWorld(program.encoding.shape, words.seed)
     return MockRobot(world, clock, parts)
+
+
+def _mock_limits(actions: ActionTable) -> CommandLimits:
+    """Limits that the actions just fit in; at rest is the middle of numbers that are never zero.
+
+    A drone rests at the thrust that carries it.
+    """
+    low, high = actions.vectors.min(1).sum(0), actions.vectors.max(1).sum(0)
+    rest = np.where((low <= 0) & (high >= 0), 0.0, (low + high) / 2)
+    return actions.limits(rest=tuple(rest.tolist()))
 
 
 @contextmanager

@@ -72,15 +72,17 @@ class TaskWorld:
 def action_vectors(task: Task) -> NDArray[np.float64]:
     """Return what a task's actions stand for as commands, float64, [d, n, m].
 
-    Binned actions are their levels; a task may give the command of each action of its one group as
-    `action_commands`, [n, m]; all others are numbered.
+    Binned actions are their levels, those of a `MujocoTask` what they make of its motors (of one
+    motor a group, if there are groups); all others are numbered.
     """
     d, n = task.action_layout
-    rows = getattr(task.env.unwrapped, "action_commands", None)
+    commands = getattr(task.env.unwrapped, "action_commands", None)
     if isinstance(task.env, BinnedAction):
-        levels = np.stack([np.ravel(task.env.action(np.full(d, i))) for i in range(n)])
-    elif rows is not None and d == 1:
-        return np.array([rows], np.float64)
+        rows = np.stack([np.ravel(task.env.action(np.full(d, i))) for i in range(n)])
+    elif commands is not None:
+        rows = commands()
     else:
-        levels = np.repeat(np.arange(n)[:, None], d, axis=1)
-    return np.asarray(levels.T[:, :, None] * np.eye(d)[:, None, :], np.float64)
+        rows = np.repeat(np.arange(n)[:, None], d, axis=1)
+    if d == 1:
+        return np.array([rows], np.float64)
+    return np.asarray(rows.T[:, :, None] * np.eye(d)[:, None, :], np.float64)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from rivc.envs.drone_hover import COMMANDS
 from rivc.envs.factory import make
-from rivc.envs.tracker import WHEEL_SPEEDS_RAD_S
+from rivc.envs.pan_servo import PAN_SPEEDS_RAD_S
+from rivc.envs.rover import WHEEL_SPEEDS_RAD_S
 from rivc.robot import ActionTable
 from rivc.train.task_world import TaskWorld, action_vectors
 
@@ -20,6 +22,8 @@ def test_the_tracker_is_driven_by_wheel_speeds() -> None:
 @pytest.mark.parametrize(
     ("env_id", "bins", "layout", "last"),
     [
+        ("rivc/PanServo-v0", None, (1, 3), [PAN_SPEEDS_RAD_S["right"]]),
+        ("rivc/DroneHover-v0", None, (4, 3), [high for _, _, high in COMMANDS.values()]),
         ("CartPole-v1", None, (1, 2), [1.0]),
         ("Pendulum-v1", 5, (1, 5), [2.0]),
         ("Reacher-v5", 3, (2, 3), [1.0, 1.0]),
