@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict
-from importlib.resources import files
+from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeVar
 
 import gymnasium as gym
@@ -286,5 +286,5 @@ def count_substeps(control_dt_s: float, physics_dt_s: float) -> int:
 
 
 def _load(asset: str) -> mujoco.MjModel:
-    mjcf = files("rivc.envs").joinpath("assets", asset).read_text(encoding="utf-8")
-    return mujoco.MjModel.from_xml_string(mjcf)
+    with as_file(files("rivc.envs") / "assets") as folder:  # MJCF files include each other
+        return mujoco.MjModel.from_xml_path(str(folder / asset))

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rivc.envs.tracker import BACK, PATIENCE_STEPS, STOP, WHEEL_SPEEDS_RAD_S, VisualTracker
+from rivc.envs.rover import WHEEL_SPEEDS_RAD_S
+from rivc.envs.tracker import BACK, PATIENCE_STEPS, STOP, VisualTracker
 
 
 def look_at(env: VisualTracker, bearing_rad: float, distance_m: float) -> dict[str, Any]:
