@@ -77,6 +77,7 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         control_dt_s: seconds from one action to the next.
         physics_dt_s: seconds of one simulation step; divides `control_dt_s`.
         state_rows: the state observation, row by row.
+        eye: name of the robot's camera in the MJCF.
         group_names: a word for each group of actions, for films; empty if there is one group.
         action_names: a word for each action, or for each choice of a group, for films.
         measures: what reward, success and expert are made of, at this moment.
@@ -92,9 +93,10 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
     physics_dt_s: ClassVar[float]
     state_rows: ClassVar[tuple[StateRow, ...]]
     group_names: ClassVar[tuple[str, ...]] = ()
-    action_names: ClassVar[tuple[str, ...]]
     episode_type: ClassVar[type]
 
+    eye: str = "eye"
+    action_names: tuple[str, ...]
     measures: dict[str, float]
     episode: Any
 
@@ -204,7 +206,7 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
             state = np.array(self._state(), dtype=np.float32)
             return np.minimum(np.maximum(state, low), high)
         if self._eye is None:
-            self._eye = open_camera(self.camera, self.model, "eye", size=(self.size, self.size))
+            self._eye = open_camera(self.camera, self.model, self.eye, size=(self.size, self.size))
         picture = self._eye(self.data)
         return to_grey(picture) if self.obs_mode == "grey" else picture
 
