@@ -120,9 +120,8 @@ def verify(
     drawn = random_states(program.encoding, states, rng)
     counts = np.concatenate([subject.golden.inputs, drawn])
     expected = np.concatenate([subject.golden.readout, reference.run(program, drawn)])
-    with TemporaryDirectory() as scratch:
-        forms = _own_forms(subject, Path(scratch)) | program_forms(program, backend)
-        return compare_all(forms, counts, expected)
+    with TemporaryDirectory() as scratch, program_forms(program, backend) as forms:
+        return compare_all(_own_forms(subject, Path(scratch)) | forms, counts, expected)
 
 
 def _own_forms(subject: Subject, scratch: Path) -> dict[str, Form]:
