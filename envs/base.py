@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict
-from importlib.resources import files
+from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeVar
 
 import gymnasium as gym
@@ -77,7 +77,8 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         control_dt_s: seconds from one action to the next.
         physics_dt_s: seconds of one simulation step; divides `control_dt_s`.
         state_rows: the state observation, row by row.
-        action_names: a word for each action, for films.
+        eye: name of the robot's camera in the MJCF.
+        action_names: a word for each action, or for each choice of a group, for films.
         measures: what reward, success and expert are made of, at this moment.
         episode: the task's own memory of the running episode, a dataclass of plain numbers.
 
@@ -90,9 +91,10 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
     control_dt_s: ClassVar[float]
     physics_dt_s: ClassVar[float]
     state_rows: ClassVar[tuple[StateRow, ...]]
-    action_names: ClassVar[tuple[str, ...]]
     episode_type: ClassVar[type]
 
+    eye: str = "eye"
+    action_names: tuple[str, ...]
     measures: dict[str, float]
     episode: Any
 
@@ -202,7 +204,7 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
             state = np.array(self._state(), dtype=np.float32)
             return np.minimum(np.maximum(state, low), high)
         if self._eye is None:
-            self._eye = open_camera(self.camera, self.model, "eye", size=(self.size, self.size))
+            self._eye = open_camera(self.camera, self.model, self.eye, size=(self.size, self.size))
         picture = self._eye(self.data)
         return to_grey(picture) if self.obs_mode == "grey" else picture
 
@@ -284,5 +286,5 @@ def count_substeps(control_dt_s: float, physics_dt_s: float) -> int:
 
 
 def _load(asset: str) -> mujoco.MjModel:
-    mjcf = files("rivc.envs").joinpath("assets", asset).read_text(encoding="utf-8")
-    return mujoco.MjModel.from_xml_string(mjcf)
+    with as_file(files("rivc.envs") / "assets") as folder:  # MJCF files include each other
+        return mujoco.MjModel.from_xml_path(str(folder / asset))

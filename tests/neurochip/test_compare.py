@@ -80,8 +80,8 @@ def test_a_witness_that_cannot_hold_the_program_is_left_out(
 def test_chips_are_closed_in_the_end_also_after_a_failure(
     program: SpikingProgram, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    closed = []
-    monkeypatch.setattr(Emulator, "close", lambda chip: closed.append(chip))
+    closed: list[int] = []
+    monkeypatch.setattr(Emulator, "close", lambda _: closed.append(1))
     with pytest.raises(ZeroDivisionError), program_forms(program):
         raise ZeroDivisionError
     assert len(closed) == 1
