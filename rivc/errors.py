@@ -75,7 +75,7 @@ class DivergedError(FailedError):
 def in_one_line(error: Exception) -> str:
     r"""Return what somebody else's exception says, as part of a message of one line.
 
-    >>> in_one_line(ValueError("bad header\\n  in line 3"))
+    >>> in_one_line(ValueError("bad header\n  in line 3"))
     'ValueError: bad header in line 3'
     """
     return " ".join(f"{type(error).__name__}: {error}".split())

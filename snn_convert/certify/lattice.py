@@ -46,9 +46,10 @@ class Disturbance:
 
     Attributes:
         noise: in thresholds: whenever a spiking neuron compares, its membrane may be off by up to
-            so many of its thresholds.
+            so many of its thresholds; it bounds `Lossy.membrane_noise`.
         weight_error: relative: every synapse, the readout's too, may weigh up to
-            ``weight_error * |w|`` more or less; absent synapses stay absent.
+            ``weight_error * |w|`` more or less; absent synapses stay absent. `Lossy.weight_noise`
+            is absolute instead, in weight steps.
         membrane_bits: width, sign included, of membranes that saturate; None: wide enough.
 
     Raises:
