@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from rivc.neurochip.staircase import FLOAT32, narrowest, staircase
+from rivc.neurochip.staircase import FLOAT32, make_staircase, narrowest
 from rivc.snn_convert.validate import MAX_LEVELS
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def sum_type(layer: Layer, levels_in: int) -> np.dtype[Any]:
 def _dense(layer: Layer, _: tuple[int, ...], levels_in: int, membrane_bits: int) -> Step:
     dtype = sum_type(layer, levels_in)
     weight = np.ascontiguousarray(layer.weight.T, dtype) * dtype.type(1 << layer.frac_bits)
-    fire = staircase(layer, dtype, membrane_bits)
+    fire = make_staircase(layer, dtype, membrane_bits)
     return lambda x: fire(np.asarray(x.astype(dtype, copy=False) @ weight))
 
 
@@ -73,7 +73,7 @@ def _conv2d(layer: Layer, shape: tuple[int, ...], levels_in: int, membrane_bits:
     patches = _patches(layer, (kernel_h, kernel_w), (height, width), shape[2])
     pad = _padder(layer, shape, dtype)
     # Long rows, of all the neurons of a picture, are faster than short ones.
-    fire = staircase(layer, dtype, membrane_bits, height * width)
+    fire = make_staircase(layer, dtype, membrane_bits, height * width)
 
     def step(x: Counts) -> Counts:
         rows = patches(pad(x)).reshape(len(x) * height * width, len(columns))

@@ -50,7 +50,7 @@ def membrane_type(layer: Layer, membrane_bits: int) -> np.dtype[Any]:
     return narrowest(1 << max(membrane_bits, quotient.bit_length() + 1))
 
 
-def staircase(layer: Layer, sums: np.dtype[Any], membrane_bits: int, pixels: int = 1) -> Step:
+def make_staircase(layer: Layer, sums: np.dtype[Any], membrane_bits: int, pixels: int = 1) -> Step:
     """Return the function from scaled sums to counts or a readout; it may overwrite.
 
     Args:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from rivc.neurochip.backend import Inference, spikes_are_counts
-from rivc.neurochip.export.states import random_states
+from rivc.neurochip.states import random_states
 from rivc.neurochip.testing import protocol
 from rivc.neurochip.testing.evidence import Evidence, Subject, explain, first_mismatch, make_subject
 from rivc.neurochip.testing.generate import KINDS, describe, make_program, make_states

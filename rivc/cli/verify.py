@@ -16,7 +16,7 @@ from rivc.cli.progress import working
 from rivc.errors import MismatchError, MissingError
 from rivc.neurochip.compare import compare_all, program_forms
 from rivc.neurochip.export import Golden, is_export, load_export, make_golden
-from rivc.neurochip.export.states import random_states
+from rivc.neurochip.states import random_states
 from rivc.snn_convert import reference
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from rivc.errors import ChipLimitError, MismatchError
 from rivc.nets import build_network
 from rivc.neurochip.compare import BATCH, compare, compare_all, program_forms, run_in_batches
 from rivc.neurochip.emulator import Emulator
-from rivc.neurochip.export.states import random_states
 from rivc.neurochip.limits import ChipLimits
+from rivc.neurochip.states import random_states
 from rivc.snn_convert import SpikingProgram, convert, reference
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -54,6 +55,20 @@ def test_the_list_of_modules_is_not_empty_by_mistake() -> None:
     assert {"rivc.quant.pack", "rivc.snn_convert.storage", "rivc.neurochip.emulator"} <= set(
         ROBOT_SIDE
     )
+
+
+def test_the_contract_on_imports_names_every_module_that_a_robot_runs() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    [named] = [c["source_modules"] for c in contracts if c["name"].startswith("what a robot runs")]
+    missing = [
+        name
+        for name in modules()
+        if not name.startswith(NEEDS_MORE[:3])
+        and name not in FOLDERS.keys() | {"rivc", "rivc.errors"}
+        and not any(name == known or name.startswith(f"{known}.") for known in named)
+    ]
+    assert not missing
 
 
 def test_robot_side_modules_load_nothing_heavy() -> None:

@@ -11,8 +11,8 @@ import pytest
 from rivc.nets import build_network
 from rivc.neurochip.emulator import Emulator
 from rivc.neurochip.export import make_golden
-from rivc.neurochip.export.states import boundary_sides, hard_states, has_tie, random_states
 from rivc.neurochip.limits import ChipLimits
+from rivc.neurochip.states import boundary_sides, hard_states, has_tie, random_states
 from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert import SpikingProgram, convert, reference
 
