@@ -77,6 +77,15 @@ class DivergedError(FailedError):
     """A loss or a weight is no longer finite."""
 
 
+def in_one_line(error: Exception) -> str:
+    r"""Return what somebody else's exception says, as part of a message of one line.
+
+    >>> in_one_line(ValueError("bad header\n  in line 3"))
+    'ValueError: bad header in line 3'
+    """
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` for the known name nearest to `name`, or an empty string.
 

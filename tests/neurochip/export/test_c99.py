@@ -18,7 +18,7 @@ from rivc.neurochip.compare import compare, compare_all, run_in_batches
 from rivc.neurochip.export import ExportOptions, export_program, load_export
 from rivc.neurochip.export.c99 import build, c99_sources, compile_c, load_policy, read_c99
 from rivc.neurochip.export.c99.layers import width_of
-from rivc.neurochip.export.states import hard_states, random_states
+from rivc.neurochip.states import hard_states, random_states
 from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert import Layer, SpikingProgram, reference
 from tests.programs import conv_program, dense_program, random_counts, readout
