@@ -12,7 +12,8 @@ from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 
 from rivc.envs import task_specs
-from rivc.envs.base import MujocoTask, count_substeps
+from rivc.envs.base import MujocoTask
+from rivc.envs.physics import count_substeps
 from rivc.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
