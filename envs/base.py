@@ -311,9 +311,12 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
 
     def _run_physics(self) -> None:
         """Step the physics to the next action; noise on the controls does not stay."""
-        wanted, channel = self.data.ctrl.copy(), self._disturber.channel
-        if channel.actuator_noise_share:
-            self.data.ctrl += channel.jitter(self._ctrl_reach)
+        channel = self._disturber.channel
+        if not channel.actuator_noise_share:
+            mujoco.mj_step(self.model, self.data, self._substeps)
+            return
+        wanted = self.data.ctrl.copy()
+        self.data.ctrl += channel.jitter(self._ctrl_reach)
         mujoco.mj_step(self.model, self.data, self._substeps)
         self.data.ctrl[:] = wanted
 
