@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rivc.envs.cameras import open_camera
-from rivc.envs.disturb import Disturbances, read_disturbances
+from rivc.envs.disturb import Disturbances, read_difficulty, read_disturbances
 from rivc.envs.disturb.disturber import Disturber
 from rivc.envs.options import check_options
 from rivc.envs.physics import (
@@ -80,9 +80,9 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         video_size: width and height of a frame in pixels, multiples of 16 for video coders.
         disturbances: what differs from the nominal task, drawn anew every episode: `Disturbances`,
             a name or a mapping of names; see `rivc.envs.disturb.read_disturbances`. What was drawn
-            is in the `info` of `reset` as ``disturbances``.
-        difficulty: factor from 0 to 1 on all of them; for one episode,
-            ``reset(options={"difficulty": 0.5})``.
+            is in the `info` of `reset` as ``disturbances``, how much of it as ``difficulty``.
+        difficulty: factor from 0 to 1 on all of them, or two between which every episode draws
+            one; for one episode, ``reset(options={"difficulty": 0.5})``.
 
     Attributes:
         asset: the task's MJCF file in ``rivc/envs/assets``.
@@ -122,7 +122,7 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         render_mode: str | None = None,
         video_size: tuple[int, int] = (640, 480),
         disturbances: Disturbances | Mapping[str, float] | str | None = None,
-        difficulty: float = 1.0,
+        difficulty: float | Sequence[float] = 1.0,
     ) -> None:
         check_options(
             {
@@ -201,7 +201,10 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         self.measures = self._measure()
         info: dict[str, Any] = dict(self.measures)
         if self._is_disturbed:
-            info["disturbances"] = dict(self._disturber.drawn)
+            info |= {
+                "difficulty": self._disturber.difficulty,
+                "disturbances": dict(self._disturber.drawn),
+            }
         return self._receive(), info
 
     def step(self, action: ActionT) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
@@ -293,11 +296,11 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
     def _is_disturbed(self) -> bool:
         return bool(self.disturbances.extents())
 
-    def _disturb(self, difficulty: float) -> None:
+    def _disturb(self, difficulty: float | Sequence[float]) -> None:
         """Draw what disturbs the next episode, from a stream that takes nothing from the task's."""
         if self._is_disturbed:
             seed: int = self.np_random.bit_generator.state["state"]["state"]
-            self._disturber.begin(self.disturbances.scaled(difficulty), seed)
+            self._disturber.begin(self.disturbances, read_difficulty(difficulty), seed)
             self._refresh_cameras()
 
     def _refresh_cameras(self) -> None:

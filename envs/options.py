@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypedDict, get_args
 
-from rivc.envs.disturb.extents import check_difficulty, read_disturbances
+from rivc.envs.disturb.extents import read_difficulty, read_disturbances
 from rivc.envs.gl import missing_library, no_gl
 from rivc.errors import ConfigError, nearest
 
@@ -26,7 +26,7 @@ class TaskOptions(TypedDict, total=False):
     render_mode: str | None
     video_size: tuple[int, int]
     disturbances: Disturbances | Mapping[str, float] | str | None
-    difficulty: float
+    difficulty: float | Sequence[float]
 
 
 def check_options(options: TaskOptions) -> None:
@@ -46,7 +46,7 @@ def check_options(options: TaskOptions) -> None:
     for side in video_size:
         _require_pixels("video_size", side, lowest=64, highest=4096, multiple_of=16)
     read_disturbances(options.get("disturbances"))
-    check_difficulty(options.get("difficulty", 1.0))
+    read_difficulty(options.get("difficulty", 1.0))
     problem = missing_library()
     if options["camera"] == "gl" and problem:
         raise no_gl(problem)

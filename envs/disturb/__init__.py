@@ -4,8 +4,8 @@ from rivc.envs.disturb.extents import (
     FAMILIES,
     FULL,
     Disturbances,
-    check_difficulty,
+    read_difficulty,
     read_disturbances,
 )
 
-__all__ = ["FAMILIES", "FULL", "Disturbances", "check_difficulty", "read_disturbances"]
+__all__ = ["FAMILIES", "FULL", "Disturbances", "read_difficulty", "read_disturbances"]

@@ -82,10 +82,10 @@ class Channel:
 
     def _noisy(self, observation: NDArray[Any], space: spaces.Box) -> NDArray[Any]:
         """Add the noise that suits the observation, and keep it in its space."""
-        if not (self.picture_noise_levels or self.state_noise_share):
-            return observation
         is_picture = space.dtype == np.uint8
         extent = self.picture_noise_levels if is_picture else self.state_noise_share
+        if not extent:
+            return observation
         std = extent if is_picture else extent * (space.high - space.low)
         noisy = observation + std * self.rng.standard_normal(space.shape)
         noisy = np.clip(np.rint(noisy) if is_picture else noisy, space.low, space.high)

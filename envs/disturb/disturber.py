@@ -39,25 +39,26 @@ class Disturber:
         model: the compiled scene in its nominal form; only this object changes it.
 
     Attributes:
+        difficulty: of the episode.
         drawn: what the episode got, by the names of `Disturbances`; plain values.
         channel: what lies between policy and robot.
     """
 
     def __init__(self, model: mujoco.MjModel) -> None:
         self.model = model
+        self.difficulty = 0.0
         self.drawn: Draw = {}
         self.channel = Channel()
         self._nominal: list[tuple[NDArray[Any], NDArray[Any]]] = []
 
-    def begin(self, extents: Disturbances, seed: int) -> None:
-        """Draw and apply the disturbances of an episode.
+    def begin(self, extents: Disturbances, difficulty: tuple[float, float], seed: int) -> None:
+        """Draw a difficulty between two, and the disturbances of an episode; apply them.
 
         Each has a stream of its own, so that what one draws does not depend on the others; an
         extent scales what is drawn and does not change the stream.
         """
-        wanted = extents.extents()
-        if not (wanted or self.drawn):
-            return
+        self.difficulty = _stream(seed, "difficulty").uniform(*difficulty)
+        wanted = extents.scaled(self.difficulty).extents()
         drawn = {
             row.name: row.draw(_stream(seed, row.name), wanted[row.name], self.model)
             for row in ROWS
@@ -72,10 +73,11 @@ class Disturber:
 
     def get_state(self) -> dict[str, Any]:
         """Return what was drawn and what is on its way."""
-        return {"drawn": self.drawn, **self.channel.get_state()}
+        return {"difficulty": self.difficulty, "drawn": self.drawn, **self.channel.get_state()}
 
     def set_state(self, state: dict[str, Any], action_type: Any) -> None:
         """Continue from what `get_state` returned."""
+        self.difficulty = float(state["difficulty"])
         self._apply(state["drawn"])
         self.channel.set_state(state, action_type)
 

@@ -32,8 +32,8 @@ class Disturbances:
         camera_angle_deg: by which the robot's camera turns about each axis, either way.
         camera_shift_m: by which it moves along each axis, either way.
         view_angle_deg: by which its field of view widens or narrows.
-        texture_share: times the contrast of each texture; its channels shift by up to as much of
-            64 levels.
+        texture_share: times the contrast of each texture about middle grey; its channels shift by
+            up to as much of 64 levels.
         distractors_count: coloured things, from yellow over green and blue to violet, that stand or
             swing about in the scene; they hide things and touch none.
         mass_share: times the mass and inertia of each body.
@@ -85,7 +85,7 @@ class Disturbances:
         Raises:
             ConfigError: `difficulty` is not from 0 to 1.
         """
-        check_difficulty(difficulty)
+        read_difficulty(difficulty)
         return Disturbances(**{name: difficulty * value for name, value in self.extents().items()})
 
     def extents(self) -> dict[str, float]:
@@ -156,7 +156,17 @@ def _named(name: object, value: Any) -> dict[str, float]:
     return {part: value * getattr(FULL, part) for part in GROUPS[str(name)]}
 
 
-def check_difficulty(difficulty: object) -> None:
-    """Raise ConfigError unless it is a number from 0 to 1."""
-    if not (_is_number(difficulty) and 0 <= difficulty <= 1):  # type: ignore[operator]
-        raise ConfigError(f"difficulty={difficulty!r} is not a number from 0 to 1")
+def read_difficulty(wanted: object) -> tuple[float, float]:
+    """Return the lowest and the highest difficulty that an option names, as a number or a pair.
+
+    Raises:
+        ConfigError: they are not numbers from 0 to 1 in order.
+
+    Example:
+        >>> read_difficulty(0.5), read_difficulty([0, 1])
+        ((0.5, 0.5), (0, 1))
+    """
+    pair = tuple(wanted) if isinstance(wanted, (list, tuple)) else (wanted, wanted)
+    if not (len(pair) == 2 and all(map(_is_number, pair)) and 0 <= pair[0] <= pair[1] <= 1):
+        raise ConfigError(f"difficulty={wanted!r} is neither a number from 0 to 1 nor two in order")
+    return pair[0], pair[1]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Rng = np.random.Generator
 
 EYE: Final = "eye"  # the robot's camera
-TINT_LEVELS: Final = 64
+GREY, TINT_LEVELS = 127.5, 64
 DISTRACTOR: Final = "distractor_"
 HUES: Final = (0.15, 0.80)  # yellow to violet: what a task looks for is red or orange
 SPREAD, HEIGHT, SIZE, SWING = 0.38, 0.06, 0.018, 0.08  # of distractors, in extents of the scene
@@ -120,16 +120,16 @@ def widen_view(model: mujoco.MjModel, angle_deg: float) -> None:
 
 
 def retouch(model: mujoco.MjModel, changes: list[list[float]]) -> None:
-    """Change the contrast of each texture about its mean, and shift its channels."""
+    """Change the contrast of each texture about middle grey, and shift its channels."""
     for texture, (contrast, *tint) in enumerate(changes):
         n_channels, start = int(model.tex_nchannel[texture]), int(model.tex_adr[texture])
         size = int(model.tex_height[texture]) * int(model.tex_width[texture]) * n_channels
         texels = model.tex_data[start : start + size].reshape(-1, n_channels)
-        mean = texels.mean(0)
-        changed = (
-            mean + (1 + contrast) * (texels - mean) + TINT_LEVELS * np.resize(tint, n_channels)
-        )
-        texels[:] = np.clip(np.rint(changed), 0, 255).astype(np.uint8)
+        shift = TINT_LEVELS * np.resize(tint, n_channels)
+        changed = GREY + (1 + contrast) * (np.arange(256)[:, None] - GREY) + shift
+        lookup = np.clip(np.rint(changed), 0, 255).astype(np.uint8)  # [levels, channels]
+        for channel in range(n_channels):
+            texels[:, channel] = lookup[:, channel].take(texels[:, channel])
 
 
 def reweigh(model: mujoco.MjModel, changes: list[float]) -> None:

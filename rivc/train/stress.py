@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from rivc.envs.disturb import FAMILIES, check_difficulty
+from rivc.envs.disturb import FAMILIES, read_difficulty
 from rivc.errors import MissingError, UsageError
 from rivc.neurochip import load_backend
 from rivc.snn_convert.program import greedy
@@ -93,7 +93,7 @@ def stress(
     Raises:
         UsageError: the task of the run knows no disturbances.
     """
-    check_difficulty(difficulty)
+    read_difficulty(difficulty)
     folder = RunFolder.open(run)
     config = folder.config()
     policy, program = load_program(folder, which)
