@@ -89,7 +89,8 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         control_dt_s: seconds from one action to the next.
         physics_dt_s: seconds of one simulation step; divides `control_dt_s`.
         state_rows: the state observation, row by row.
-        action_names: a word for each action, for films.
+        eye: name of the robot's camera in the MJCF.
+        action_names: a word for each action, or for each choice of a group, for films.
         measures: what reward, success and expert are made of, at this moment.
         episode: the task's own memory of the running episode, a dataclass of plain numbers.
 
@@ -102,9 +103,10 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
     control_dt_s: ClassVar[float]
     physics_dt_s: ClassVar[float]
     state_rows: ClassVar[tuple[StateRow, ...]]
-    action_names: ClassVar[tuple[str, ...]]
     episode_type: ClassVar[type]
 
+    eye: str = "eye"
+    action_names: tuple[str, ...]
     observation_space: spaces.Box
     measures: dict[str, float]
     episode: Any
@@ -235,7 +237,7 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
             state = np.array(self._state(), dtype=np.float32)
             return np.minimum(np.maximum(state, low), high)
         if self._eye is None:
-            self._eye = open_camera(self.camera, self.model, "eye", size=(self.size, self.size))
+            self._eye = open_camera(self.camera, self.model, self.eye, size=(self.size, self.size))
         picture = self._eye(self.data)
         return to_grey(picture) if self.obs_mode == "grey" else picture
 

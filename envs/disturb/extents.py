@@ -29,9 +29,9 @@ class Disturbances:
         light_share: times the brightness of all light.
         light_angle_deg: by which lamps turn about each axis, either way.
         colour_share: times each channel of the colour of each geom and plain material.
-        camera_angle_deg: by which the robot's camera turns about each axis, either way.
-        camera_shift_m: by which it moves along each axis, either way.
-        view_angle_deg: by which its field of view widens or narrows.
+        camera_angle_deg: by which the robot's cameras turn about each axis, either way.
+        camera_shift_m: by which they move along each axis, either way.
+        view_angle_deg: by which their field of view widens or narrows.
         texture_share: times the contrast of each texture about middle grey; its channels shift by
             up to as much of 64 levels.
         distractors_count: coloured things, from yellow over green and blue to violet, that stand or

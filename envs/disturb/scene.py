@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Rng = np.random.Generator
 
-EYE: Final = "eye"  # the robot's camera
+FILM: Final = "film"  # the camera that is not the robot's
 GREY, TINT_LEVELS = 127.5, 64
 DISTRACTOR: Final = "distractor_"
 HUES: Final = (0.15, 0.80)  # yellow to violet: what a task looks for is red or orange
@@ -101,22 +101,22 @@ def recolour(model: mujoco.MjModel, changes: list[list[float]]) -> None:
         colours[where, :3] = np.clip(colours[where, :3] * factors[where], 0, 1)
 
 
-def turn_camera(model: mujoco.MjModel, angles_deg: list[float]) -> None:
-    """Turn the robot's camera in its own frame."""
-    quaternion = model.cam_quat[model.camera(EYE).id]
-    turned = np.empty(4)
-    mujoco.mju_mulQuat(turned, quaternion, _quaternion(angles_deg))
-    quaternion[:] = turned
+def turn_cameras(model: mujoco.MjModel, angles_deg: list[float]) -> None:
+    """Turn the robot's cameras, each in its own frame."""
+    turn, turned = _quaternion(angles_deg), np.empty(4)
+    for camera in _robot_cameras(model):
+        mujoco.mju_mulQuat(turned, model.cam_quat[camera], turn)
+        model.cam_quat[camera] = turned
 
 
-def shift_camera(model: mujoco.MjModel, shift_m: list[float]) -> None:
-    """Move the robot's camera on its mount."""
-    model.cam_pos[model.camera(EYE).id] += shift_m
+def shift_cameras(model: mujoco.MjModel, shift_m: list[float]) -> None:
+    """Move the robot's cameras on their mounts."""
+    model.cam_pos[_robot_cameras(model)] += shift_m
 
 
 def widen_view(model: mujoco.MjModel, angle_deg: float) -> None:
-    """Change the field of view of the robot's camera."""
-    model.cam_fovy[model.camera(EYE).id] += angle_deg
+    """Change the field of view of the robot's cameras."""
+    model.cam_fovy[_robot_cameras(model)] += angle_deg
 
 
 def retouch(model: mujoco.MjModel, changes: list[list[float]]) -> None:
@@ -147,6 +147,10 @@ def smooth_or_roughen(model: mujoco.MjModel, change: float) -> None:
 def retune_motors(model: mujoco.MjModel, changes: list[float]) -> None:
     """Scale what each actuator makes of its command."""
     model.actuator_gainprm *= 1 + np.array(changes)[:, None]
+
+
+def _robot_cameras(model: mujoco.MjModel) -> list[int]:
+    return [camera for camera in range(model.ncam) if model.camera(camera).name != FILM]
 
 
 def _quaternion(angles_deg: list[float]) -> NDArray[np.float64]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from rivc.cli.output import emit_json, json_option, table, verb
+
+if TYPE_CHECKING:
+    from rivc.envs import TaskSpec, Variant
 
 
 @verb(example="rivc train quickstart --env.id rivc/VisualTracker-v0")
@@ -22,17 +26,20 @@ def command(as_json: bool) -> None:
     if as_json:
         emit_json({"envs": [asdict(spec) for spec in specs]})
         return
-    rows = [
-        [
-            spec.id,
-            ", ".join(spec.obs_modes),
-            " x ".join(map(str, spec.action_layout)),
-            f"{spec.random_return:.1f}",
-            f"{spec.expert_return:.1f}",
-            spec.description,
-        ]
-        for spec in specs
-    ]
+    rows = [_row(spec, variant) for spec in specs for variant in spec.all_variants()]
     head = ["id", "observes", "actions", "random", "expert", "task"]
     click.echo(table(head, rows, right=["actions", "random", "expert"]))
     click.echo("\nand any Gymnasium id, for example CartPole-v1, or module:id")
+
+
+def _row(spec: TaskSpec, variant: Variant) -> list[str]:
+    """Describe one way to act; what all of a task's ways share stands with the first."""
+    options = " ".join(f"{name}={value}" for name, value in variant.options.items())
+    return [
+        f"  {options}" if options else spec.id,
+        "" if options else ", ".join(spec.obs_modes),
+        " x ".join(map(str, variant.action_layout)),
+        f"{variant.random_return:.1f}",
+        f"{variant.expert_return:.1f}",
+        "" if options else spec.description,
+    ]
