@@ -62,7 +62,7 @@ class Disturbances:
     camera_shift_m: float = _extent(full=0.02, limit=1)
     view_angle_deg: float = _extent(full=12, limit=25)
     texture_share: float = _extent(full=1, limit=1)
-    distractors_count: float = _extent(full=4, limit=32)
+    distractors_count: float = _extent(full=12, limit=32)
     mass_share: float = _extent(full=0.5, limit=0.9)
     friction_share: float = _extent(full=0.5, limit=0.9)
     motor_gain_share: float = _extent(full=0.4, limit=0.9)
