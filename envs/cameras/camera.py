@@ -23,6 +23,10 @@ class Camera(Protocol):
         """Draw the scene, uint8, [H, W, 3]."""
         ...
 
+    def refresh(self) -> None:
+        """Take note of what has changed in the model: lights, colours, textures, lenses."""
+        ...
+
     def close(self) -> None:
         """Give back what the camera holds; closing twice is fine."""
         ...

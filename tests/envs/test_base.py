@@ -10,7 +10,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 
-from rivc.envs.base import count_substeps
+from rivc.envs.physics import count_substeps
 from rivc.errors import ConfigError, UsageError
 from tests.tasks import IDS, VARIANTS, build
 
