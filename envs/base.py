@@ -17,8 +17,9 @@ import numpy as np
 from gymnasium import spaces
 
 from rivc.envs.cameras import open_camera
+from rivc.envs.cameras.segments import segment_levels
 from rivc.envs.options import check_options
-from rivc.envs.picture import to_grey
+from rivc.envs.picture import depth_levels, to_grey
 from rivc.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -54,8 +55,13 @@ class Verdict(NamedTuple):
 class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
     """A robot task with a camera, a fixed control rate and a state that can be saved exactly.
 
-    An observation is a picture for ``obs_mode="rgb"``, uint8, [size, size, 3], and for ``"grey"``,
-    uint8, [size, size, 1], or a vector for ``"state"``, float32, [rows of `state_rows`].
+    An observation is a vector for ``obs_mode="state"``, float32, [rows of `state_rows`], and a
+    picture otherwise, uint8, [size, size, 3] for ``"rgb"`` and [size, size, 1] for the others:
+
+    - ``"grey"``: the luma of ``"rgb"``;
+    - ``"depth"``: 255 at the near end of `depth_range_m` and nearer, 0 at its far end, beyond it
+      and where there is nothing, linear in metres along the camera's axis between;
+    - ``"segmentation"``: 0 for background; the k-th of K `segments` is ``round(255 k / K)``.
 
     The `info` of a step holds what the task measures and
 
@@ -78,6 +84,9 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         physics_dt_s: seconds of one simulation step; divides `control_dt_s`.
         state_rows: the state observation, row by row.
         action_names: a word for each action, for films.
+        depth_range_m: the nearest and the farthest metre that ``"depth"`` tells apart.
+        segments: geoms and bodies, by name, that ``"segmentation"`` shows, each with what it
+            carries; a later one stands out of an earlier one. Empty: every body is one.
         measures: what reward, success and expert are made of, at this moment.
         episode: the task's own memory of the running episode, a dataclass of plain numbers.
 
@@ -92,6 +101,8 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
     state_rows: ClassVar[tuple[StateRow, ...]]
     action_names: ClassVar[tuple[str, ...]]
     episode_type: ClassVar[type]
+    depth_range_m: ClassVar[tuple[float, float]] = (0.0, 4.0)
+    segments: ClassVar[tuple[str, ...]] = ()
 
     measures: dict[str, float]
     episode: Any
@@ -120,7 +131,7 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         )
         self.obs_mode, self.camera, self.size = obs_mode, camera, size
         self.render_mode, self.video_size = render_mode, (video_size[0], video_size[1])
-        self._substeps = count_substeps(self.control_dt_s, self.physics_dt_s)
+        self.substeps = count_substeps(self.control_dt_s, self.physics_dt_s)
         self.model = _load(self.asset)
         self.model.opt.timestep = self.physics_dt_s
         self.data = mujoco.MjData(self.model)
@@ -128,6 +139,7 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
             np.array([row.low for row in self.state_rows], dtype=np.float32),
             np.array([row.high for row in self.state_rows], dtype=np.float32),
         )
+        self._segment_levels = segment_levels(self.model, self.segments)
         self.observation_space = self._observation_space()
         self._eye: Camera | None = None
         self._film: Camera | None = None
@@ -168,20 +180,36 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[Any], dict[str, Any]]:
         """Begin an episode; a seed fixes it and all that follow."""
-        super().reset(seed=seed)
+        info = self.restart(seed=seed, options=options)
+        return self.observe(), info
+
+    def restart(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Do what `reset` does, but do not look; return the info."""
+        super().reset(seed=seed, options=options)
         mujoco.mj_resetData(self.model, self.data)
         self.episode = self._begin()
         self._has_succeeded = False
         mujoco.mj_forward(self.model, self.data)
         self.measures = self._measure()
-        return self.observe(), dict(self.measures)
+        return dict(self.measures)
 
     def step(self, action: ActionT) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
         """Hold a command for `control_dt_s` and judge where it led; it never truncates."""
+        self.begin_step(action)
+        mujoco.mj_step(self.model, self.data, self.substeps)
+        reward, terminated, info = self.end_step()
+        return self.observe(), reward, terminated, False, info
+
+    def begin_step(self, action: ActionT) -> None:
+        """Do what `step` does before the physics: check the action and command it."""
         if not self.action_space.contains(action):
             raise UsageError(f"action {action!r} is not in {self.action_space}")
         self._command(action)
-        mujoco.mj_step(self.model, self.data, self._substeps)
+
+    def end_step(self) -> tuple[float, bool, dict[str, Any]]:
+        """Do what `step` does after the physics but for looking: reward, terminated and info."""
         self._advance()
         self._settle()
         terms, terminated, is_success = self._judge()
@@ -193,7 +221,7 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
             "success_once": self._has_succeeded,
             "success_at_end": is_success,
         }
-        return self.observe(), sum(terms.values()), terminated, False, info
+        return sum(terms.values()), terminated, info
 
     def observe(self) -> NDArray[Any]:
         """Return the observation of the present state."""
@@ -201,9 +229,22 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
             low, high = self._state_bounds
             state = np.array(self._state(), dtype=np.float32)
             return np.minimum(np.maximum(state, low), high)
+        return self.develop(self.eye, self.data)
+
+    @property
+    def eye(self) -> Camera:
+        """The robot's own camera, opened when it is first needed."""
         if self._eye is None:
             self._eye = open_camera(self.camera, self.model, "eye", size=(self.size, self.size))
-        picture = self._eye(self.data)
+        return self._eye
+
+    def develop(self, camera: Camera, data: mujoco.MjData) -> NDArray[np.uint8]:
+        """Return what a camera sees in the form of `obs_mode`, uint8, [..., H, W, channels]."""
+        if self.obs_mode == "depth":
+            return depth_levels(camera.depth(data), self.depth_range_m)
+        if self.obs_mode == "segmentation":
+            return self._segment_levels[camera.geoms(data) + 1][..., None]
+        picture = camera(data)
         return to_grey(picture) if self.obs_mode == "grey" else picture
 
     def render(self) -> NDArray[np.uint8]:
@@ -265,7 +306,7 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         if self.obs_mode == "state":
             low, high = self._state_bounds
             return spaces.Box(low, high, dtype=np.float32)
-        channels = 1 if self.obs_mode == "grey" else 3
+        channels = 3 if self.obs_mode == "rgb" else 1
         return spaces.Box(0, 255, (self.size, self.size, channels), np.uint8)
 
 

@@ -10,7 +10,7 @@ from rivc.errors import ConfigError, nearest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ObsMode = Literal["rgb", "grey", "state"]
+ObsMode = Literal["rgb", "grey", "depth", "segmentation", "state"]
 CameraKind = Literal["auto", "gl", "ray"]
 
 

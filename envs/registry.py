@@ -7,6 +7,8 @@ from typing import Final
 
 import gymnasium
 
+OBS_MODES: Final = ("rgb", "grey", "depth", "segmentation", "state")
+
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
@@ -38,7 +40,7 @@ TASKS: Final = (
         "rivc/VisualTracker-v0",
         "rivc.envs.tracker:VisualTracker",
         "a two-wheeled robot keeps a wandering ball in the middle of its camera",
-        obs_modes=("rgb", "grey", "state"),
+        obs_modes=OBS_MODES,
         action_layout=(1, 7),
         max_episode_steps=200,
         expert_return=166.7,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rivc.envs.cameras.opengl import GlCamera
 from rivc.envs.cameras.rays import RayCamera
@@ -21,6 +21,14 @@ class Camera(Protocol):
 
     def __call__(self, data: mujoco.MjData) -> NDArray[np.uint8]:
         """Draw the scene, uint8, [H, W, 3]."""
+        ...
+
+    def depth(self, data: mujoco.MjData) -> NDArray[np.floating[Any]]:
+        """Return metres along the camera's axis, [H, W]; infinite where there is nothing."""
+        ...
+
+    def geoms(self, data: mujoco.MjData) -> NDArray[np.int32]:
+        """Return the geom that each pixel shows, [H, W]; -1 where there is nothing."""
         ...
 
     def close(self) -> None:
