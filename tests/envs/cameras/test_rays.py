@@ -27,7 +27,7 @@ SCENE = """
     <geom type="sphere" size="1" pos="0 0 3" rgba="1 1 1 1" group="3"/>
     <camera name="side" pos="0 -2.5 1" xyaxes="1 0 0 0 .3 .95"/>
     <camera name="top" pos="0 0 2" fovy="60"/>
-    <camera name="up" pos="0 0 1" xyaxes="1 0 0 0 -1 0"/>
+    <camera name="up" pos="2 2 1" xyaxes="1 0 0 0 -1 0"/>
     <body pos="0 0 1">
       <geom type="sphere" size=".2" rgba="0 0 1 1"/>
       <camera name="inside" fovy="90"/>
