@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 
 ActionT = TypeVar("ActionT")
-_STATE: Final = mujoco.mjtState.mjSTATE_INTEGRATION
+SourceT = TypeVar("SourceT")
+PHYSICS: Final = mujoco.mjtState.mjSTATE_INTEGRATION
 
 
 class StateRow(NamedTuple):
@@ -141,8 +142,8 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         )
         self._segment_levels = segment_levels(self.model, self.segments)
         self.observation_space = self._observation_space()
-        self._eye: Camera | None = None
-        self._film: Camera | None = None
+        self._eye: Camera[mujoco.MjData] | None = None
+        self._film: Camera[mujoco.MjData] | None = None
 
     # What a task fills in.
 
@@ -232,19 +233,19 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         return self.develop(self.eye, self.data)
 
     @property
-    def eye(self) -> Camera:
+    def eye(self) -> Camera[mujoco.MjData]:
         """The robot's own camera, opened when it is first needed."""
         if self._eye is None:
             self._eye = open_camera(self.camera, self.model, "eye", size=(self.size, self.size))
         return self._eye
 
-    def develop(self, camera: Camera, data: mujoco.MjData) -> NDArray[np.uint8]:
+    def develop(self, camera: Camera[SourceT], source: SourceT) -> NDArray[np.uint8]:
         """Return what a camera sees in the form of `obs_mode`, uint8, [..., H, W, channels]."""
         if self.obs_mode == "depth":
-            return depth_levels(camera.depth(data), self.depth_range_m)
+            return depth_levels(camera.depth(source), self.depth_range_m)
         if self.obs_mode == "segmentation":
-            return self._segment_levels[camera.geoms(data) + 1][..., None]
-        picture = camera(data)
+            return self._segment_levels[camera.geoms(source) + 1][..., None]
+        picture = camera(source)
         return to_grey(picture) if self.obs_mode == "grey" else picture
 
     def render(self) -> NDArray[np.uint8]:
@@ -270,8 +271,8 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
 
         An environment made with the same options continues from it bit-identically.
         """
-        physics = np.empty(mujoco.mj_stateSize(self.model, _STATE))
-        mujoco.mj_getState(self.model, self.data, physics, _STATE)
+        physics = np.empty(mujoco.mj_stateSize(self.model, PHYSICS))
+        mujoco.mj_getState(self.model, self.data, physics, PHYSICS)
         return {
             "task": type(self).__name__,
             "physics": physics,
@@ -289,7 +290,7 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         if state["task"] != type(self).__name__:
             raise ConfigError(f"this is a {type(self).__name__}, the state is of {state['task']}")
         mujoco.mj_resetData(self.model, self.data)
-        mujoco.mj_setState(self.model, self.data, np.asarray(state["physics"]), _STATE)
+        mujoco.mj_setState(self.model, self.data, np.asarray(state["physics"]), PHYSICS)
         self.episode = self.episode_type(**state["episode"])
         self._has_succeeded = bool(state["has_succeeded"])
         self.np_random = np.random.Generator(np.random.PCG64())

@@ -58,5 +58,8 @@ def register_tasks() -> None:
     """Tell Gymnasium of the tasks."""
     for spec in TASKS:
         gymnasium.register(
-            spec.id, entry_point=spec.entry_point, max_episode_steps=spec.max_episode_steps
+            spec.id,
+            entry_point=spec.entry_point,
+            vector_entry_point=f"rivc.envs.batch:{spec.entry_point.partition(':')[2]}",
+            max_episode_steps=spec.max_episode_steps,
         )

@@ -6,8 +6,9 @@
 3. Geom groups: 0 is for all to see, 1 for films only, 2 for robots only, 3 for physics only.
 """
 
+from rivc.envs.cameras.batch import BatchRays
 from rivc.envs.cameras.camera import Camera, open_camera
 from rivc.envs.cameras.opengl import GlCamera
 from rivc.envs.cameras.rays import RayCamera
 
-__all__ = ["Camera", "GlCamera", "RayCamera", "open_camera"]
+__all__ = ["BatchRays", "Camera", "GlCamera", "RayCamera", "open_camera"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rivc.envs.cameras.opengl import GlCamera
 from rivc.envs.cameras.rays import RayCamera
@@ -16,18 +16,24 @@ if TYPE_CHECKING:
     from rivc.envs.options import CameraKind
 
 
-class Camera(Protocol):
-    """What draws one camera of one model at one size."""
+SourceT_contra = TypeVar("SourceT_contra", contravariant=True)
 
-    def __call__(self, data: mujoco.MjData) -> NDArray[np.uint8]:
+
+class Camera(Protocol[SourceT_contra]):
+    """What draws one camera of one model at one size.
+
+    It looks at an `MjData`, or at simulations of a batch; then there is an axis more in front.
+    """
+
+    def __call__(self, source: SourceT_contra) -> NDArray[np.uint8]:
         """Draw the scene, uint8, [H, W, 3]."""
         ...
 
-    def depth(self, data: mujoco.MjData) -> NDArray[np.floating[Any]]:
+    def depth(self, source: SourceT_contra) -> NDArray[np.floating[Any]]:
         """Return metres along the camera's axis, [H, W]; infinite where there is nothing."""
         ...
 
-    def geoms(self, data: mujoco.MjData) -> NDArray[np.int32]:
+    def geoms(self, source: SourceT_contra) -> NDArray[np.int32]:
         """Return the geom that each pixel shows, [H, W]; -1 where there is nothing."""
         ...
 
@@ -43,7 +49,7 @@ def open_camera(
     *,
     size: tuple[int, int],
     film: bool = False,
-) -> Camera:
+) -> Camera[mujoco.MjData]:
     """Return a camera of the wanted kind; ``"auto"`` is OpenGL, or rays where OpenGL does not work.
 
     Args:

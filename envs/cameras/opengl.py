@@ -103,9 +103,9 @@ class GlCamera:
             raise no_gl(GlCamera._failure) from error
         _open_cameras().add(self)
 
-    def __call__(self, data: mujoco.MjData) -> NDArray[np.uint8]:
+    def __call__(self, source: mujoco.MjData) -> NDArray[np.uint8]:
         """Draw the scene, uint8, [H, W, 3]."""
-        passes = (self._draw(data, shift) for shift in _disc(self._passes))
+        passes = (self._draw(source, shift) for shift in _disc(self._passes))
         if self._passes == 1:
             return next(passes)
         total = np.zeros((*self._size, 3), dtype=np.uint16)
@@ -113,9 +113,9 @@ class GlCamera:
             total += picture
         return (total // self._passes).astype(np.uint8)
 
-    def depth(self, data: mujoco.MjData) -> NDArray[np.float32]:
+    def depth(self, source: mujoco.MjData) -> NDArray[np.float32]:
         """Return metres along the camera's axis, [H, W]; infinite where there is nothing."""
-        self._draw_numbers(data)
+        self._draw_numbers(source)
         closeness = np.empty(self._size, dtype=np.float32)
         mujoco.mjr_readPixels(None, closeness, self._frame, self._renderer())
         near, far = (
@@ -125,9 +125,9 @@ class GlCamera:
         depth_m = near * far / (near + closeness[::-1] * (far - near))
         return np.where(closeness[::-1] > 0, depth_m, np.float32(np.inf))
 
-    def geoms(self, data: mujoco.MjData) -> NDArray[np.int32]:
+    def geoms(self, source: mujoco.MjData) -> NDArray[np.int32]:
         """Return the geom that each pixel shows, [H, W]; -1 where there is nothing."""
-        numbers = self._draw_numbers(data) @ np.array([1, 1 << 8, 1 << 16], dtype=np.int32)
+        numbers = self._draw_numbers(source) @ np.array([1, 1 << 8, 1 << 16], dtype=np.int32)
         geoms = np.full(self._scene.ngeom + 1, -1, dtype=np.int32)  # number 0 is nothing
         for drawn in self._scene.geoms[: self._scene.ngeom]:
             if drawn.objtype == mujoco.mjtObj.mjOBJ_GEOM:

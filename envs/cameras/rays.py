@@ -74,17 +74,17 @@ class RayCamera:
         self._palette = _palette(model)
         self._cells_per_m, self._second_colour = _checker(model)
 
-    def __call__(self, data: mujoco.MjData) -> NDArray[np.uint8]:
+    def __call__(self, source: mujoco.MjData) -> NDArray[np.uint8]:
         """Draw the scene, uint8, [H, W, 3]."""
-        return self.shade(self.cast(data))
+        return self.shade(self.cast(source))
 
-    def depth(self, data: mujoco.MjData) -> NDArray[np.float64]:
+    def depth(self, source: mujoco.MjData) -> NDArray[np.float64]:
         """Return metres along the camera's axis, [H, W]; infinite where there is nothing."""
-        return self.measure(self.cast(data))
+        return self.measure(self.cast(source))
 
-    def geoms(self, data: mujoco.MjData) -> NDArray[np.int32]:
+    def geoms(self, source: mujoco.MjData) -> NDArray[np.int32]:
         """Return the geom that each pixel shows, [H, W]; -1 where there is nothing."""
-        return self.cast(data).geoms.reshape(self._size)
+        return self.identify(self.cast(source))
 
     def close(self) -> None:
         """Do nothing: rays hold nothing."""
@@ -122,6 +122,10 @@ class RayCamera:
         """Return metres along the camera's axis, [..., H, W]; infinite where there is nothing."""
         depth_m = np.where(hits.geoms < 0, np.inf, hits.distances * -self.rays[:, 2])
         return depth_m.reshape(*hits.geoms.shape[:-1], *self._size)
+
+    def identify(self, hits: Hits) -> NDArray[np.int32]:
+        """Return the geom that each pixel shows, [..., H, W]; -1 where there is nothing."""
+        return hits.geoms.reshape(*hits.geoms.shape[:-1], *self._size)
 
     def _palette_rows(self, hits: Hits) -> NDArray[np.int32]:
         """Return what each ray shows, [..., N]: a geom's first or second colour, a level of sky."""

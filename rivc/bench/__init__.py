@@ -30,6 +30,7 @@ class Bench:
 
 BENCHES: Final = {
     "c99": Bench("rivc.bench.c99", "exported C against the same network in fp32 torch, batch 1"),
+    "cameras": Bench("rivc.bench.cameras", "cameras of robots against MuJoCo's own renderer"),
     "spikes": Bench("rivc.bench.spikes", "the emulator against a loop of stock snn.Leaky neurons"),
 }
 
