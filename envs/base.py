@@ -230,11 +230,10 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
             low, high = self._state_bounds
             state = np.array(self._state(), dtype=np.float32)
             return np.minimum(np.maximum(state, low), high)
-        return self.develop(self.eye, self.data)
+        return self.develop(self.open_eye(), self.data)
 
-    @property
-    def eye(self) -> Camera[mujoco.MjData]:
-        """The robot's own camera, opened when it is first needed."""
+    def open_eye(self) -> Camera[mujoco.MjData]:
+        """Return the robot's own camera, which is opened when it is first needed."""
         if self._eye is None:
             self._eye = open_camera(self.camera, self.model, "eye", size=(self.size, self.size))
         return self._eye

@@ -198,9 +198,10 @@ class BatchedTasks(VectorEnv["NDArray[Any]", Any, "NDArray[Any]"]):
 
 def _batch_rays(batch: Batch, tasks: list[MujocoTask[Any]]) -> BatchRays | None:
     """Return the cameras of all tasks as one, or None if they cast no rays."""
-    if tasks[0].obs_mode == "state" or not isinstance(tasks[0].eye, RayCamera):
+    eye = None if tasks[0].obs_mode == "state" else tasks[0].open_eye()
+    if not isinstance(eye, RayCamera):
         return None
-    return BatchRays(batch, tasks[0].eye, [task.data for task in tasks])
+    return BatchRays(batch, eye, [task.data for task in tasks])
 
 
 def __getattr__(name: str) -> Callable[..., BatchedTasks]:

@@ -116,6 +116,7 @@ class RayCamera:
         """Return what the rays show, uint8, [..., H, W, 3]."""
         colours = self._palette.take(self._palette_rows(hits), axis=0, mode="clip")
         colours *= self._brightness(hits.normals)[..., None]
+        np.minimum(colours, 255, out=colours)
         return colours.astype(np.uint8).reshape(*hits.geoms.shape[:-1], *self._size, 3)
 
     def measure(self, hits: Hits) -> NDArray[np.float64]:
