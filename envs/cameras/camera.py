@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rivc.envs.cameras.opengl import GlCamera
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
     from rivc.envs.options import CameraKind
 
+
+_log = logging.getLogger(__name__)
 
 SourceT_contra = TypeVar("SourceT_contra", contravariant=True)
 
@@ -52,6 +56,8 @@ def open_camera(
 ) -> Camera[mujoco.MjData]:
     """Return a camera of the wanted kind; ``"auto"`` is OpenGL, or rays where OpenGL does not work.
 
+    Where rays stand in, the log says so once, and how to get OpenGL.
+
     Args:
         kind: ``"auto"``, ``"gl"`` or ``"ray"``.
         model: the compiled scene.
@@ -65,7 +71,13 @@ def open_camera(
     if kind != "ray":
         try:
             return GlCamera(model, name, size=size, film=film)
-        except MissingError:
+        except MissingError as error:
             if kind == "gl":
                 raise
+            _tell_once(f"rays draw instead of OpenGL: {error}")
     return RayCamera(model, name, size=size, film=film)
+
+
+@functools.cache
+def _tell_once(warning: str) -> None:
+    _log.warning(warning)
