@@ -84,10 +84,11 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         control_dt_s: seconds from one action to the next.
         physics_dt_s: seconds of one simulation step; divides `control_dt_s`.
         state_rows: the state observation, row by row.
-        action_names: a word for each action, for films.
+        segments: what ``"segmentation"`` shows, by name; see
+            `rivc.envs.cameras.segments.segment_levels`.
+        eye: name of the robot's camera in the MJCF.
         depth_range_m: the nearest and the farthest metre that ``"depth"`` tells apart.
-        segments: geoms and bodies, by name, that ``"segmentation"`` shows, each with what it
-            carries; a later one stands out of an earlier one. Empty: every body is one.
+        action_names: a word for each action, for films.
         measures: what reward, success and expert are made of, at this moment.
         episode: the task's own memory of the running episode, a dataclass of plain numbers.
 
@@ -102,9 +103,10 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
     state_rows: ClassVar[tuple[StateRow, ...]]
     action_names: ClassVar[tuple[str, ...]]
     episode_type: ClassVar[type]
-    depth_range_m: ClassVar[tuple[float, float]] = (0.0, 4.0)
     segments: ClassVar[tuple[str, ...]] = ()
 
+    eye: str = "eye"
+    depth_range_m: tuple[float, float] = (0.0, 4.0)
     measures: dict[str, float]
     episode: Any
 
@@ -235,7 +237,7 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
     def open_eye(self) -> Camera[mujoco.MjData]:
         """Return the robot's own camera, which is opened when it is first needed."""
         if self._eye is None:
-            self._eye = open_camera(self.camera, self.model, "eye", size=(self.size, self.size))
+            self._eye = open_camera(self.camera, self.model, self.eye, size=(self.size, self.size))
         return self._eye
 
     def develop(self, camera: Camera[SourceT], source: SourceT) -> NDArray[np.uint8]:

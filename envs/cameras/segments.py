@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import mujoco
 import numpy as np
 
 from rivc.envs.cameras.groups import ROBOT_GROUPS
 from rivc.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    import mujoco
     from numpy.typing import NDArray
 
 
@@ -23,8 +23,9 @@ def segment_levels(model: mujoco.MjModel, names: tuple[str, ...]) -> NDArray[np.
 
     Args:
         model: the compiled scene.
-        names: geoms, and bodies with all they carry; a later one wins. Empty: every body that a
-            robot can see is one.
+        names: each stands for the geoms, and for the bodies with all they carry, that are called
+            so, or so with an underscore and more (``"wall"`` is ``"wall_n"`` too); a later one
+            wins. Empty: every body that a robot can see is one.
 
     Raises:
         ConfigError: the model has neither a geom nor a body of this name.
@@ -44,14 +45,17 @@ def _visible_bodies(model: mujoco.MjModel) -> Iterator[str]:
 
 
 def _is_part(model: mujoco.MjModel, name: str) -> NDArray[np.bool_]:
-    """Return which geoms bear a name or are carried by the body that bears it, [geoms]."""
-    geom = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_GEOM, name)
-    body = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, name)
-    if geom < 0 and body < 0:
+    """Return which geoms a name stands for, or whose body it stands for, [geoms]."""
+    is_part = _is_called(model.geom, model.ngeom, name)
+    is_carried = _is_called(model.body, model.nbody, name)
+    if not (is_part.any() or is_carried.any()):
         raise ConfigError(f"segments: {name!r} names neither a geom nor a body of the model")
-    is_carried = np.zeros(model.nbody, dtype=bool)
-    for i, parent in enumerate(model.body_parentid):  # parents come first
-        is_carried[i] = i == body or (i > 0 and is_carried[parent])
-    is_part = is_carried[model.geom_bodyid]
-    is_part[geom] |= geom >= 0
-    return np.asarray(is_part)
+    for body in range(1, model.nbody):  # parents come first
+        is_carried[body] |= is_carried[model.body_parentid[body]]
+    return np.asarray(is_part | is_carried[model.geom_bodyid])
+
+
+def _is_called(things: Callable[[int], Any], count: int, name: str) -> NDArray[np.bool_]:
+    """Return which of the model's things bear a name, or one that begins with it, [count]."""
+    names = [things(i).name for i in range(count)]
+    return np.array([x == name or x.startswith(f"{name}_") for x in names], dtype=bool)

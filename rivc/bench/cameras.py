@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -35,22 +35,32 @@ EFFORT: Final = {"stock": (15, 3), "no shadows": (40, 25)}  # peer: rounds, call
 NEAR_ENOUGH: Final = 12.0  # mean difference of a pixel from the stock picture, which has shadows
 
 
+class Scene(NamedTuple):
+    """What is drawn: a model through one of its cameras, in some states, at one size."""
+
+    name: str
+    model: mujoco.MjModel
+    eye: str
+    states: list[mujoco.MjData]
+    size: int
+
+
 def run() -> Report:
     """Compare and time the cameras of every task; see the module."""
     races: list[Race] = []
     facts = {"OpenGL": gl_status().renderer}
     for spec in task_specs():
-        model, states = scene(spec.id)
-        for size in SIZES:
-            name = f"{spec.id.partition('/')[2]} {size}x{size}"
-            laps, fact = _contest(name, model, states, size)
+        for scene in scenes(spec.id):
+            laps = _races(scene)
+            rates = {"gl": laps[2].ours_us, "ray": laps[3].ours_us, "stock": laps[0].peer_us}
+            words = ", ".join(f"{kind} {1e6 / us:,.0f}" for kind, us in rates.items())
+            facts[scene.name] = f"{words} frames/s"
             races += laps
-            facts[name] = fact
     return Report(tuple(races), facts, versions("mujoco"))
 
 
-def scene(env_id: str) -> tuple[mujoco.MjModel, list[mujoco.MjData]]:
-    """Return the model of a task and states along an episode of its expert."""
+def scenes(env_id: str) -> Iterator[Scene]:
+    """Yield states along an episode of a task's expert, for each size."""
     env: Any = make(env_id, obs_mode="state").env.unwrapped
     env.reset(seed=0)
     states = []
@@ -59,48 +69,46 @@ def scene(env_id: str) -> tuple[mujoco.MjModel, list[mujoco.MjData]]:
             states.append(copy.copy(env.data))
         if env.step(env.expert_action())[2]:
             env.reset()
-    return env.model, states
+    for size in SIZES:
+        name = f"{env_id.partition('/')[2]} {size}x{size}"
+        yield Scene(name, env.model, env.eye, states, size)
 
 
 @contextmanager
-def stock(model: mujoco.MjModel, size: int, *, shadows: bool = True) -> Iterator[Work]:
+def stock(scene: Scene, *, shadows: bool = True) -> Iterator[Work]:
     """Give MuJoCo's renderer as a function of a state, drawing what robots see."""
     import mujoco  # after rivc.envs, which settles the OpenGL library that it loads
 
     flags = mujoco.mjtRndFlag
     options = mujoco.MjvOption()
     options.geomgroup[:] = ROBOT_GROUPS
-    picture = np.empty((size, size, 3), dtype=np.uint8)
-    with mujoco.Renderer(model, size, size) as renderer:
+    picture = np.empty((scene.size, scene.size, 3), dtype=np.uint8)
+    with mujoco.Renderer(scene.model, scene.size, scene.size) as renderer:
         renderer.scene.flags[[flags.mjRND_SHADOW.value, flags.mjRND_REFLECTION.value]] = shadows
 
         def draw(data: mujoco.MjData) -> NDArray[np.uint8]:
-            renderer.update_scene(data, "eye", options)
+            renderer.update_scene(data, scene.eye, options)
             return np.asarray(renderer.render(out=picture))
 
         yield draw
 
 
-def _contest(
-    name: str, model: mujoco.MjModel, states: list[mujoco.MjData], size: int
-) -> tuple[list[Race], str]:
-    """Return the races of one task at one size, and the frames a second in words."""
-    by_gl = GlCamera(model, "eye", size=(size, size))
-    ours: dict[str, Camera[mujoco.MjData]] = {
-        "gl": by_gl,
-        "ray": RayCamera(model, "eye", size=(size, size)),
-    }
+def _races(scene: Scene) -> list[Race]:
+    """Return the races of both cameras against the stock renderer, then against the lean one."""
+    size = (scene.size, scene.size)
+    by_gl = GlCamera(scene.model, scene.eye, size=size)
+    by_rays = RayCamera(scene.model, scene.eye, size=size)
+    ours: dict[str, Camera[mujoco.MjData]] = {"gl": by_gl, "ray": by_rays}
     races = []
     for peer, (rounds, calls) in EFFORT.items():
-        with stock(model, size, shadows=peer == "stock") as draw:
+        with stock(scene, shadows=peer == "stock") as draw:
             for kind, camera in ours.items():
-                _require_alike(f"{name}, {kind}", camera, draw, states)
-                works = _over(camera, states), _over(draw, states)
-                races.append(race(f"{name}, {kind}", peer, *works, rounds=rounds, calls=calls))
+                name = f"{scene.name}, {kind}"
+                _require_alike(name, camera, draw, scene.states)
+                works = _over(camera, scene.states), _over(draw, scene.states)
+                races.append(race(name, peer, *works, rounds=rounds, calls=calls))
     by_gl.close()
-    rates = {"gl": races[2].ours_us, "ray": races[3].ours_us, "stock": races[0].peer_us}
-    words = ", ".join(f"{kind} {1e6 / us:,.0f}" for kind, us in rates.items())
-    return races, f"{words} frames/s"
+    return races
 
 
 def _over(draw: Work, states: list[mujoco.MjData]) -> Work:

@@ -12,7 +12,7 @@ MODEL = mujoco.MjModel.from_xml_string("""
 <mujoco>
   <worldbody>
     <geom name="floor" type="plane" size="1 1 1"/>
-    <geom type="sphere" size=".1"/>
+    <geom name="rock_0" type="sphere" size=".1"/>
     <body name="arm">
       <geom type="sphere" size=".1"/>
       <body name="hand">
@@ -33,6 +33,7 @@ MODEL = mujoco.MjModel.from_xml_string("""
         (("arm",), [0, 0, 0, 255, 255, 255, 0]),
         (("arm", "palm"), [0, 0, 0, 128, 255, 128, 0]),
         (("floor", "arm", "hand"), [0, 85, 0, 170, 255, 255, 0]),
+        (("floor", "rock"), [0, 128, 255, 0, 0, 0, 0]),
         (("hand", "arm"), [0, 0, 0, 255, 255, 255, 0]),
         ((), [0, 0, 0, 128, 255, 255, 0]),
     ],
@@ -44,8 +45,8 @@ def test_levels_are_spread_evenly_and_later_names_win(
 
 
 def test_an_unknown_name_is_told() -> None:
-    with pytest.raises(ConfigError, match="segments: 'foot' names neither a geom nor a body"):
-        segment_levels(MODEL, ("foot",))
+    with pytest.raises(ConfigError, match="segments: 'fing' names neither a geom nor a body"):
+        segment_levels(MODEL, ("fing",))
 
 
 def test_a_model_without_bodies_is_all_background() -> None:
