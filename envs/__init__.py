@@ -6,7 +6,7 @@ not import MuJoCo.
 
 from rivc.envs.factory import Task, make
 from rivc.envs.gl import GlStatus, choose_backend, gl_status
-from rivc.envs.registry import TaskSpec, register_tasks, task_specs
+from rivc.envs.registry import TaskSpec, Variant, register_tasks, task_specs
 from rivc.envs.state import state_methods
 from rivc.envs.wrappers import BinnedAction, GreyHistory
 
@@ -16,6 +16,7 @@ __all__ = [
     "GreyHistory",
     "Task",
     "TaskSpec",
+    "Variant",
     "gl_status",
     "make",
     "state_methods",

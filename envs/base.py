@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict
-from importlib.resources import files
+from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeVar
 
 import gymnasium as gym
@@ -88,7 +88,7 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
             `rivc.envs.cameras.segments.segment_levels`.
         eye: name of the robot's camera in the MJCF.
         depth_range_m: the nearest and the farthest metre that ``"depth"`` tells apart.
-        action_names: a word for each action, for films.
+        action_names: a word for each action, or for each choice of a group, for films.
         measures: what reward, success and expert are made of, at this moment.
         episode: the task's own memory of the running episode, a dataclass of plain numbers.
 
@@ -101,12 +101,12 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
     control_dt_s: ClassVar[float]
     physics_dt_s: ClassVar[float]
     state_rows: ClassVar[tuple[StateRow, ...]]
-    action_names: ClassVar[tuple[str, ...]]
     episode_type: ClassVar[type]
     segments: ClassVar[tuple[str, ...]] = ()
 
     eye: str = "eye"
     depth_range_m: tuple[float, float] = (0.0, 4.0)
+    action_names: tuple[str, ...]
     measures: dict[str, float]
     episode: Any
 
@@ -327,5 +327,5 @@ def count_substeps(control_dt_s: float, physics_dt_s: float) -> int:
 
 
 def _load(asset: str) -> mujoco.MjModel:
-    mjcf = files("rivc.envs").joinpath("assets", asset).read_text(encoding="utf-8")
-    return mujoco.MjModel.from_xml_string(mjcf)
+    with as_file(files("rivc.envs") / "assets") as folder:  # MJCF files include each other
+        return mujoco.MjModel.from_xml_path(str(folder / asset))

@@ -31,9 +31,9 @@ def check_options(options: TaskOptions) -> None:
         ConfigError: a value is not among the allowed ones.
         MissingError: ``camera="gl"`` without an OpenGL library.
     """
-    _require_choice("obs_mode", options["obs_mode"], get_args(ObsMode))
-    _require_choice("camera", options["camera"], get_args(CameraKind))
-    _require_choice("render_mode", options["render_mode"], (None, "rgb_array"))
+    require_choice("obs_mode", options["obs_mode"], get_args(ObsMode))
+    require_choice("camera", options["camera"], get_args(CameraKind))
+    require_choice("render_mode", options["render_mode"], (None, "rgb_array"))
     _require_pixels("size", options["size"], lowest=8, highest=1024)
     video_size = options["video_size"]
     if not (isinstance(video_size, (tuple, list)) and len(video_size) == 2):
@@ -45,9 +45,10 @@ def check_options(options: TaskOptions) -> None:
         raise no_gl(problem)
 
 
-def _require_choice(option: str, value: object, allowed: Sequence[str | None]) -> None:
+def require_choice(option: str, value: object, allowed: Sequence[str | int | None]) -> None:
+    """Raise `ConfigError` unless an option has one of its values."""
     if value not in allowed:
-        names = [name for name in allowed if name is not None]
+        names = [name for name in allowed if isinstance(name, str)]
         listed = ", ".join(map(repr, allowed))
         raise ConfigError(f"{option}={value!r} is not one of {listed}{nearest(str(value), names)}")
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import atan2, cos, exp, hypot, pi, radians, sin
+from math import cos, exp, pi, radians, sin
 from typing import TYPE_CHECKING, Final, Unpack
 
 import numpy as np
-from gymnasium import spaces
 
-from rivc.envs.base import MujocoTask, StateRow, Verdict
+from rivc.envs.base import Verdict
+from rivc.envs.rover import TARGET_ROWS, RoverTask
 
 if TYPE_CHECKING:
     from rivc.envs.options import TaskOptions
@@ -20,15 +20,6 @@ PATIENCE_STEPS: Final = 15  # control steps out of view that end the episode
 ARENA_M: Final = 2.5  # the ball stays within this much of the middle, along both axes
 BALL_HEIGHT_M: Final = 0.1
 
-WHEEL_SPEEDS_RAD_S: Final = {  # left, right
-    "stop": (0.0, 0.0),
-    "forward": (8.0, 8.0),
-    "back": (-6.0, -6.0),
-    "turn left": (-4.0, 4.0),
-    "turn right": (4.0, -4.0),
-    "forward left": (4.0, 8.0),
-    "forward right": (8.0, 4.0),
-}
 STOP, FORWARD, BACK, TURN_LEFT, TURN_RIGHT, FORWARD_LEFT, FORWARD_RIGHT = range(7)
 
 
@@ -41,7 +32,7 @@ class Chase:
     steps_out_of_view: int = 0
 
 
-class VisualTracker(MujocoTask[np.int64]):
+class VisualTracker(RoverTask):
     r"""Keep a wandering red ball in the middle of the on-board camera, 0.8 m away.
 
     A robot on two wheels, 20 cm long, carries a camera 20 cm above the floor, with 60 degrees of
@@ -100,34 +91,21 @@ class VisualTracker(MujocoTask[np.int64]):
     """
 
     asset = "tracker.xml"
-    control_dt_s = 0.1
-    physics_dt_s = 0.01
     episode_type = Chase
-    action_names = tuple(WHEEL_SPEEDS_RAD_S)
+    state_rows = TARGET_ROWS
     segments = ("floor", "target")
-    state_rows = (
-        StateRow("cos bearing", "1", -1.0, 1.0),
-        StateRow("sin bearing", "1", -1.0, 1.0),
-        StateRow("distance", "m", 0.0, 4.0),
-        StateRow("forward speed", "m/s", -0.5, 0.5),
-        StateRow("sideways speed", "m/s", -0.2, 0.2),
-        StateRow("turning speed", "rad/s", -2.5, 2.5),
-    )
 
     episode: Chase
 
     def __init__(self, *, moving: bool = True, **options: Unpack[TaskOptions]) -> None:
         super().__init__(**options)
         self.moving = moving
-        self.action_space = spaces.Discrete(len(self.action_names))
-        self._wheel_speeds = np.array(list(WHEEL_SPEEDS_RAD_S.values()))
-        self._base = self.model.body("base").id
 
     def _begin(self) -> Chase:
         rng = self.np_random
         bearing_rad, distance_m = rng.uniform(-0.4, 0.4), rng.uniform(0.6, 1.6)
         yaw_rad = rng.uniform(-pi, pi)
-        self.data.qpos[3:7] = cos(yaw_rad / 2), 0, 0, sin(yaw_rad / 2)
+        self._stand(0.0, 0.0, yaw_rad)
         ball_rad = yaw_rad + bearing_rad
         self.data.mocap_pos[0] = (
             distance_m * cos(ball_rad),
@@ -136,9 +114,6 @@ class VisualTracker(MujocoTask[np.int64]):
         )
         heading_rad, speed_m_s = rng.uniform(0, 2 * pi), rng.uniform(0.1, 0.3)
         return Chase(heading_rad, speed_m_s if self.moving else 0.0)
-
-    def _command(self, action: np.int64) -> None:
-        self.data.ctrl[:] = self._wheel_speeds[action]
 
     def _advance(self) -> None:
         """Walk the ball; at the edge of its arena it turns by a right angle."""
@@ -152,14 +127,6 @@ class VisualTracker(MujocoTask[np.int64]):
             chase.ball_heading_rad += pi / 2
             x, y = (min(max(value, -ARENA_M), ARENA_M) for value in (x, y))
         self.data.mocap_pos[0, :2] = x, y
-
-    def _measure(self) -> dict[str, float]:
-        """Return where the ball is, seen from the robot's base."""
-        data, base = self.data, self._base
-        ahead, left, _ = (
-            (data.mocap_pos[0] - data.xpos[base]) @ data.xmat[base].reshape(3, 3)
-        ).tolist()
-        return {"bearing_rad": atan2(left, ahead), "distance_m": hypot(ahead, left)}
 
     def _judge(self) -> Verdict:
         bearing_rad, distance_m = self.measures["bearing_rad"], self.measures["distance_m"]
@@ -175,18 +142,7 @@ class VisualTracker(MujocoTask[np.int64]):
         )
 
     def _state(self) -> list[float]:
-        bearing_rad, distance_m = self.measures["bearing_rad"], self.measures["distance_m"]
-        velocity = self.data.qvel[:3] @ self.data.xmat[self._base].reshape(3, 3)
-        forward_m_s, sideways_m_s, _ = velocity.tolist()
-        turning_rad_s = float(self.data.qvel[5])
-        return [
-            cos(bearing_rad),
-            sin(bearing_rad),
-            distance_m,
-            forward_m_s,
-            sideways_m_s,
-            turning_rad_s,
-        ]
+        return self._target_state()
 
     def expert_action(self) -> np.int64:
         """Return the scripted expert's choice: turn towards the ball, then mend the distance."""

@@ -11,6 +11,7 @@ from rivc.cli.output import emit_json, json_option, table, verb
 from rivc.errors import FailedError
 
 if TYPE_CHECKING:
+    from rivc.envs import TaskSpec, Variant
     from rivc.envs.options import CameraKind
 
 
@@ -36,17 +37,7 @@ def command(checking: bool, as_json: bool) -> None:
     if as_json:
         emit_json({"envs": [asdict(spec) for spec in specs]})
         return
-    rows = [
-        [
-            spec.id,
-            ", ".join(spec.obs_modes),
-            " x ".join(map(str, spec.action_layout)),
-            f"{spec.random_return:.1f}",
-            f"{spec.expert_return:.1f}",
-            spec.description,
-        ]
-        for spec in specs
-    ]
+    rows = [_row(spec, variant) for spec in specs for variant in spec.all_variants()]
     head = ["id", "observes", "actions", "random", "expert", "task"]
     click.echo(table(head, rows, right=["actions", "random", "expert"]))
     click.echo("\nand any Gymnasium id, for example CartPole-v1, or module:id")
@@ -69,3 +60,16 @@ def _check(as_json: bool) -> None:
         raise FailedError(
             f"more than {LIMIT:.0%} of the pictures is black or white: {', '.join(bad)}"
         )
+
+
+def _row(spec: TaskSpec, variant: Variant) -> list[str]:
+    """Describe one way to act; what all of a task's ways share stands with the first."""
+    options = " ".join(f"{name}={value}" for name, value in variant.options.items())
+    return [
+        f"  {options}" if options else spec.id,
+        "" if options else ", ".join(spec.obs_modes),
+        " x ".join(map(str, variant.action_layout)),
+        f"{variant.random_return:.1f}",
+        f"{variant.expert_return:.1f}",
+        "" if options else spec.description,
+    ]

@@ -98,7 +98,8 @@ class QNetwork(nn.Module):
     def readout_scale(self, integers: Integers | None = None) -> Tensor:
         """Return the real value of one readout integer, a scalar without gradient."""
         *_, (_, log_step_in) = self.chain()
-        return (integers or self.integers())[-1].weight_scale[0] * log_step_in.detach().exp()
+        scale = (integers or self.integers())[-1].weight_scale[0].double()
+        return (scale * log_step_in.detach().double().exp()).float()
 
     def _run(self, x: Tensor, integers: Integers) -> Tensor:
         x = channels_first(x)

@@ -20,21 +20,34 @@ if TYPE_CHECKING:
 
     from rivc.nets import QNetwork
     from rivc.nets.network import Integers
-    from rivc.train.config import Config
+    from rivc.train.config import Config, TrainConfig
     from rivc.train.replay import Batch, Replay
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateInfo:
-    """What one update reports: losses, and the action values it saw (scaled, [B, d, n])."""
+    """What one update reports: its losses."""
 
     td_loss: float
     margin_loss: float
-    q: Tensor
+
+
+def learning_rate_at(train: TrainConfig, env_steps: int) -> float:
+    """Return Adam's learning rate after so many env steps: a linear fall."""
+    left = 1.0 - min(1.0, env_steps / train.env_steps)
+    return train.learning_rate * (train.learning_rate_end + left * (1.0 - train.learning_rate_end))
+
+
+def diverged(updates: int, loss: float, norm: float) -> DivergedError:
+    """Return the error for a loss or a gradient that is not finite."""
+    return DivergedError(
+        f"the loss is no longer finite after {updates} updates (loss {loss}, gradient {norm}); "
+        "lower train.learning_rate or train.max_grad_norm"
+    )
 
 
 class Learner:
-    """Trains the network on replayed transitions.
+    """Trains the network on replayed transitions; the definition of what an update is.
 
     Attributes:
         net: the network in training, in integers unless `quant.enabled` is off.
@@ -60,23 +73,25 @@ class Learner:
         """
         train, before = self.config.train, rng.bit_generator.state
         batch = replay.sample(rng, train.batch_size, discount=train.discount, n_step=train.n_step)
-        q, td, margin = self._losses(batch)
+        td, margin = self._losses(batch)
         self.optimizer.zero_grad()
         (td + train.margin_coef * margin).backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.net.weights_and_biases(), train.max_grad_norm)
-        if not torch.isfinite(norm + td + margin):
+        if not torch.isfinite(norm + self._steps_norm() + td + margin):
             rng.bit_generator.state = before
-            raise DivergedError(
-                f"the loss is no longer finite after {self.updates} updates (loss {td.item()}, "
-                f"gradient {norm.item()}); lower train.learning_rate or train.max_grad_norm"
-            )
+            raise diverged(self.updates, td.item(), norm.item())
         for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate(env_steps)
+            group["lr"] = learning_rate_at(train, env_steps)
         self.optimizer.step()
         self.updates += 1
-        return UpdateInfo(td.item(), margin.item(), q.detach())
+        return UpdateInfo(td.item(), margin.item())
 
-    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def _steps_norm(self) -> Tensor:
+        """The norm of the gradient of the learned steps, which is not clipped."""
+        steps = [layer.log_step for layer, _ in self.net.chain() if layer.log_step is not None]
+        return torch.nn.utils.get_total_norm([p.grad for p in steps if p.grad is not None])
+
+    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
         train = self.config.train
         observation, action = torch.from_numpy(batch.observation), torch.from_numpy(batch.action)
         integers = self.net.integers()
@@ -85,10 +100,10 @@ class Learner:
         q = self.net(observation, integers)
         td = td_loss(q, action, target, train.huber_delta)
         if train.margin_coef == 0:
-            return q, td, torch.zeros(())
+            return td, torch.zeros(())
         drop = self._drop(observation, q_target) if train.certify_noise else None
         scale = self.net.readout_scale(integers)
-        return q, td, margin_loss(q, q_target, scale, train.margin, drop)
+        return td, margin_loss(q, q_target, scale, train.margin, drop)
 
     def _drop(self, observation: Tensor, q_target: Tensor) -> Tensor:
         """What noise can take of the lead of the target's greedy actions, in readout steps."""
@@ -122,13 +137,6 @@ class Learner:
             reward, torch.from_numpy(batch.discount), value, gap, train.gap_coef
         )
         return y, q_now
-
-    def _learning_rate(self, env_steps: int) -> float:
-        train = self.config.train
-        left = 1.0 - min(1.0, env_steps / train.env_steps)
-        return train.learning_rate * (
-            train.learning_rate_end + left * (1.0 - train.learning_rate_end)
-        )
 
     @torch.no_grad()
     def sync_target(self, blend: float | None = None) -> None:

@@ -19,7 +19,7 @@ from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert import convert
 from rivc.train.checkpoint import load_checkpoint, save_checkpoint
 from rivc.train.collect import Collector
-from rivc.train.learner import Learner
+from rivc.train.learners import make_learner
 from rivc.train.replay import Replay
 from rivc.train.setup import (
     make_encoding,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from rivc.envs.factory import Task
     from rivc.neurochip import Backend
     from rivc.train.config import Config
+    from rivc.train.learners import AnyLearner
 
 RNG_STREAMS: Final = ("explore", "replay", "states")
 CALIBRATION_STATES: Final = 128
@@ -100,7 +101,7 @@ class Session:
 
     config: Config
     chip: Backend
-    learner: Learner
+    learner: AnyLearner
     collector: Collector
     rng: dict[str, np.random.Generator]
     progress: Progress
@@ -236,8 +237,8 @@ def _check_fit(config: Config, chip: Backend, task: Task) -> None:
     require_fit(chip, convert(_learner(config, chip, task, encoding).net))
 
 
-def _learner(config: Config, chip: Backend, task: Task, encoding: InputEncoding) -> Learner:
-    return Learner(
+def _learner(config: Config, chip: Backend, task: Task, encoding: InputEncoding) -> AnyLearner:
+    return make_learner(
         config,
         make_network(config, encoding, task.action_layout, profile_name(config, chip.profile)),
     )

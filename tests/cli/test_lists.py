@@ -29,6 +29,7 @@ def test_envs_lists_the_registered_tasks(rivc: Call) -> None:
     assert "rivc/VisualTracker-v0" in ids
     text = rivc("envs").stdout
     assert all(name in text for name in ids)
+    assert ["actions=5", "1", "x", "5"] in [line.split()[:4] for line in text.splitlines()]
 
 
 def test_envs_measures_its_pictures(rivc: Call, monkeypatch: pytest.MonkeyPatch) -> None:

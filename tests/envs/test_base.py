@@ -5,65 +5,70 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 
-from rivc.envs import task_specs
-from rivc.envs.base import MujocoTask, count_substeps
+from rivc.envs.base import count_substeps
 from rivc.envs.exposure import expose
 from rivc.errors import ConfigError, UsageError
+from tests.tasks import IDS, VARIANTS, build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-IDS = [spec.id for spec in task_specs()]
+    from rivc.envs import TaskSpec, Variant
+    from rivc.envs.base import MujocoTask
+
 CAMERAS = ["ray", pytest.param("gl", marks=pytest.mark.gl)]
 PICTURES = ["rgb", "grey", "depth", "segmentation"]
-MODES = [
-    {"obs_mode": "state"},
-    *({"obs_mode": mode, "camera": "ray"} for mode in PICTURES),
-    *(pytest.param({"obs_mode": mode, "camera": "gl"}, marks=pytest.mark.gl) for mode in PICTURES),
+RAYS = [{"obs_mode": "state"}, *({"obs_mode": mode, "camera": "ray"} for mode in PICTURES)]
+OPENGL = [{"obs_mode": mode, "camera": "gl"} for mode in PICTURES]
+WAYS = [  # every way to act, seen by rays; OpenGL is slow to open, and sees no actions
+    *(
+        pytest.param(
+            spec.id, {**mode, **variant.options}, id=f"{case.id} {' '.join(mode.values())}"
+        )
+        for case in VARIANTS
+        for spec, variant in [case.values]
+        for mode in RAYS
+    ),
+    *(
+        pytest.param(env_id, mode, id=f"{env_id} {' '.join(mode.values())}", marks=pytest.mark.gl)
+        for env_id in IDS
+        for mode in OPENGL
+    ),
 ]
 
 Step = tuple[bytes, float, bool, bool]
 
 
-def build(env_id: str, **options: object) -> MujocoTask[Any]:
-    env = gym.make(env_id, **options).unwrapped  # type: ignore[arg-type]
-    assert isinstance(env, MujocoTask)
-    return env
-
-
-def rollout(env: MujocoTask[Any], n_steps: int, rng: np.random.Generator) -> Iterator[Step]:
+def rollout(env: MujocoTask[Any], n_steps: int, *, seed: int) -> Iterator[Step]:
     """Take random actions, with resets at the end and every 50 steps, and yield what they gave."""
+    env.action_space.seed(seed)
     for step in range(n_steps):
-        action = np.int64(rng.integers(env.action_space.n))  # type: ignore[attr-defined]
-        observation, reward, terminated, truncated, _ = env.step(action)
+        observation, reward, terminated, truncated, _ = env.step(env.action_space.sample())
         yield observation.tobytes(), reward, terminated, truncated
         if terminated or step % 50 == 49:
             env.reset()
 
 
-@pytest.mark.parametrize("env_id", IDS)
-@pytest.mark.parametrize("options", MODES)
+@pytest.mark.parametrize(("env_id", "options"), WAYS)
 def test_gymnasiums_checker_has_no_complaint(env_id: str, options: dict[str, Any]) -> None:
     env = build(env_id, video_size=(64, 64), **options)
     check_env(env)
     env.close()
 
 
-@pytest.mark.parametrize("env_id", IDS)
-@pytest.mark.parametrize("options", MODES)
+@pytest.mark.parametrize(("env_id", "options"), WAYS)
 def test_same_seed_gives_the_same_rollout(env_id: str, options: dict[str, Any]) -> None:
     runs = []
     for seed in (3, 3, 4):
         env = build(env_id, **options)
         env.reset(seed=seed)
-        runs.append(list(rollout(env, 40, np.random.default_rng(0))))
+        runs.append(list(rollout(env, 40, seed=0)))
         env.close()
     assert runs[0] == runs[1] != runs[2]
 
@@ -76,15 +81,15 @@ def test_a_saved_state_continues_bit_identically_in_a_fresh_environment(
 ) -> None:
     env = build(env_id, camera=camera)
     env.reset(seed=1)
-    list(rollout(env, n_before, np.random.default_rng(5)))
+    list(rollout(env, n_before, seed=5))
     save(env.get_state(), tmp_path)
     seen = env.observe()
-    expected = list(rollout(env, 120, np.random.default_rng(6)))
+    expected = list(rollout(env, 120, seed=6))
 
     fresh = build(env_id, camera=camera)
     fresh.set_state(load(tmp_path))
     np.testing.assert_array_equal(fresh.observe(), seen)
-    assert list(rollout(fresh, 120, np.random.default_rng(6))) == expected
+    assert list(rollout(fresh, 120, seed=6)) == expected
     env.close()
     fresh.close()
 
@@ -102,14 +107,14 @@ def load(folder: Path) -> dict[str, Any]:
         return {**arrays, **json.loads((folder / "rest.json").read_text())}
 
 
-@pytest.mark.parametrize("env_id", IDS)
-def test_taking_the_state_changes_nothing(env_id: str) -> None:
+@pytest.mark.parametrize(("spec", "variant"), VARIANTS)
+def test_taking_the_state_changes_nothing(spec: TaskSpec, variant: Variant) -> None:
     runs = []
     for is_watched in (False, True):
-        env = build(env_id, obs_mode="state")
+        env = build(spec.id, obs_mode="state", **variant.options)
         env.reset(seed=2)
         run = []
-        for step in rollout(env, 60, np.random.default_rng(0)):
+        for step in rollout(env, 60, seed=0):
             run.append(step)
             if is_watched:
                 env.set_state(env.get_state())
@@ -125,9 +130,9 @@ def test_the_state_of_another_task_is_refused(env_id: str) -> None:
         env.set_state({**env.get_state(), "task": "Juggler"})
 
 
-@pytest.mark.parametrize("env_id", IDS)
-def test_the_reward_is_exactly_the_sum_of_its_terms(env_id: str) -> None:
-    env = build(env_id, obs_mode="state")
+@pytest.mark.parametrize(("spec", "variant"), VARIANTS)
+def test_the_reward_is_exactly_the_sum_of_its_terms(spec: TaskSpec, variant: Variant) -> None:
+    env = build(spec.id, obs_mode="state", **variant.options)
     env.reset(seed=0)
     for _ in range(100):
         _, reward, terminated, _, info = env.step(env.action_space.sample())
@@ -146,18 +151,20 @@ def test_state_rows_describe_the_state_space(env_id: str) -> None:
     np.testing.assert_array_equal(space.high, [np.float32(row.high) for row in env.state_rows])
 
 
-@pytest.mark.parametrize("env_id", IDS)
-def test_every_action_has_a_name(env_id: str) -> None:
-    env = build(env_id, obs_mode="state")
-    assert len(set(env.action_names)) == env.action_space.n  # type: ignore[attr-defined]
+@pytest.mark.parametrize(("spec", "variant"), VARIANTS)
+def test_every_action_has_a_name(spec: TaskSpec, variant: Variant) -> None:
+    env = build(spec.id, obs_mode="state", **variant.options)
+    assert len(set(env.action_names)) == len(env.action_names) == variant.action_layout[1]
 
 
-@pytest.mark.parametrize("env_id", IDS)
-@pytest.mark.parametrize("action", [-1, 99, 0.5, "stop"])
-def test_an_action_outside_the_space_is_refused(env_id: str, action: object) -> None:
-    env = build(env_id, obs_mode="state")
+@pytest.mark.parametrize(("spec", "variant"), VARIANTS)
+@pytest.mark.parametrize("action", [-1, 99, 0.5, "stop", [0, 1, 99]])
+def test_an_action_outside_the_space_is_refused(
+    spec: TaskSpec, variant: Variant, action: object
+) -> None:
+    env = build(spec.id, obs_mode="state", **variant.options)
     env.reset(seed=0)
-    with pytest.raises(UsageError, match="is not in Discrete"):
+    with pytest.raises(UsageError, match=r"is not in (Multi)?Discrete"):
         env.step(action)
 
 

@@ -1,30 +1,15 @@
-"""The tracker's numbers: returns, reward, ending, tables."""
+"""The tracker's numbers: reward, ending, tables."""
 
 from __future__ import annotations
 
 from math import pi
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 
-from rivc.envs.tracker import BACK, PATIENCE_STEPS, STOP, WHEEL_SPEEDS_RAD_S, VisualTracker
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-TIME_LIMIT = 200
-
-
-def play(env: VisualTracker, policy: Callable[[], Any], seed: int) -> tuple[float, int, bool]:
-    """Return the return, the length and the success at the end of one episode."""
-    env.reset(seed=seed)
-    rewards: list[float] = []
-    terminated = False
-    while not terminated and len(rewards) < TIME_LIMIT:
-        _, reward, terminated, _, info = env.step(policy())
-        rewards.append(reward)
-    return sum(rewards), len(rewards), info["success_at_end"]
+from rivc.envs.rover import WHEEL_SPEEDS_RAD_S
+from rivc.envs.tracker import BACK, PATIENCE_STEPS, STOP, VisualTracker
 
 
 def look_at(env: VisualTracker, bearing_rad: float, distance_m: float) -> dict[str, Any]:
@@ -45,25 +30,6 @@ def env() -> VisualTracker:
 @pytest.fixture
 def calm() -> VisualTracker:
     return VisualTracker(obs_mode="state", moving=False)
-
-
-def test_the_expert_returns_what_the_registry_says(env: VisualTracker) -> None:
-    returns, lengths, successes = zip(
-        *(play(env, env.expert_action, seed) for seed in range(10)), strict=True
-    )
-    assert np.mean(returns) == pytest.approx(166.7, abs=2)
-    assert set(lengths) == {TIME_LIMIT}
-    assert all(successes)
-
-
-def test_random_actions_return_what_the_registry_says(env: VisualTracker) -> None:
-    env.action_space.seed(0)
-    returns, lengths, successes = zip(
-        *(play(env, env.action_space.sample, seed) for seed in range(10)), strict=True
-    )
-    assert np.mean(returns) == pytest.approx(17.3, abs=3)
-    assert np.mean(lengths) < 100
-    assert not any(successes)
 
 
 @pytest.mark.parametrize(
@@ -168,11 +134,9 @@ def test_the_ball_is_seen_where_it_is(bearing_rad: float) -> None:
     assert column == pytest.approx(expected, abs=1.5)
 
 
-def test_the_tables_of_the_docstring_are_those_of_the_code() -> None:
+def test_the_docstring_states_the_wheel_speeds() -> None:
     doc = VisualTracker.__doc__ or ""
     rows = [line.split("  ") for line in doc.splitlines()]
     cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
     for number, (name, speeds) in enumerate(WHEEL_SPEEDS_RAD_S.items()):
         assert [str(number), name, *(f"{speed:g}" for speed in speeds)] in cells
-    for number, row in enumerate(VisualTracker.state_rows):
-        assert [str(number), row.name, f"{row.low:g}", f"{row.high:g}", row.unit] in cells

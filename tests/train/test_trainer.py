@@ -15,6 +15,7 @@ from rivc.errors import BackendError, DivergedError, MismatchError, UsageError
 from rivc.neurochip.emulator import Emulator
 from rivc.snn_convert import SpikingProgram, reference
 from rivc.train import Trainer, load_config
+from rivc.train.fused import FusedLearner
 from rivc.train.learner import Learner
 from rivc.train.record import read_metrics
 from rivc.train.worlds import Worlds
@@ -205,20 +206,21 @@ def test_one_process_writes_a_run(finished: Path) -> None:
         Trainer.resume(finished).run()
 
 
+@pytest.mark.parametrize(("name", "kind"), [("torch", Learner), ("fused", FusedLearner)])
 def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_a_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, kind: type[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = Learner._losses
+    original = kind._losses
 
-    def poisoned(self: Learner, batch: Any) -> Any:
-        q, td, margin = original(self, batch)
-        return q, td * (torch.nan if self.updates == 60 else 1.0), margin
+    def poisoned(self: Any, batch: Any) -> Any:
+        td, margin = original(self, batch)
+        return td * (float("nan") if self.updates == 60 else 1.0), margin
 
     run = tmp_path / "nan"
     with monkeypatch.context() as patch:
-        patch.setattr(Learner, "_losses", poisoned)
+        patch.setattr(kind, "_losses", poisoned)
         with pytest.raises(DivergedError, match="no longer finite after 60 updates"):
-            Trainer(small(), run).run()
+            Trainer(small(**{"train.learner": name}), run).run()
     trainer = Trainer.resume(run)
     trainer.run()
     assert trainer.session.learner.updates == (trainer.session.progress.env_steps - 200) // 2

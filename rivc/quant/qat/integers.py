@@ -12,8 +12,9 @@ both call it, so there is nothing that a conversion could round differently.
 with :math:`s_c` the scale of a weight channel, :math:`s_{in}` and :math:`s_{out}` the values of one
 count on either side and :math:`z_{in}` the count that stands for zero at the input. What the target
 can hold of a threshold and of a bias, its profile says, and `snap_threshold` and `snap_bias` obey.
-Where thresholds are powers of two, the scale of the weights then moves by up to half an octave, so
-that a channel keeps its gain.
+All of it is derived in float64, so that another library, which sums in another order, comes to the
+same integers. Where thresholds are powers of two, the scale of the weights then moves by up to half
+an octave, so that a channel keeps its gain.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 # Step of the uniform quantizer with the least squared error on a normal distribution, over its
 # standard deviation (Max, 1960, for an odd number of levels).
-_GAUSSIAN_STEP: Final = {2: 1.224, 3: 0.651, 4: 0.354, 5: 0.194, 6: 0.106, 7: 0.057, 8: 0.031}
+GAUSSIAN_STEP: Final = {2: 1.224, 3: 0.651, 4: 0.354, 5: 0.194, 6: 0.106, 7: 0.057, 8: 0.031}
 _TINY: Final = 1e-8
 _HALF_OCTAVE: Final = 0.5**0.5
 
@@ -115,15 +116,16 @@ def weight_scale(weight: Tensor, grid: Grid, *, per_tensor: bool) -> Tensor:
     """
     rows = weight.flatten(1)
     rows = rows.reshape(1, -1) if per_tensor else rows
-    magnitude = rows.abs()
     if grid.is_binary:
-        scale = magnitude.mean(1)
+        scale = torch.linalg.vector_norm(rows, 1, 1, dtype=torch.float64) / rows.shape[1]
     else:
+        norm = torch.linalg.vector_norm(rows, 2, 1, dtype=torch.float64)
         scale = torch.minimum(
-            magnitude.amax(1) / grid.q_max,
-            rows.square().mean(1).sqrt() * _GAUSSIAN_STEP[grid.bit_width],
+            torch.linalg.vector_norm(rows, torch.inf, 1).double() / grid.q_max,
+            norm * (GAUSSIAN_STEP[grid.bit_width] / rows.shape[1] ** 0.5),
         )
-    return scale.clamp_min(_TINY).expand(weight.shape[0])
+    one: Tensor = scale.clamp_min(_TINY).float()
+    return one.expand(weight.shape[0])
 
 
 def quantize_weight(weight: Tensor, scale: Tensor, grid: Grid) -> Tensor:
@@ -188,19 +190,24 @@ def hidden_integers(
         step: value of one emitted count, scalar.
         step_in: value of one received count, scalar.
     """
-    dtype = torch_type(carrier.dtype)
     scale = weight_scale(weight, spec.grid, per_tensor=False)
-    ideal = (step / (scale * step_in)).to(dtype) * 2**spec.frac_bits
+    ideal = step.double() / (scale.double() * step_in.double()) * 2**spec.frac_bits
     threshold = snap_threshold(ideal, spec.profile, carrier.threshold_max)
     if spec.profile.threshold_grid != "any":  # the weights take up what the threshold cannot
         scale = scale * (ideal / threshold).clamp(_HALF_OCTAVE, 1 / _HALF_OCTAVE).to(scale.dtype)
     w_q = quantize_weight(weight, scale, spec.grid)
-    real_bias = bias.to(dtype) * threshold / step.to(dtype)
+    real_bias = bias.double() * threshold / step.double()
     if spec.zero_in:
-        real_bias -= 2**spec.frac_bits * spec.zero_in * w_q.flatten(1).sum(1).to(dtype)
+        real_bias -= 2**spec.frac_bits * spec.zero_in * w_q.flatten(1).sum(1).double()
     b_q = snap_bias(real_bias, threshold, spec.profile, carrier.bias_max)
     offset = b_q + torch.floor(threshold / 2)
-    return LayerIntegers(w_q.to(torch_type(carrier.sum_dtype)), scale, threshold, b_q, offset)
+    dtype = torch_type(carrier.dtype)
+    carried = (
+        w_q.to(torch_type(carrier.sum_dtype)),
+        scale,
+        *(x.to(dtype) for x in (threshold, b_q, offset)),
+    )
+    return LayerIntegers(*carried)
 
 
 def readout_integers(
@@ -212,9 +219,9 @@ def readout_integers(
     """
     scale = weight_scale(weight, spec.grid, per_tensor=True)
     w_q = quantize_weight(weight, scale, spec.grid).to(torch_type(carrier.sum_dtype))
-    real_bias = (bias / (scale * step_in)).to(torch_type(carrier.dtype))
-    real_bias -= spec.zero_in * w_q.sum(1).to(real_bias.dtype)
-    b_q = real_bias.round().clamp(-carrier.bias_max, carrier.bias_max)
+    real_bias = bias.double() / (scale.double() * step_in.double())
+    real_bias -= spec.zero_in * w_q.sum(1).double()
+    b_q = real_bias.round().clamp(-carrier.bias_max, carrier.bias_max).to(torch_type(carrier.dtype))
     return LayerIntegers(w_q, scale, torch.ones_like(b_q), b_q, b_q)
 
 

@@ -81,8 +81,10 @@ class QuantLayer(nn.Module):
         """
         parameters = self.spec, self.carrier, self.weight, self.bias
         if self.log_step is None:
-            return readout_integers(*parameters, log_step_in.exp())
-        return hidden_integers(*parameters, self.log_step.exp(), log_step_in.exp())
+            return readout_integers(*parameters, log_step_in.double().exp())
+        return hidden_integers(
+            *parameters, self.log_step.double().exp(), log_step_in.double().exp()
+        )
 
     def forward(self, x: Tensor, log_step_in: Tensor, q: LayerIntegers) -> Tensor:
         """Return emitted counts, or the integers of a readout, in a float type that holds them.

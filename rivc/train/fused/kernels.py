@@ -1,0 +1,317 @@
+"""The loops between the matrix products, compiled; each is one line of the learner's equations.
+
+All of them write into arrays that are handed in. Sums of gradients may be taken in another order
+than torch takes them; what the integers are made of is summed in float64, where the order does not
+reach the float32 that is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numba
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[Any]
+    Number = Any  # a scalar of either float type
+    F = TypeVar("F", bound=Callable[..., Any])
+
+_TINY = 1e-8
+
+
+def _compiled(function: F) -> F:
+    compiled: F = numba.njit(cache=True, error_model="numpy")(function)
+    return compiled
+
+
+def _reordered(function: F) -> F:
+    """Compile with sums in any order."""
+    compiled: F = numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "nsz"})(function)
+    return compiled
+
+
+# -- integers -------------------------------------------------------------------------------
+
+
+@_reordered
+def _magnitudes(row: Floats) -> tuple[Number, Number, Number]:
+    """Return the largest magnitude, the sum of magnitudes and of squares."""
+    largest, total, square = np.float32(0.0), 0.0, 0.0
+    for value in row:
+        x = abs(value)
+        largest = x if x > largest else largest
+        total += np.float64(x)
+        square += np.float64(x) * np.float64(x)
+    return largest, total, square
+
+
+@_compiled
+def _step_of(
+    largest: float, total: float, square: float, count: int, grid: tuple[int, float]
+) -> Number:
+    """Return the real value of one weight step; see `rivc.quant.qat.integers.weight_scale`."""
+    q_max, gaussian_step = grid
+    if gaussian_step == 0.0:  # binary
+        scale = total / count
+    else:
+        scale = min(np.float64(largest) / q_max, math.sqrt(square) * (gaussian_step / count**0.5))
+    return np.float32(max(scale, _TINY))
+
+
+@_compiled
+def weight_scales(weight: Floats, grid: tuple[int, float], per_tensor: bool, scale: Floats) -> None:
+    """Fit the step of each channel, [C], or one for all."""
+    if per_tensor:
+        scale[:] = _step_of(*_magnitudes(weight.ravel()), weight.size, grid)
+    else:
+        for c in range(len(weight)):
+            scale[c] = _step_of(*_magnitudes(weight[c]), weight.shape[1], grid)
+
+
+@_compiled
+def quantize_weights(
+    weight: Floats, scale: Floats, grid: tuple[int, float], w_q: Floats, sums: Floats
+) -> None:
+    """Round weights to integers, [C, I], and sum those of each channel, [C]."""
+    q_max = np.float32(grid[0])
+    for c in range(len(weight)):
+        total, unit = np.float32(0.0), scale[c]
+        for i in range(weight.shape[1]):
+            if grid[1] == 0.0:
+                w = np.float32(-1.0) if weight[c, i] / unit < 0 else np.float32(1.0)
+            else:
+                w = np.rint(weight[c, i] / unit)
+                w = min(max(w, -q_max), q_max)
+            w_q[c, i] = w
+            total += w
+        sums[c] = total
+
+
+@_compiled
+def hidden_thresholds(
+    bias: Floats, steps: tuple[float, float], sums: Floats, scale: Floats, limits: Any, q: Floats
+) -> None:
+    """Derive thresholds and offsets of a spiking layer.
+
+    Args:
+        bias: latent, [C].
+        steps: value of one emitted and of one received count.
+        sums: of the integer weights, [C].
+        scale: of the weights, [C].
+        limits: 2^F, count that stands for zero, least and largest threshold, largest bias.
+        q: threshold and offset, written, [2, C].
+    """
+    step, step_in = steps
+    gain, zero, least, largest, room = limits
+    for c in range(len(bias)):
+        ideal = step / (np.float64(scale[c]) * step_in) * gain
+        threshold = min(max(np.rint(ideal), least), largest)
+        real = np.float64(bias[c]) * threshold / step - gain * zero * sums[c]
+        q[0, c] = threshold
+        q[1, c] = np.rint(min(max(real, -room), room)) + np.floor(threshold / 2)
+
+
+@_compiled
+def readout_bias(bias: Floats, unit: float, zero_sums: Floats, room: float, q: Floats) -> None:
+    """Derive the integer biases of a readout, [C]."""
+    for c in range(len(bias)):
+        q[c] = min(max(np.rint(np.float64(bias[c]) / unit - zero_sums[c]), -room), room)
+
+
+# -- layers ---------------------------------------------------------------------------------
+
+
+@_compiled
+def fire(z: Floats, q: Floats, gain: float, levels: float, a: Floats) -> None:
+    """Turn weighted sums, [B, C], into counts in place, and keep what was cut off and rounded."""
+    g, top, zero = q.dtype.type(gain), q.dtype.type(levels), q.dtype.type(0)
+    for b in range(len(z)):
+        for c in range(z.shape[1]):
+            v = (z[b, c] * g + q[1, c]) / q[0, c]
+            a[b, c] = v
+            v = v if v > zero else zero
+            z[b, c] = np.floor(v if v < top else top)
+
+
+@_compiled
+def unfire(
+    grad: Floats, a: Floats, staircase: Any, per_neuron: Floats, scaled: Floats
+) -> tuple[Number, Number]:
+    """Send gradients of counts, [B, C], back through the staircase, straight through its steps.
+
+    Args:
+        grad: of the counts; becomes that of the weighted sums.
+        a: as `fire` left it, [B, C].
+        staircase: threshold and offset, [2, C]; scale of the weights, [C]; 2^F; largest count.
+        per_neuron: gradients of the counts that were not cut off, summed over the batch, [C].
+        scaled: gradient of the weighted sums over `scale`, [B, C].
+
+    Returns:
+        Gradients of the logarithms of the emitted and of the received step.
+    """
+    q, scale, gain, levels = staircase
+    slope = np.zeros(len(per_neuron), np.float32)
+    factor = (gain / q[0]).astype(np.float32)
+    top, zero = np.float32(levels + 1), np.float32(0)
+    per_neuron[:] = zero
+    for b in range(len(a)):
+        for c in range(a.shape[1]):
+            g = grad[b, c] if zero < a[b, c] < top else zero
+            per_neuron[c] += g
+            slope[c] += g * a[b, c]
+            g *= factor[c]
+            grad[b, c] = g
+            scaled[b, c] = g / scale[c]
+    of_step, of_step_in = 0.0, 0.0
+    for c in range(len(per_neuron)):
+        of_step += per_neuron[c] / 2 - slope[c]
+        of_step_in += slope[c] - per_neuron[c] * (q[1, c] / q[0, c])
+    return of_step, of_step_in
+
+
+# -- targets and losses ---------------------------------------------------------------------
+
+
+@_compiled
+def _soft_maximum(q: Floats, tau: float) -> Number:
+    """Return the soft maximum of one group, [n]."""
+    best = q.max()
+    if tau == 0.0:
+        return best
+    total = np.float32(0.0)
+    for value in q:
+        total += math.exp(np.float32((value - best) / tau))
+    return best + np.float32(tau) * math.log(total)
+
+
+@_compiled
+def _shortfall(q_online: Floats, q_target: Floats, tau: float, own: float) -> Number:
+    """Return the value of the online policy under the target network less `own`, one group."""
+    if tau == 0.0:
+        return q_target[q_online.argmax()] - own
+    normaliser = _soft_maximum(q_online, tau)
+    total = np.float32(0.0)
+    for i in range(len(q_online)):
+        tau_log_pi = q_online[i] - normaliser
+        total += math.exp(np.float32(tau_log_pi / tau)) * (q_target[i] - tau_log_pi)
+    return total - own
+
+
+@_compiled
+def bellman_targets(
+    q_now: Floats, q_next: Floats, q_online: Floats, batch: Any, numbers: Any, y: Floats
+) -> None:
+    """Compute Bellman targets, [B]; see `rivc.train.operators`.
+
+    Args:
+        q_now: target network's values of the states, [B, d, n].
+        q_next: and of what follows.
+        q_online: the network's values of what follows; only read with double Q.
+        batch: actions, [B, d]; scaled rewards, [B]; discounts, [B].
+        numbers: temperature, alpha, its clip, and whether the online network chooses.
+        y: written.
+    """
+    action, reward, discount = batch
+    tau, gap_coef, gap_clip, is_double = numbers
+    d = q_now.shape[1]
+    for b in range(len(y)):
+        value, lead = np.float32(0.0), np.float32(0.0)
+        for j in range(d):
+            own = _soft_maximum(q_next[b, j], d * tau)
+            value += own
+            if is_double:
+                fall = _shortfall(q_online[b, j], q_next[b, j], d * tau, own)
+                value += np.float32(1.0 - gap_coef) * fall
+            if gap_coef > 0:
+                lead += q_now[b, j, action[b, j]] - _soft_maximum(q_now[b, j], d * tau)
+        y[b] = reward[b] + discount[b] * (value / d)
+        if gap_coef > 0:
+            y[b] += np.float32(gap_coef) * min(max(lead / d, np.float32(gap_clip)), np.float32(0))
+
+
+@_compiled
+def td_gradient(q: Floats, action: Any, y: Floats, delta: float, grad: Floats) -> Number:
+    """Write the gradient of the Huber loss for the values, [B, d, n], and return the loss."""
+    count, d, _ = q.shape
+    loss = 0.0
+    for b in range(count):
+        total = np.float32(0.0)
+        for j in range(d):
+            total += q[b, j, action[b, j]]
+        error = total / d - y[b]
+        size = abs(error)
+        loss += 0.5 * error * error / delta if size < delta else size - 0.5 * delta
+        grad[b] = 0
+        for j in range(d):
+            grad[b, j, action[b, j]] = min(max(error / delta, -1.0), 1.0) / (count * d)
+    return loss / count
+
+
+@_compiled
+def add_margin_gradient(
+    q: Floats, q_target: Floats, room: float, coef: float, grad: Floats
+) -> Number:
+    """Add the gradient of `coef` times the margin loss, and return the loss without it.
+
+    Rivals that are level share the gradient, as they do in torch.
+    """
+    count, d, n = q.shape
+    loss, share = 0.0, coef / (count * d)
+    for b in range(count):
+        for j in range(d):
+            best = q_target[b, j].argmax()
+            rival, level = np.float32(-np.inf), 0
+            for i in range(n):
+                if i != best and q[b, j, i] >= rival:
+                    level = level + 1 if q[b, j, i] == rival else 1
+                    rival = q[b, j, i]
+            short = np.float32(room) - (q[b, j, best] - rival)
+            if short <= 0:
+                continue
+            loss += short
+            grad[b, j, best] -= share
+            for i in range(n):
+                if i != best and q[b, j, i] == rival:
+                    grad[b, j, i] += share / level
+    return loss / (count * d)
+
+
+# -- optimizer ------------------------------------------------------------------------------
+
+
+@_reordered
+def norm(x: Floats) -> Number:
+    """Return the Euclidean norm of a vector."""
+    total = 0.0
+    for value in x:
+        total += np.float64(value) * np.float64(value)
+    return math.sqrt(total)
+
+
+@_compiled
+def adam(
+    p: Floats, grad: Floats, moments: Floats, clip: tuple[int, float], rate: tuple[float, float]
+) -> None:
+    """Take a step of Adam (Kingma and Ba, 2015) with betas 0.9 and 0.999.
+
+    Args:
+        p: all parameters, [P].
+        grad: of the loss, [P].
+        moments: first and second, [2, P].
+        clip: how many leading gradients are scaled, and by how much.
+        rate: learning rate over the first, and square root of the second bias correction.
+    """
+    count, factor = clip
+    step, root = np.float32(rate[0]), np.float32(rate[1])
+    m, v = moments
+    for i in range(len(p)):
+        g = grad[i] * np.float32(factor) if i < count else grad[i]
+        m[i] += np.float32(0.1) * (g - m[i])
+        v[i] = np.float32(0.999) * v[i] + np.float32(0.001) * g * g
+        p[i] -= step * m[i] / (np.sqrt(v[i]) / root + np.float32(1e-8))

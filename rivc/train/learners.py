@@ -1,0 +1,54 @@
+"""Which learner trains a network."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, TypeAlias
+
+from rivc.errors import ConfigError
+from rivc.quant.qat import QuantDense
+from rivc.train.learner import Learner
+
+if TYPE_CHECKING:
+    from rivc.nets import QNetwork
+    from rivc.quant.profile import ArithmeticProfile
+    from rivc.train.config import Config
+    from rivc.train.fused import FusedLearner
+
+    AnyLearner: TypeAlias = Learner | FusedLearner
+
+
+def make_learner(config: Config, net: QNetwork) -> AnyLearner:
+    """Return the learner that ``train.learner`` names; ``auto`` is the fastest that can do it.
+
+    Raises:
+        ConfigError: if it names the fused learner, which cannot.
+    """
+    problem = why_not_fused(config, net)
+    if config.train.learner == "fused" and problem:
+        raise ConfigError(f"train.learner=fused cannot train this: {problem}; set it to auto")
+    if problem or config.train.learner == "torch":
+        return Learner(config, net)
+    from rivc.train.fused import FusedLearner
+
+    return FusedLearner(config, net)
+
+
+def why_not_fused(config: Config, net: QNetwork) -> str:
+    """Return what keeps a network from being trained by `FusedLearner`; empty if nothing does."""
+    layers = [layer for layer, _ in net.chain()]
+    reasons = {
+        "numba is not installed": find_spec("numba") is None,
+        "quant.enabled is off": not net.quantized,
+        "train.certify_noise is on": config.train.certify_noise > 0,
+        "it has convolutions": not all(isinstance(layer, QuantDense) for layer in layers),
+        f"{net.profile.name} restricts thresholds and biases": not _is_free(net.profile),
+        "its sums need float64": any(x.carrier.sum_dtype != "float32" for x in layers),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
+
+
+def _is_free(profile: ArithmeticProfile) -> bool:
+    """Whether any integer in range is a threshold, and a bias."""
+    names = ("threshold_grid", "bias_lattice", "bias_origin", "bias_mantissa_bits")
+    return [getattr(profile, name) for name in names] == ["any", 1, "zero", None]

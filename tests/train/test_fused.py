@@ -1,0 +1,209 @@
+"""The fused learner: the same integers, the same gradients, the same checkpoints."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from rivc.errors import ConfigError, DivergedError
+from rivc.nets import build_network
+from rivc.train import load_config
+from rivc.train.fused import FusedLearner
+from rivc.train.learner import Learner
+from rivc.train.learners import make_learner, why_not_fused
+from rivc.train.replay import Replay
+
+if TYPE_CHECKING:
+    from rivc.nets import QNetwork
+    from rivc.train import Config
+
+INPUTS, LAYOUT, BATCH = 7, (3, 4), 32
+HARD = {"train.inverse_temperature": float("inf")}
+CASES: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
+    "default": ({}, (4, 4)),
+    "single": ({"train.double_q": False}, (4, 4)),
+    "dqn": ({**HARD, "train.gap_coef": 0.0}, (2, 2)),
+    "advantage": (HARD, (8, 8)),
+    "unclipped": ({"train.gap_clip": float("-inf")}, (3, 2)),
+    "no margin": ({"train.margin_coef": 0.0}, (1, 1)),
+    "wide margin": ({"train.margin": 1e4, "train.n_step": 3}, (4, 1)),
+    "small steps": ({"train.max_grad_norm": 1e-3}, (5, 6)),
+}
+
+
+def network(weight_bits: int = 4, activation_bits: int = 4, **options: Any) -> QNetwork:
+    net = build_network(
+        "mlp",
+        input_shape=(INPUTS,),
+        action_layout=LAYOUT,
+        hidden=options.pop("hidden", (24, 16)),
+        weight_bits=weight_bits,
+        activation_bits=activation_bits,
+        seed=1,
+        **options,
+    )
+    with torch.no_grad():  # a readout that starts near zero has few gradients to compare
+        net.layers[-1].weight.mul_(60)
+        for layer, _ in net.chain():
+            layer.bias.normal_(0, 0.1, generator=torch.Generator().manual_seed(2))
+    return net
+
+
+def replay() -> Replay:
+    rng = np.random.default_rng(3)
+    memory = Replay(256, (INPUTS,), np.uint8, LAYOUT[0])
+    slots = memory.open(rng.integers(0, 256, (256, INPUTS)))
+    action = rng.integers(0, LAYOUT[1], (255, LAYOUT[0]))
+    memory.close(slots[:-1], action, rng.normal(size=255) * 9, rng.random(255) < 0.1, slots[1:])
+    return memory
+
+
+def settings(overrides: dict[str, Any]) -> Config:
+    return load_config("quickstart", {"train.batch_size": BATCH, **overrides})
+
+
+def pair(case: str) -> tuple[Learner, FusedLearner]:
+    overrides, widths = CASES[case]
+    net, config = network(*widths), settings(overrides)
+    return Learner(config, net), FusedLearner(config, copy.deepcopy(net))
+
+
+def step(learner: Learner | FusedLearner, seed: int = 0) -> tuple[float, float]:
+    info = learner.update(replay(), np.random.default_rng(seed), env_steps=seed * 100)
+    return info.td_loss, info.margin_loss
+
+
+def gradient(learner: Learner | FusedLearner) -> torch.Tensor:
+    """Every gradient of the last update, before it was clipped where that shows."""
+    if isinstance(learner, Learner):
+        return torch.cat([p.grad.flatten() for p in learner.net.parameters() if p.grad is not None])
+    vector = learner._online.vector
+    parts = [torch.from_numpy(vector.view(vector.grad, p)) for p in learner.net.parameters()]
+    return torch.cat([part.flatten() for part in parts])
+
+
+def parameters(net: QNetwork) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in net.parameters()])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_losses_and_gradients_equal_those_of_torch(case: str) -> None:
+    ours, theirs = pair(case)
+    assert step(theirs) == pytest.approx(step(ours), rel=1e-5)
+    expected, found = gradient(ours), gradient(theirs)
+    if case == "small steps":  # torch scales the gradients of weights and biases in place
+        ratio = found.norm() / expected.norm()
+        assert ratio > 10
+        return
+    assert float((found - expected).norm() / expected.norm()) < 2e-6
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_update_moves_the_parameters_as_torch_moves_them(case: str) -> None:
+    ours, theirs = pair(case)
+    before = parameters(ours.net)
+    for seed in range(2):
+        step(ours, seed)
+        step(theirs, seed)
+    moved = parameters(ours.net) - before
+    # Adam divides by the gradient's size, so a gradient of nearly zero may be rounded to any sign.
+    off = (parameters(theirs.net) - before - moved).abs() > 1e-2 * moved.abs().max()
+    assert float(off.float().mean()) < 0.01
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_its_integers_are_those_of_the_network(case: str) -> None:
+    _, fused = pair(case)
+    for seed in range(20):
+        step(fused, seed)
+    fused._online.derive()
+    for layer, q in zip(fused._online.layers, fused.net.integers(), strict=True):
+        np.testing.assert_array_equal(layer.w_q, q.weight.numpy())
+        np.testing.assert_array_equal(layer.q[1], q.offset.numpy())
+        if not layer.is_readout:
+            np.testing.assert_array_equal(layer.q[0], q.threshold.numpy())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_its_forward_pass_is_that_of_the_network(case: str) -> None:
+    _, fused = pair(case)
+    step(fused)
+    fused._online.derive()
+    x = np.random.default_rng(4).integers(0, 256, (2 * BATCH, INPUTS)).astype(np.uint8)
+    found = fused._online.forward(x.astype(np.float32))
+    np.testing.assert_array_equal(found, fused.net(torch.from_numpy(x)).detach().numpy())
+
+
+def test_the_target_follows_by_its_share() -> None:
+    _, fused = pair("default")
+    old = parameters(fused.target_net)
+    step(fused)
+    fused.sync_target(blend=0.25)
+    torch.testing.assert_close(
+        parameters(fused.target_net), old + 0.25 * (parameters(fused.net) - old)
+    )
+    fused.sync_target()
+    assert torch.equal(parameters(fused.target_net), parameters(fused.net))
+
+
+@pytest.mark.parametrize("kinds", [(Learner, FusedLearner), (FusedLearner, Learner)])
+def test_a_checkpoint_of_one_learner_continues_in_the_other(
+    kinds: tuple[type[Learner | FusedLearner], ...],
+) -> None:
+    first, second = (kind(settings({}), network()) for kind in kinds)
+    for seed in range(3):
+        step(first, seed)
+    second.restore(copy.deepcopy(first.state()))
+    assert second.updates == 3
+    assert torch.equal(parameters(second.net), parameters(first.net))
+    step(first, 9)
+    step(second, 9)
+    torch.testing.assert_close(parameters(second.net), parameters(first.net), rtol=0, atol=1e-5)
+
+
+def test_a_fused_run_restored_goes_on_bit_for_bit() -> None:
+    first, second = (FusedLearner(settings({}), network()) for _ in range(2))
+    step(first)
+    second.restore(copy.deepcopy(first.state()))
+    step(first, 1)
+    step(second, 1)
+    assert torch.equal(parameters(first.net), parameters(second.net))
+
+
+@pytest.mark.parametrize("where", ["bias", "log_step"])
+def test_a_loss_that_is_not_finite_changes_nothing(where: str) -> None:
+    _, fused = pair("default")
+    with torch.no_grad():
+        getattr(fused.net.layers[0], where).fill_(float("nan"))
+    before, rng = parameters(fused.net), np.random.default_rng(0)
+    drawn = rng.bit_generator.state
+    with pytest.raises(DivergedError, match="no longer finite"):
+        fused.update(replay(), rng, 0)
+    assert torch.equal(parameters(fused.net).nan_to_num(), before.nan_to_num())
+    assert rng.bit_generator.state == drawn
+    assert fused.updates == 0
+
+
+def test_what_it_cannot_train_is_left_to_torch() -> None:
+    config = settings({})
+    conv = build_network(
+        "conv", input_shape=(8, 8, 1), action_layout=(1, 3), conv=((2, 3, 1),), hidden=()
+    )
+    lattice = network(profile="akida1")
+    floats = network()
+    floats.quantized = False
+    for net, reason in ((conv, "convolutions"), (lattice, "akida1"), (floats, "enabled")):
+        assert reason in why_not_fused(config, net)
+        assert isinstance(make_learner(config, net), Learner)
+    assert "certify" in why_not_fused(settings({"train.certify_noise": 0.1}), network())
+    with pytest.raises(ConfigError, match="convolutions"):
+        make_learner(settings({"train.learner": "fused"}), conv)
+
+
+def test_a_small_dense_network_is_fused_unless_torch_is_asked_for() -> None:
+    assert isinstance(make_learner(settings({}), network()), FusedLearner)
+    assert isinstance(make_learner(settings({"train.learner": "torch"}), network()), Learner)
