@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SIZES: Final = (32, 64)
 STATES: Final = 16
 STEPS_BETWEEN: Final = 3  # of these states
-EFFORT: Final = {"stock": (15, 3), "no shadows": (40, 25)}  # peer: rounds, calls of a round
+EFFORT: Final = {"stock": (7, 3), "no shadows": (40, 25)}  # peer: rounds, calls of a round
 NEAR_ENOUGH: Final = 12.0  # mean difference of a pixel from the stock picture, which has shadows
 
 
