@@ -88,6 +88,7 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
             `rivc.envs.cameras.segments.segment_levels`.
         eye: name of the robot's camera in the MJCF.
         depth_range_m: the nearest and the farthest metre that ``"depth"`` tells apart.
+        group_names: a word for each group of actions, for films; empty if there is one group.
         action_names: a word for each action, or for each choice of a group, for films.
         measures: what reward, success and expert are made of, at this moment.
         episode: the task's own memory of the running episode, a dataclass of plain numbers.
@@ -101,6 +102,7 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
     control_dt_s: ClassVar[float]
     physics_dt_s: ClassVar[float]
     state_rows: ClassVar[tuple[StateRow, ...]]
+    group_names: ClassVar[tuple[str, ...]] = ()
     episode_type: ClassVar[type]
     segments: ClassVar[tuple[str, ...]] = ()
 

@@ -90,9 +90,11 @@ class FusedLearner:
         """Take a step of Adam, the gradients of weights and biases times `factor`."""
         self.updates += 1
         first, second = (1.0 - beta**self.updates for beta in BETAS)
-        rate = learning_rate_at(self.config.train, env_steps) / first, math.sqrt(second)
-        vector = self._online.vector
-        kernels.adam(vector.values, vector.grad, self._moments, (vector.clipped, factor), rate)
+        rate = learning_rate_at(self.config.train, env_steps) / first
+        vector, (m, v) = self._online.vector, self._moments
+        for part, scale in vector.parts(factor):
+            numbers = scale, rate, second**-0.5
+            kernels.adam(vector.values[part], vector.grad[part], m[part], v[part], numbers)
 
     def sync_target(self, blend: float | None = None) -> None:
         """Move the target network towards the network by `blend`, all the way if it is 1."""

@@ -48,6 +48,10 @@ class Vector:
             parameter.data = torch.from_numpy(view)
         self._place = place
 
+    def parts(self, factor: float) -> tuple[tuple[slice, float], ...]:
+        """Return the clipped part and the rest, with what their gradients are multiplied by."""
+        return (slice(self.clipped), factor), (slice(self.clipped, None), 1.0)
+
     def view(self, vector: Floats, parameter: torch.Tensor) -> Floats:
         """Return the part of such a vector that belongs to a parameter, in its shape."""
         return np.asarray(vector[self._place[id(parameter)]].reshape(parameter.shape))
