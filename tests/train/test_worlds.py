@@ -57,13 +57,13 @@ def test_a_captured_state_goes_on_as_if_nothing_had_happened(env_id: str) -> Non
 
 
 def test_a_configured_history_comes_back_from_a_checkpoint(tmp_path: Path) -> None:
-    kwargs = {"camera": "ray", "size": 16}
+    kwargs = {"camera": "ray", "size": 16, "obs_mode": "grey"}
     env = {"id": "rivc/VisualTracker-v0", "history": True, "kwargs": kwargs}
     config = parse_config({"env": env}, "here")
     original, restored = (Worlds(make_tasks(config, 2), seed) for seed in (0, 1))
     roll(original, actions(5, 2, 7))
     assert original.observation.shape == (2, 16, 16, 3)
-    assert (original.observation[..., 0] != original.observation[..., 2]).any()  # time, not colour
+    assert (original.observation[..., 0] != original.observation[..., 2]).any()
 
     replay = Replay(10, (16, 16, 3), np.uint8, 1)
     state = {"env_steps": 5, "worlds": original.capture()}
