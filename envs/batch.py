@@ -10,15 +10,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-import mujoco
 import numpy as np
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, create_empty_array, iterate
 from mujoco.batch import Batch
 
-from rivc.envs.base import PHYSICS
 from rivc.envs.cameras import BatchRays, RayCamera
+from rivc.envs.physics import save_physics
 from rivc.envs.registry import TASKS
 from rivc.errors import ConfigError, UsageError
 
@@ -57,7 +56,8 @@ class BatchedTasks(VectorEnv["NDArray[Any]", Any, "NDArray[Any]"]):
         tasks: the copies.
 
     Raises:
-        ConfigError: `num_envs` or an option has a value that it cannot have.
+        ConfigError: `num_envs` or an option has a value that it cannot have, or the task is
+            disturbed.
     """
 
     def __init__(
@@ -74,6 +74,11 @@ class BatchedTasks(VectorEnv["NDArray[Any]", Any, "NDArray[Any]"]):
             raise ConfigError(f"num_envs={num_envs} is less than 1")
         self.tasks = [task_type(**options) for _ in range(num_envs)]
         first = self.tasks[0]
+        if first.disturbances.extents():
+            raise ConfigError(
+                "a batch holds one model, and disturbances change it every episode; "
+                "take vectorization_mode='sync' for them"
+            )
         self.num_envs = num_envs
         self.render_mode = first.render_mode
         self.single_observation_space = first.observation_space
@@ -175,9 +180,7 @@ class BatchedTasks(VectorEnv["NDArray[Any]", Any, "NDArray[Any]"]):
     def _push(self, ids: Ids) -> None:
         """Bring copies' physics into the batch."""
         for i in ids:
-            mujoco.mj_getState(
-                self.tasks[i].model, self.tasks[i].data, self._batch.state[i], PHYSICS
-            )
+            self._batch.state[i] = save_physics(self.tasks[i].model, self.tasks[i].data)
 
     def _look(self, ids: Ids) -> None:
         """Bring copies' observations up to date."""

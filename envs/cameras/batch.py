@@ -45,6 +45,10 @@ class BatchRays:
         """Return the geom that each pixel shows, [B, H, W]; -1 where there is nothing."""
         return self._camera.identify(self._cast(source))
 
+    def refresh(self) -> None:
+        """Take note of what has changed in the model of the one camera."""
+        self._camera.refresh()
+
     def close(self) -> None:
         """Do nothing: rays hold nothing."""
 

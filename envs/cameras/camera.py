@@ -41,6 +41,10 @@ class Camera(Protocol[SourceT_contra]):
         """Return the geom that each pixel shows, [H, W]; -1 where there is nothing."""
         ...
 
+    def refresh(self) -> None:
+        """Take note of what has changed in the model: lights, colours, textures, lenses."""
+        ...
+
     def close(self) -> None:
         """Give back what the camera holds; closing twice is fine."""
         ...

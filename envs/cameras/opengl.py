@@ -63,7 +63,7 @@ class GlCamera:
     """A camera drawn by OpenGL, with one context for life.
 
     Args:
-        model: the compiled scene; colours may change later, meshes and textures may not.
+        model: the compiled scene; meshes may not change later, textures call for `refresh`.
         camera: name of one of its cameras.
         size: width and height in pixels.
         film: draw what films show, smooth and with shadows, instead of what robots see.
@@ -101,6 +101,7 @@ class GlCamera:
         except Exception as error:  # each driver fails in its own way
             GlCamera._failure = str(error).partition("\n")[0]
             raise no_gl(GlCamera._failure) from error
+        self._texels = model.tex_data.copy()
         _open_cameras().add(self)
 
     def __call__(self, source: mujoco.MjData) -> NDArray[np.uint8]:
@@ -133,6 +134,16 @@ class GlCamera:
             if drawn.objtype == mujoco.mjtObj.mjOBJ_GEOM:
                 geoms[drawn.segid + 1] = drawn.objid
         return np.asarray(geoms[numbers])
+
+    def refresh(self) -> None:
+        """Take note of textures that have changed in the model; all else is read every time."""
+        if self._gl is None or np.array_equal(self._texels, self._model.tex_data):
+            return
+        context, renderer = self._gl
+        context.make_current()
+        for texture in range(self._model.ntex):
+            mujoco.mjr_uploadTexture(self._model, renderer, texture)
+        self._texels = self._model.tex_data.copy()
 
     def close(self) -> None:
         """Free the OpenGL context."""

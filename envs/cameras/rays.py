@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-AMBIENT: Final = 0.5  # brightness of what the lamp does not reach
 SKY_LEVELS: Final = 256
 
 
@@ -39,11 +38,12 @@ class Hits(NamedTuple):
 class RayCamera:
     r"""A camera that casts one ray a pixel: no driver, no context, the same picture everywhere.
 
-    .. math:: c = c_0 \, (a + (1 - a) \max(0, n \cdot l))
+    .. math:: c = c_0 \, (a + b \max(0, n \cdot l))
 
     with the flat colour `c_0` of the geom, its normal `n`, the direction `l` to the model's first
-    light and the ambient share `a`. Textured planes get a two-colour checker, the sky is a
-    gradient; there are no shadows. Colours are read once, when the camera is made.
+    light, its diffuse brightness `b` and the ambient one `a`. Textured planes get a two-colour
+    checker, the sky is a gradient; there are no shadows. What the model says of light, lens and
+    colours is read when the camera is made, and by `refresh`.
 
     Args:
         model: the compiled scene.
@@ -62,17 +62,13 @@ class RayCamera:
         self, model: mujoco.MjModel, camera: str, *, size: tuple[int, int], film: bool = False
     ) -> None:
         width, height = size
-        self._model = model
-        self._size = (height, width)
+        self._model, self._size = model, (height, width)
         self.index = int(model.camera(camera).id)
-        self.rays = _pixel_rays(model.cam_fovy[self.index], width, height)
-        self.groups = np.array(FILM_GROUPS if film else ROBOT_GROUPS, dtype=np.uint8)
         is_fixed = model.cam_mode[self.index] == mujoco.mjtCamLight.mjCAMLIGHT_FIXED
         body = int(model.cam_bodyid[self.index])
         self.own_body = body if is_fixed and body else -1
-        self._lamp = (1.0 - AMBIENT) * _towards_lamp(model)
-        self._palette = _palette(model)
-        self._cells_per_m, self._second_colour = _checker(model)
+        self.groups = np.array(FILM_GROUPS if film else ROBOT_GROUPS, dtype=np.uint8)
+        self.refresh()
 
     def __call__(self, source: mujoco.MjData) -> NDArray[np.uint8]:
         """Draw the scene, uint8, [H, W, 3]."""
@@ -85,6 +81,15 @@ class RayCamera:
     def geoms(self, source: mujoco.MjData) -> NDArray[np.int32]:
         """Return the geom that each pixel shows, [H, W]; -1 where there is nothing."""
         return self.identify(self.cast(source))
+
+    def refresh(self) -> None:
+        """Take note of what has changed in the model: light, lens and colours."""
+        model, (height, width) = self._model, self._size
+        self.rays = _pixel_rays(model.cam_fovy[self.index], width, height)
+        self._ambient = float(model.vis.headlight.ambient.mean())
+        self._lamp = float(model.light_diffuse[0].mean()) * _towards_lamp(model)
+        self._palette = _palette(model, self._ambient)
+        self._cells_per_m, self._second_colour = _checker(model)
 
     def close(self) -> None:
         """Do nothing: rays hold nothing."""
@@ -144,8 +149,8 @@ class RayCamera:
         """Return the share of its colour that each ray shows, [..., N]; a miss has normal zero."""
         brightness = normals @ self._lamp
         np.maximum(brightness, 0.0, out=brightness)
-        brightness += AMBIENT
-        return brightness.astype(np.float32)
+        brightness += self._ambient
+        return np.asarray(brightness, dtype=np.float32)
 
 
 def _pixel_rays(fovy_deg: float, width: int, height: int) -> NDArray[np.float64]:
@@ -164,7 +169,7 @@ def _towards_lamp(model: mujoco.MjModel) -> NDArray[np.float64]:
     return np.asarray(towards / np.linalg.norm(towards), dtype=np.float64)
 
 
-def _palette(model: mujoco.MjModel) -> NDArray[np.float32]:
+def _palette(model: mujoco.MjModel, ambient: float) -> NDArray[np.float32]:
     """Return colours, 0 to 255: of all geoms, their second ones, the sky from below to above."""
     rgb = np.array(model.geom_rgba[:, :3])
     has_material = model.geom_matid >= 0
@@ -174,7 +179,7 @@ def _palette(model: mujoco.MjModel) -> NDArray[np.float32]:
         texels = _texels(model, texture)
         quarter = len(texels) // 4
         first[geom], second[geom] = texels[quarter, -quarter], texels[quarter, quarter]
-    return np.concatenate([first, second, _sky(model) / AMBIENT]).astype(np.float32)
+    return np.concatenate([first, second, _sky(model) / max(ambient, 1e-3)]).astype(np.float32)
 
 
 def _checker(model: mujoco.MjModel) -> tuple[float, NDArray[np.int32]]:

@@ -10,8 +10,8 @@ import pytest
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 
-from rivc.envs.base import count_substeps
 from rivc.envs.exposure import expose
+from rivc.envs.physics import count_substeps
 from rivc.errors import ConfigError, UsageError
 from tests.tasks import IDS, VARIANTS, build
 

@@ -177,6 +177,11 @@ def test_wrong_numbers_are_named() -> None:
         envs.step(np.array([0, 7]))
 
 
+def test_disturbances_are_refused_with_the_way_out() -> None:
+    with pytest.raises(ConfigError, match="take vectorization_mode='sync'"):
+        gym.make_vec(TRACKER, 2, obs_mode="state", disturbances={"mass_share": 0.5})
+
+
 def test_only_registered_tasks_have_a_name_here() -> None:
     from rivc.envs import batch
 

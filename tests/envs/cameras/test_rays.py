@@ -10,6 +10,7 @@ from rivc.envs.cameras import RayCamera
 
 SCENE = """
 <mujoco>
+  <visual><headlight ambient=".5 .5 .5" diffuse="0 0 0"/></visual>
   <asset>
     <texture type="skybox" builtin="gradient" rgb1="0 0 1" rgb2="0 1 0" width="16" height="16"/>
     <texture name="checker" type="2d" builtin="checker" rgb1="1 1 1" rgb2=".2 .2 .2"
@@ -18,7 +19,7 @@ SCENE = """
     <material name="paint" rgba="0 .5 0 1"/>
   </asset>
   <worldbody>
-    <light dir="0 0 -1" directional="true"/>
+    <light dir="0 0 -1" directional="true" diffuse=".5 .5 .5"/>
     <geom type="plane" size="4 4 1" material="floor"/>
     <geom type="box" size=".2 .2 .2" pos="1 0 .2" euler="0 0 30" rgba=".8 .4 0 1"/>
     <geom type="capsule" size=".1 .3" pos="-1 .2 .4" material="paint"/>
