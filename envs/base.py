@@ -16,6 +16,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rivc.envs.cameras import open_camera
+from rivc.envs.cameras.segments import segment_levels
 from rivc.envs.disturb import Disturbances, read_difficulty, read_disturbances
 from rivc.envs.disturb.disturber import Disturber
 from rivc.envs.options import check_options
@@ -26,7 +27,7 @@ from rivc.envs.physics import (
     restore_physics,
     save_physics,
 )
-from rivc.envs.picture import to_grey
+from rivc.envs.picture import depth_levels, to_grey
 from rivc.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 
 ActionT = TypeVar("ActionT")
+SourceT = TypeVar("SourceT")
 
 
 class StateRow(NamedTuple):
@@ -61,8 +63,13 @@ class Verdict(NamedTuple):
 class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
     """A robot task with a camera, a fixed control rate and a state that can be saved exactly.
 
-    An observation is a picture for ``obs_mode="rgb"``, uint8, [size, size, 3], and for ``"grey"``,
-    uint8, [size, size, 1], or a vector for ``"state"``, float32, [rows of `state_rows`].
+    An observation is a vector for ``obs_mode="state"``, float32, [rows of `state_rows`], and a
+    picture otherwise, uint8, [size, size, 3] for ``"rgb"`` and [size, size, 1] for the others:
+
+    - ``"grey"``: the luma of ``"rgb"``;
+    - ``"depth"``: 255 at the near end of `depth_range_m` and nearer, 0 at its far end, beyond it
+      and where there is nothing, linear in metres along the camera's axis between;
+    - ``"segmentation"``: 0 for background; the k-th of K `segments` is ``round(255 k / K)``.
 
     The `info` of a step holds what the task measures and
 
@@ -89,7 +96,10 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         control_dt_s: seconds from one action to the next.
         physics_dt_s: seconds of one simulation step; divides `control_dt_s`.
         state_rows: the state observation, row by row.
+        segments: what ``"segmentation"`` shows, by name; see
+            `rivc.envs.cameras.segments.segment_levels`.
         eye: name of the robot's camera in the MJCF.
+        depth_range_m: the nearest and the farthest metre that ``"depth"`` tells apart.
         group_names: a word for each group of actions, for films; empty if there is one group.
         action_names: a word for each action, or for each choice of a group, for films.
         measures: what reward, success and expert are made of, at this moment.
@@ -106,8 +116,10 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
     state_rows: ClassVar[tuple[StateRow, ...]]
     group_names: ClassVar[tuple[str, ...]] = ()
     episode_type: ClassVar[type]
+    segments: ClassVar[tuple[str, ...]] = ()
 
     eye: str = "eye"
+    depth_range_m: tuple[float, float] = (0.0, 4.0)
     action_names: tuple[str, ...]
     observation_space: spaces.Box
     measures: dict[str, float]
@@ -141,7 +153,7 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         )
         self.obs_mode, self.camera, self.size = obs_mode, camera, size
         self.render_mode, self.video_size = render_mode, (video_size[0], video_size[1])
-        self._substeps = count_substeps(self.control_dt_s, self.physics_dt_s)
+        self.substeps = count_substeps(self.control_dt_s, self.physics_dt_s)
         self.disturbances, self.difficulty = read_disturbances(disturbances), difficulty
         self.model = load_scene(self.asset, self.disturbances.distractors_count)
         self.model.opt.timestep = self.physics_dt_s
@@ -152,9 +164,10 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
             np.array([row.low for row in self.state_rows], dtype=np.float32),
             np.array([row.high for row in self.state_rows], dtype=np.float32),
         )
+        self._segment_levels = segment_levels(self.model, self.segments)
         self.observation_space = self._observation_space()
-        self._eye: Camera | None = None
-        self._film: Camera | None = None
+        self._eye: Camera[mujoco.MjData] | None = None
+        self._film: Camera[mujoco.MjData] | None = None
 
     # What a task fills in.
 
@@ -195,6 +208,13 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
 
         `options` may hold the ``difficulty`` of the disturbances, for this episode.
         """
+        info = self.restart(seed=seed, options=options)
+        return self._receive(), info
+
+    def restart(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Do what `reset` does, but do not look; return the info."""
         super().reset(seed=seed)
         self._disturb((options or {}).get("difficulty", self.difficulty))
         mujoco.mj_resetData(self.model, self.data)
@@ -209,15 +229,24 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
                 "difficulty": self._disturber.difficulty,
                 "disturbances": dict(self._disturber.drawn),
             }
-        return self._receive(), info
+        return info
 
     def step(self, action: ActionT) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
         """Hold a command for `control_dt_s` and judge where it led; it never truncates."""
+        self.begin_step(action)
+        self._run_physics()
+        reward, terminated, info = self.end_step()
+        return self._receive(), reward, terminated, False, info
+
+    def begin_step(self, action: ActionT) -> None:
+        """Do what `step` does before the physics: check the action and command it."""
         if not self.action_space.contains(action):
             raise UsageError(f"action {action!r} is not in {self.action_space}")
         for arrived in self._disturber.channel.send(action):
             self._command(arrived)
-        self._run_physics()
+
+    def end_step(self) -> tuple[float, bool, dict[str, Any]]:
+        """Do what `step` does after the physics but for looking: reward, terminated and info."""
         self._advance()
         self._disturber.move(self.data)
         self._settle()
@@ -230,7 +259,7 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
             "success_once": self._has_succeeded,
             "success_at_end": is_success,
         }
-        return self._receive(), sum(terms.values()), terminated, False, info
+        return sum(terms.values()), terminated, info
 
     def observe(self) -> NDArray[Any]:
         """Return the observation of the present state, without noise, delay or loss."""
@@ -238,9 +267,21 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
             low, high = self._state_bounds
             state = np.array(self._state(), dtype=np.float32)
             return np.minimum(np.maximum(state, low), high)
+        return self.develop(self.open_eye(), self.data)
+
+    def open_eye(self) -> Camera[mujoco.MjData]:
+        """Return the robot's own camera, which is opened when it is first needed."""
         if self._eye is None:
             self._eye = open_camera(self.camera, self.model, self.eye, size=(self.size, self.size))
-        picture = self._eye(self.data)
+        return self._eye
+
+    def develop(self, camera: Camera[SourceT], source: SourceT) -> NDArray[np.uint8]:
+        """Return what a camera sees in the form of `obs_mode`, uint8, [..., H, W, channels]."""
+        if self.obs_mode == "depth":
+            return depth_levels(camera.depth(source), self.depth_range_m)
+        if self.obs_mode == "segmentation":
+            return self._segment_levels[camera.geoms(source) + 1][..., None]
+        picture = camera(source)
         return to_grey(picture) if self.obs_mode == "grey" else picture
 
     def render(self) -> NDArray[np.uint8]:
@@ -331,11 +372,11 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         """Step the physics to the next action; noise on the controls does not stay."""
         channel = self._disturber.channel
         if not channel.actuator_noise_share:
-            mujoco.mj_step(self.model, self.data, self._substeps)
+            mujoco.mj_step(self.model, self.data, self.substeps)
             return
         wanted = self.data.ctrl.copy()
         self.data.ctrl += channel.jitter(self._ctrl_reach)
-        mujoco.mj_step(self.model, self.data, self._substeps)
+        mujoco.mj_step(self.model, self.data, self.substeps)
         self.data.ctrl[:] = wanted
 
     def _settle(self) -> None:
@@ -348,5 +389,5 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         if self.obs_mode == "state":
             low, high = self._state_bounds
             return spaces.Box(low, high, dtype=np.float32)
-        channels = 1 if self.obs_mode == "grey" else 3
+        channels = 3 if self.obs_mode == "rgb" else 1
         return spaces.Box(0, 255, (self.size, self.size, channels), np.uint8)

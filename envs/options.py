@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rivc.envs.disturb.extents import Disturbances
 
-ObsMode = Literal["rgb", "grey", "state"]
+ObsMode = Literal["rgb", "grey", "depth", "segmentation", "state"]
 CameraKind = Literal["auto", "gl", "ray"]
 
 
