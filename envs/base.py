@@ -78,6 +78,7 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         physics_dt_s: seconds of one simulation step; divides `control_dt_s`.
         state_rows: the state observation, row by row.
         eye: name of the robot's camera in the MJCF.
+        group_names: a word for each group of actions, for films; empty if there is one group.
         action_names: a word for each action, or for each choice of a group, for films.
         measures: what reward, success and expert are made of, at this moment.
         episode: the task's own memory of the running episode, a dataclass of plain numbers.
@@ -91,6 +92,7 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
     control_dt_s: ClassVar[float]
     physics_dt_s: ClassVar[float]
     state_rows: ClassVar[tuple[StateRow, ...]]
+    group_names: ClassVar[tuple[str, ...]] = ()
     episode_type: ClassVar[type]
 
     eye: str = "eye"
@@ -225,6 +227,17 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
             if camera is not None:
                 camera.close()
         self._eye = self._film = None
+
+    def action_commands(self) -> NDArray[np.float64]:
+        """Return what each action, or choice of every group, makes of `data.ctrl`, [n, motors]."""
+        space: Any = self.action_space
+        is_single, ctrl, rows = isinstance(space, spaces.Discrete), self.data.ctrl.copy(), []
+        for i in range(int(space.n if is_single else space.nvec[0])):
+            choice: Any = np.int64(i) if is_single else np.full(space.shape, i)
+            self._command(choice)
+            rows.append(self.data.ctrl.copy())
+        self.data.ctrl[:] = ctrl
+        return np.array(rows)
 
     def get_state(self) -> dict[str, Any]:
         """Return all that the future depends on, as a dict of arrays and of values that JSON holds.

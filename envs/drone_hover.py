@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rivc.envs.options import TaskOptions
 
 HEIGHT_M: Final = 1.0  # of the point to hold, above the middle of the mark
-COMMANDS: Final = {  # the three choices of each group
+COMMANDS: Final = {  # the choices of each group: less, hold, more
     "thrust": (4.4145, 4.905, 5.3955),  # [N]; the middle one carries the weight
     "roll": (-1.0, 0.0, 1.0),  # [rad/s], about the axes ahead, to the left and up
     "pitch": (-1.0, 0.0, 1.0),
@@ -44,18 +44,17 @@ class DroneHover(MujocoTask["NDArray[np.int64]"]):
     A quadrotor of 0.5 kg, 18 cm between neighbouring rotors, carries a camera that looks down, with
     90 degrees of view both ways. Actions come at 20 Hz, physics runs at 200 Hz.
 
-    **Actions**, ``MultiDiscrete([3, 3, 3, 3])``: a choice for each command of the flight controller,
-    which holds the rates at the rate of the physics. Its thrust and torques are such that the four
-    rotors make them with 0.2 to 2.4 N each; a command takes effect with a lag of 30 ms.
+    **Actions**, ``MultiDiscrete([3, 3, 3, 3])``: a choice for each command of the flight
+    controller, which holds the rates at the clock of the physics. It asks for a thrust and torques
+    that the four rotors make with 0.2 to 2.4 N each; commands reach it with a lag of 30 ms.
 
-    =====  ======  ======  =====  ======  =====
-    group  name    0       1      2       unit
-    =====  ======  ======  =====  ======  =====
-    0      thrust  4.4145  4.905  5.3955  N
-    1      roll    -1      0      1       rad/s
-    2      pitch   -1      0      1       rad/s
-    3      yaw     -0.5    0      0.5     rad/s
-    =====  ======  ======  =====  ======  =====
+    ===  ====  ==========  ============  =============  ===========
+    a    name  thrust [N]  roll [rad/s]  pitch [rad/s]  yaw [rad/s]
+    ===  ====  ==========  ============  =============  ===========
+    0    less  4.4145      -1            -1             -0.5
+    1    hold  4.905       0             0              0
+    2    more  5.3955      1             1              0.5
+    ===  ====  ==========  ============  =============  ===========
 
     The rates are about the drone's axes ahead, to the left and up: positive roll leans to the
     right, positive pitch ahead, positive yaw turns to the left. The middle thrust is the weight.
@@ -93,11 +92,11 @@ class DroneHover(MujocoTask["NDArray[np.int64]"]):
     split in ``info["reward_terms"]`` into ``position``, ``stillness``, ``level`` and ``heading``.
     `is_success` holds within 10 cm and below 0.25 m/s.
 
-    **Start**: up to 0.5 m beside the point along both axes and 0.3 m below or above, tilted by up to
-    0.25 rad to any side, heading up to 0.5 rad off, and drifting at up to 0.3 m/s along each axis.
+    **Start**: up to 0.5 m beside the point along both axes and 0.3 m below or above, tilted by up
+    to 0.25 rad to any side, heading up to 0.5 rad off, drifting at up to 0.3 m/s along each axis.
 
-    **End**: terminated below 12 cm of height, farther than 1.5 m from the point or beyond 1.2 rad of
-    tilt; the registered time limit is 200 control steps.
+    **End**: terminated below 12 cm of height, farther than 1.5 m from the point or beyond 1.2 rad
+    of tilt; the registered time limit is 200 control steps.
 
     Args:
         options: the options of `rivc.envs.base.MujocoTask`.
@@ -110,7 +109,8 @@ class DroneHover(MujocoTask["NDArray[np.int64]"]):
     control_dt_s = 0.05
     physics_dt_s = 0.005
     episode_type = Hover
-    action_names = tuple(COMMANDS)
+    group_names = tuple(COMMANDS)
+    action_names = ("less", "hold", "more")
     state_rows = (
         StateRow("point ahead", "m", -2.0, 2.0),
         StateRow("point left", "m", -2.0, 2.0),

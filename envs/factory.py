@@ -22,6 +22,8 @@ from rivc.errors import ConfigError, MissingError, RivcError, nearest
 if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec
 
+    from rivc.envs.wrappers import Bins
+
 ObservationKind = Literal["image", "vector"]
 
 
@@ -59,12 +61,13 @@ class Task:
         return isinstance(self.env.action_space, spaces.MultiDiscrete)
 
 
-def make(env_id: str, *, bins: int | None = None, **kwargs: object) -> Task:
+def make(env_id: str, *, bins: Bins | None = None, **kwargs: object) -> Task:
     """Make any registered environment, without its time limit and without Gymnasium's checker.
 
     Args:
         env_id: a Gymnasium id, or ``module:id`` for one that importing `module` registers.
-        bins: choices for each number of a continuous action; see `rivc.envs.wrappers.BinnedAction`.
+        bins: choices for each number of a continuous action, or their shares of its range; see
+            `rivc.envs.wrappers.BinnedAction`.
         kwargs: options of the environment.
 
     Raises:

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from rivc.envs.base import MujocoTask, StateRow
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from rivc.envs.options import TaskOptions
 
@@ -24,8 +24,6 @@ WHEEL_SPEEDS_RAD_S: Final = {  # left, right
     "forward left": (4.0, 8.0),
     "forward right": (8.0, 4.0),
 }
-WHEEL_RADIUS_M: Final = 0.05
-HALF_LENGTH_M: Final = 0.1
 TARGET_ROWS: Final = (
     StateRow("cos bearing", "1", -1.0, 1.0),
     StateRow("sin bearing", "1", -1.0, 1.0),
@@ -60,9 +58,9 @@ class RoverTask(MujocoTask[np.int64]):
         ahead, left, _ = self._from_robot(self.data.mocap_pos[0]).tolist()
         return {"bearing_rad": atan2(left, ahead), "distance_m": hypot(ahead, left)}
 
-    def _stand(self, x_m: float, y_m: float, yaw_rad: float) -> None:
-        """Put the robot somewhere on the floor."""
-        self.data.qpos[:2] = x_m, y_m
+    def _stand(self, at: ArrayLike, yaw_rad: float) -> None:
+        """Put the robot on a place of the floor, [2]."""
+        self.data.qpos[:2] = at
         self.data.qpos[3:7] = cos(yaw_rad / 2), 0, 0, sin(yaw_rad / 2)
 
     def _from_robot(self, places: NDArray[np.float64]) -> NDArray[np.float64]:

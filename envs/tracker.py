@@ -103,7 +103,7 @@ class VisualTracker(RoverTask):
         rng = self.np_random
         bearing_rad, distance_m = rng.uniform(-0.4, 0.4), rng.uniform(0.6, 1.6)
         yaw_rad = rng.uniform(-pi, pi)
-        self._stand(0.0, 0.0, yaw_rad)
+        self._stand((0.0, 0.0), yaw_rad)
         ball_rad = yaw_rad + bearing_rad
         self.data.mocap_pos[0] = (
             distance_m * cos(ball_rad),

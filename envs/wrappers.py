@@ -15,37 +15,44 @@ from rivc.envs.text import one_line
 from rivc.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Integers = np.int64 | NDArray[np.int64]
+    Bins = int | Sequence[float]
 
 
 class BinnedAction(
     gym.ActionWrapper["NDArray[Any]", "Integers", "NDArray[Any]"], RecordConstructorArgs
 ):
-    r"""Choose each number of a continuous action among evenly spaced bins.
+    r"""Choose each number of a continuous action among bins.
 
-    .. math:: a_j = l_j + (h_j - l_j) \, i_j / (n - 1), \quad i_j \in \{0, \dots, n - 1\}
+    .. math:: a_j = (l_j + h_j) / 2 + s_{i_j} \, (h_j - l_j) / 2, \quad i_j \in \{0, \dots, n - 1\}
 
-    One number becomes ``Discrete(n)``, several become ``MultiDiscrete([n] * d)``: bins per joint,
-    not per combination of joints. Two bins are bang-bang; an odd number has the exact middle.
+    with shares `s` of the way from the middle of the range to its ends, evenly spaced from -1 to 1
+    unless they are given. One number becomes ``Discrete(n)``, several become
+    ``MultiDiscrete([n] * d)``: bins per joint, not per combination of joints. Two bins are
+    bang-bang; an odd number has the exact middle.
 
     Args:
         env: an environment with a bounded ``Box`` of floats as action space.
-        bins: choices for each number, 2 or more.
+        bins: choices for each number, 2 or more; or their shares, ascending, -1 to 1:
+            ``(-0.25, 0, 0.25)`` spares a robot whose full force is too much.
 
     Raises:
-        ConfigError: the action space is not such a box, or `bins` is less than 2.
+        ConfigError: the action space is not such a box, or there are fewer than 2 bins, or shares
+            out of order or range.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], bins: int = 3) -> None:
+    def __init__(self, env: gym.Env[Any, Any], bins: Bins = 3) -> None:
         RecordConstructorArgs.__init__(self, bins=bins)
         gym.ActionWrapper.__init__(self, env)
         self._levels = _levels(env.action_space, bins)  # [n, d]
-        self._joints = np.arange(self._levels.shape[1])
-        n_joints = len(self._joints)
+        n_bins, n_joints = self._levels.shape
+        self._joints = np.arange(n_joints)
         self.action_space = (
-            spaces.Discrete(bins) if n_joints == 1 else spaces.MultiDiscrete([bins] * n_joints)
+            spaces.Discrete(n_bins) if n_joints == 1 else spaces.MultiDiscrete([n_bins] * n_joints)
         )
 
     def action(self, action: Integers) -> NDArray[Any]:
@@ -117,19 +124,30 @@ def _grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return picture if picture.shape[2] == 1 else to_grey(picture)
 
 
-def _levels(space: spaces.Space[Any], bins: int) -> NDArray[Any]:
+def _levels(space: spaces.Space[Any], bins: Bins) -> NDArray[Any]:
     """Return what each bin of each number stands for, [bins, numbers]."""
     name = f"action space {one_line(space)}"
     if not (isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating)):
         raise ConfigError(f"{name} is not a Box of floats; leave bins out")
     if not space.is_bounded():
         raise ConfigError(f"{name} has no bounds; put it into RescaleAction first")
-    if bins < 2:
-        raise ConfigError(f"bins={bins} leaves no choice; 2 is bang-bang, 3 adds the middle")
     low, high = (bound.ravel().astype(np.float64) for bound in (space.low, space.high))
-    share = (2 * np.arange(bins)[:, None] - (bins - 1)) / (
-        bins - 1
-    )  # -1 to 1, the middle exactly 0
-    levels = (low + high) / 2 + share * ((high - low) / 2)
-    levels[0], levels[-1] = low, high
+    shares = _shares(bins)
+    levels = (low + high) / 2 + shares * ((high - low) / 2)
+    # the ends themselves, not what is left of them after rounding
+    levels = np.where(shares == -1, low, np.where(shares == 1, high, levels))
     return np.asarray(levels, dtype=space.dtype)
+
+
+def _shares(bins: Bins) -> NDArray[np.float64]:
+    """Return the share of each bin, [bins, 1]; the middle of an odd number is exactly 0."""
+    if isinstance(bins, int):
+        if bins < 2:
+            raise ConfigError(f"bins={bins} leaves no choice; 2 is bang-bang, 3 adds the middle")
+        return (2 * np.arange(bins)[:, None] - (bins - 1)) / (bins - 1)
+    shares = np.asarray(bins, dtype=np.float64)
+    if shares.ndim != 1 or len(shares) < 2:
+        raise ConfigError(f"bins={bins!r} leaves no choice; give shares like [-0.5, 0, 0.5]")
+    if not (np.all(np.diff(shares) > 0) and shares[0] >= -1 and shares[-1] <= 1):
+        raise ConfigError(f"bins={bins!r} are not shares of the range, ascending, from -1 to 1")
+    return shares[:, None]

@@ -12,6 +12,7 @@
         |-- ChipLimitError      a program that does not fit the chip
         |-- MismatchError       two forms of one policy gave different integers
         |-- BackendError        a chip that failed while it ran
+        |-- RobotError          a robot that failed while it was driven
         `-- DivergedError       a loss that is no longer a finite number
 """
 
@@ -66,6 +67,10 @@ class MismatchError(FailedError):
 
 class BackendError(FailedError):
     """A chip failed while it ran: gone, timed out or out of memory."""
+
+
+class RobotError(FailedError):
+    """A robot failed while it was driven: a camera, a motor or the way to them."""
 
 
 class DivergedError(FailedError):

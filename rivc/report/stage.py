@@ -140,15 +140,21 @@ def film_task(config: Config) -> tuple[Task, WorldView]:
 def action_names(task: Task) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return a name for each group of actions, empty if there is only one, and for each action.
 
-    A task may give them as `action_names`: one for each of the n actions or of the d groups.
+    A task may give them as `group_names`, one for each of the d groups, and as `action_names`, one
+    for each of the n actions of a group.
     """
     d, n = task.action_layout
-    given = tuple(map(str, getattr(task.env.unwrapped, "action_names", ())))
+    names = _given_names(task, "action_names", n)
     if d == 1:
-        return ("",), given if len(given) == n else tuple(f"action {i}" for i in range(n))
-    actions = given if len(given) == n else tuple(map(str, range(n)))
-    groups = given if len(given) == d != n else tuple(f"joint {i}" for i in range(d))
-    return groups, actions
+        return ("",), names or tuple(f"action {i}" for i in range(n))
+    groups = _given_names(task, "group_names", d) or tuple(f"joint {i}" for i in range(d))
+    return groups, names or tuple(map(str, range(n)))
+
+
+def _given_names(task: Task, attribute: str, count: int) -> tuple[str, ...]:
+    """Return the names that a task gives, or none if it gives another number of them."""
+    given = tuple(map(str, getattr(task.env.unwrapped, attribute, ())))
+    return given if len(given) == count else ()
 
 
 def frame_rate(task: Task) -> float:

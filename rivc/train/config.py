@@ -41,8 +41,8 @@ class EnvConfig(_Section):
     """Arguments of the environment."""
     count: Annotated[int, Field(ge=1, le=4096)] = 8
     """Copies stepped side by side."""
-    bins: Annotated[int, Field(ge=2)] | None = None
-    """Bins a joint, for Box actions."""
+    bins: Annotated[int, Field(ge=2)] | tuple[float, ...] | None = None
+    """Bins a joint, for Box actions; or their shares of the range, ascending, from -1 to 1."""
     train_episode_steps: Positive | None = None
     """Cut episodes off so early while training, to see more starts; null: the task's time limit."""
 

@@ -67,6 +67,11 @@ def test_bins_are_even_from_end_to_end_with_an_exact_middle(
         np.testing.assert_array_equal(levels[bins // 2], middle)
 
 
+def test_bins_may_lie_anywhere_in_the_range() -> None:
+    env = BinnedAction(Plotter([-1, 0], [3, 10]), (-0.25, 0.0, 1.0))
+    np.testing.assert_array_equal(levels_of(env, 3), [[0.5, 3.75], [1, 5], [3, 10]])
+
+
 def test_one_joint_is_discrete_and_more_are_multidiscrete() -> None:
     assert BinnedAction(Plotter([-1], [1]), 5).action_space == spaces.Discrete(5)
     assert BinnedAction(Plotter([-1] * 3, [1] * 3), 2).action_space == spaces.MultiDiscrete([2] * 3)
@@ -87,11 +92,15 @@ def test_float64_boxes_stay_float64() -> None:
     [
         (Plotter([-np.inf], [1]), 3, "has no bounds; put it into RescaleAction first"),
         (Plotter([-1], [1]), 1, "bins=1 leaves no choice"),
+        (Plotter([-1], [1]), (0.5,), "leaves no choice; give shares like"),
+        (Plotter([-1], [1]), (0.5, 0.5), "are not shares of the range, ascending, from -1 to 1"),
+        (Plotter([-1], [1]), (-1.5, 0.5), "are not shares of the range, ascending, from -1 to 1"),
+        (Plotter([-1], [1]), (0.0, float("nan")), "are not shares of the range"),
         (Plotter([0], [9], np.int64), 3, "is not a Box of floats; leave bins out"),
         (gym.make("CartPole-v1"), 3, "Discrete(2) is not a Box of floats; leave bins out"),
     ],
 )
-def test_what_cannot_be_divided_is_refused(env: gym.Env[Any, Any], bins: int, message: str) -> None:
+def test_what_cannot_be_divided_is_refused(env: gym.Env[Any, Any], bins: Any, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         BinnedAction(env, bins)
     assert message in str(caught.value)

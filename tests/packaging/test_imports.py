@@ -22,11 +22,12 @@ FOLDERS = {
     "rivc.quant": ROOT / "rivc" / "quant",
     "rivc.snn_convert": ROOT / "snn_convert",
     "rivc.neurochip": ROOT / "neurochip",
+    "rivc.robot": ROOT / "rivc" / "robot",
 }
 
 
 def modules() -> list[str]:
-    """Every module of the three packages, by its public name."""
+    """Every module of the four packages, by its public name."""
     found = ["rivc", "rivc.errors"]
     for package, folder in FOLDERS.items():
         for path in sorted(folder.rglob("*.py")):

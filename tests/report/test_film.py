@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rivc.envs import make
 from rivc.errors import ConfigError, MissingError, UsageError
 from rivc.neurochip import load_backend
 from rivc.report.film import film_run
@@ -194,6 +195,8 @@ def test_moments_add_up_to_the_episode(make_run: MakeRun) -> None:
 def test_actions_have_the_names_that_the_task_gives_them(make_run: MakeRun) -> None:
     task, _ = film_task(make_run(**TRACKER).config())
     assert action_names(task) == (("",), task.env.unwrapped.action_names)
+    drone = make("rivc/DroneHover-v0", obs_mode="state")
+    assert action_names(drone) == (("thrust", "roll", "pitch", "yaw"), ("less", "hold", "more"))
 
 
 def test_actions_without_names_are_numbered(make_run: MakeRun) -> None:

@@ -39,28 +39,42 @@ def _reordered(function: F) -> F:
 # -- integers -------------------------------------------------------------------------------
 
 
+@_compiled
+def _largest(row: Floats) -> Number:
+    """Return the largest magnitude, found as an integer: the bits of floats sort like them."""
+    bits = row.view(np.int32)
+    largest = np.zeros(1, np.int32)
+    for i in range(len(bits)):
+        magnitude = bits[i] & np.int32(0x7FFFFFFF)
+        largest[0] = max(largest[0], magnitude)
+    return largest.view(np.float32)[0]
+
+
 @_reordered
-def _magnitudes(row: Floats) -> tuple[Number, Number, Number]:
-    """Return the largest magnitude, the sum of magnitudes and of squares."""
-    largest, total, square = np.float32(0.0), 0.0, 0.0
+def _sum_of_squares(row: Floats) -> Number:
+    total = 0.0
     for value in row:
-        x = abs(value)
-        largest = x if x > largest else largest
-        total += np.float64(x)
-        square += np.float64(x) * np.float64(x)
-    return largest, total, square
+        total += np.float64(value) * np.float64(value)
+    return total
+
+
+@_reordered
+def _sum_of_magnitudes(row: Floats) -> Number:
+    total = 0.0
+    for value in row:
+        total += np.float64(abs(value))
+    return total
 
 
 @_compiled
-def _step_of(
-    largest: float, total: float, square: float, count: int, grid: tuple[int, float]
-) -> Number:
+def _step_of(row: Floats, grid: tuple[int, float]) -> Number:
     """Return the real value of one weight step; see `rivc.quant.qat.integers.weight_scale`."""
     q_max, gaussian_step = grid
     if gaussian_step == 0.0:  # binary
-        scale = total / count
+        scale = _sum_of_magnitudes(row) / len(row)
     else:
-        scale = min(np.float64(largest) / q_max, math.sqrt(square) * (gaussian_step / count**0.5))
+        spread = math.sqrt(_sum_of_squares(row)) * (gaussian_step / len(row) ** 0.5)
+        scale = min(np.float64(_largest(row)) / q_max, spread)
     return np.float32(max(scale, _TINY))
 
 
@@ -68,10 +82,34 @@ def _step_of(
 def weight_scales(weight: Floats, grid: tuple[int, float], per_tensor: bool, scale: Floats) -> None:
     """Fit the step of each channel, [C], or one for all."""
     if per_tensor:
-        scale[:] = _step_of(*_magnitudes(weight.ravel()), weight.size, grid)
+        scale[:] = _step_of(weight.ravel(), grid)
     else:
         for c in range(len(weight)):
-            scale[c] = _step_of(*_magnitudes(weight[c]), weight.shape[1], grid)
+            scale[c] = _step_of(weight[c], grid)
+
+
+@_reordered
+def _quantize_row(row: Floats, unit: Number, q_max: Number, w_q: Floats) -> Number:
+    """Round weights to integers and return their sum, which float32 holds exactly."""
+    total = np.float32(0.0)
+    for i in range(len(row)):
+        w = np.rint(row[i] / unit)
+        w = w if w < q_max else q_max
+        w = w if w > -q_max else -q_max
+        w_q[i] = w
+        total += w
+    return total
+
+
+@_reordered
+def _binarise_row(row: Floats, w_q: Floats) -> Number:
+    """Keep the signs of weights and return their sum."""
+    total = np.float32(0.0)
+    for i in range(len(row)):
+        w = np.float32(-1.0) if row[i] < 0 else np.float32(1.0)
+        w_q[i] = w
+        total += w
+    return total
 
 
 @_compiled
@@ -79,18 +117,12 @@ def quantize_weights(
     weight: Floats, scale: Floats, grid: tuple[int, float], w_q: Floats, sums: Floats
 ) -> None:
     """Round weights to integers, [C, I], and sum those of each channel, [C]."""
-    q_max = np.float32(grid[0])
+    q_max, gaussian_step = grid
     for c in range(len(weight)):
-        total, unit = np.float32(0.0), scale[c]
-        for i in range(weight.shape[1]):
-            if grid[1] == 0.0:
-                w = np.float32(-1.0) if weight[c, i] / unit < 0 else np.float32(1.0)
-            else:
-                w = np.rint(weight[c, i] / unit)
-                w = min(max(w, -q_max), q_max)
-            w_q[c, i] = w
-            total += w
-        sums[c] = total
+        if gaussian_step == 0.0:
+            sums[c] = _binarise_row(weight[c], w_q[c])
+        else:
+            sums[c] = _quantize_row(weight[c], scale[c], np.float32(q_max), w_q[c])
 
 
 @_compiled
@@ -285,33 +317,29 @@ def add_margin_gradient(
 # -- optimizer ------------------------------------------------------------------------------
 
 
-@_reordered
+@_compiled
 def norm(x: Floats) -> Number:
     """Return the Euclidean norm of a vector."""
-    total = 0.0
-    for value in x:
-        total += np.float64(value) * np.float64(value)
-    return math.sqrt(total)
+    return math.sqrt(_sum_of_squares(x))
 
 
 @_compiled
-def adam(
-    p: Floats, grad: Floats, moments: Floats, clip: tuple[int, float], rate: tuple[float, float]
-) -> None:
+def adam(p: Floats, grad: Floats, m: Floats, v: Floats, rate: tuple[float, float, float]) -> None:
     """Take a step of Adam (Kingma and Ba, 2015) with betas 0.9 and 0.999.
 
     Args:
-        p: all parameters, [P].
+        p: parameters, [P].
         grad: of the loss, [P].
-        moments: first and second, [2, P].
-        clip: how many leading gradients are scaled, and by how much.
-        rate: learning rate over the first, and square root of the second bias correction.
+        m: first moments, [P].
+        v: second moments, [P].
+        rate: factor on the gradient; learning rate over the first, and one over the square root of
+            the second bias correction.
     """
-    count, factor = clip
-    step, root = np.float32(rate[0]), np.float32(rate[1])
-    m, v = moments
+    scale, step, root = np.float32(rate[0]), np.float32(rate[1]), np.float32(rate[2])
     for i in range(len(p)):
-        g = grad[i] * np.float32(factor) if i < count else grad[i]
-        m[i] += np.float32(0.1) * (g - m[i])
-        v[i] = np.float32(0.999) * v[i] + np.float32(0.001) * g * g
-        p[i] -= step * m[i] / (np.sqrt(v[i]) / root + np.float32(1e-8))
+        g = grad[i] * scale
+        first = m[i] + np.float32(0.1) * (g - m[i])
+        second = np.float32(0.999) * v[i] + np.float32(0.001) * g * g
+        p[i] -= step * first / (np.sqrt(second) * root + np.float32(1e-8))
+        m[i] = first
+        v[i] = second

@@ -83,16 +83,18 @@ class FusedLearner:
         td = kernels.td_gradient(q, batch.action, self._y, train.huber_delta, self._grad_q)
         if train.margin_coef == 0:
             return td, 0.0
-        room = train.margin * float(self._online.unit)
+        room = train.margin * self._online.unit
         return td, kernels.add_margin_gradient(q, q_now, room, train.margin_coef, self._grad_q)
 
     def _step(self, env_steps: int, factor: float) -> None:
         """Take a step of Adam, the gradients of weights and biases times `factor`."""
         self.updates += 1
         first, second = (1.0 - beta**self.updates for beta in BETAS)
-        rate = learning_rate_at(self.config.train, env_steps) / first, math.sqrt(second)
-        vector = self._online.vector
-        kernels.adam(vector.values, vector.grad, self._moments, (vector.clipped, factor), rate)
+        rate = learning_rate_at(self.config.train, env_steps) / first
+        vector, (m, v) = self._online.vector, self._moments
+        for part, scale in vector.parts(factor):
+            numbers = scale, rate, second**-0.5
+            kernels.adam(vector.values[part], vector.grad[part], m[part], v[part], numbers)
 
     def sync_target(self, blend: float | None = None) -> None:
         """Move the target network towards the network by `blend`, all the way if it is 1."""
