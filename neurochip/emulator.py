@@ -107,7 +107,7 @@ def _kernels(compiled: bool | None) -> Kernels:
     if compiled is not False:
         try:
             from rivc.neurochip.kernels import COMPILED
-        except (ImportError, OSError) as error:
+        except (ImportError, OSError, RuntimeError) as error:  # the last: nowhere to keep loops
             if compiled:
                 what = f"compiled loops need numba, which does not work here: {error}"
                 raise MissingError(f"{what}; pip install 'rivc[fast]'") from error

@@ -9,7 +9,8 @@ Firing has one form. A membrane fits int64; cut off at L thresholds it is below
 :math:`2^8 \cdot 2^{31}`, and float64 floors the quotient of two such integers exactly, for what is
 not whole is :math:`1 / th` away from the next integer.
 
-Loops are compiled once for each choice of types and kept on disk, so they take arrays in C order.
+Loops are compiled once for each choice of types, which is why arrays must be in C order and may not
+be read-only here.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 
 def _loop(function: F) -> F:
+    """Compile when it is first called with a choice of types, or take it from the disk."""
     compiled: F = numba.njit(cache=True, error_model="numpy")(function)
     return compiled
 
@@ -137,9 +139,9 @@ def read_out(
 def add_up(counts: Counts, totals: NDArray[np.int64]) -> None:
     """Write the sum of each row."""
     for b in range(counts.shape[0]):
-        total = np.int32(0)  # of at most 2^24 neurons that emit at most 2^8 - 1
+        total = np.uint32(0)  # of at most 2^24 neurons that emit at most 2^8 - 1
         for j in range(counts.shape[1]):
-            total = np.int32(total + counts[b, j])
+            total = np.uint32(total + counts[b, j])
         totals[b] = total
 
 

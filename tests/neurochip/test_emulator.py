@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from rivc.neurochip import kernels, load_backend
-from rivc.neurochip.kernels import integer
+from rivc.neurochip.floats import NUMPY, Kernels
+from rivc.neurochip.kernels import COMPILED, integer
 from rivc.neurochip.staircase import membrane_type
 from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert import Layer, SpikingProgram, reference
-from rivc.snn_convert.validate import membrane_bits
+from rivc.snn_convert.validate import MAX_NEURONS, membrane_bits
 from tests.programs import random_counts
 from tests.random_programs import KINDS, random_program
 
@@ -73,6 +74,12 @@ def test_sums_of_either_sign_at_the_end_of_int32_do_not_wrap(fan_in: int, compil
     chip.load(program)
     counts = np.full((1, fan_in), 255, np.uint8)
     np.testing.assert_array_equal(chip.infer(counts).readout, reference.run(program, counts))
+
+
+@pytest.mark.parametrize("kernels", [COMPILED, NUMPY], ids=["compiled", "numpy"])
+def test_the_spikes_of_the_largest_layer_add_up(kernels: Kernels) -> None:
+    counts = np.full((1, MAX_NEURONS), 255, np.uint8 if kernels is COMPILED else np.float32)
+    assert int(kernels.totals(counts)[0]) == 255 * MAX_NEURONS
 
 
 def test_nothing_is_compiled_after_a_load() -> None:

@@ -109,6 +109,20 @@ def test_compiled_loops_that_are_asked_for_need_numba() -> None:
     assert "pip install 'rivc[fast]'" in answer
 
 
+def test_a_numba_that_does_not_work_is_done_without() -> None:
+    """As where it finds no folder that it can write to."""
+    answer = run(
+        "import sys, types\n"
+        "def njit(**options): raise RuntimeError('no locator')\n"
+        "sys.modules['numba'] = types.SimpleNamespace(njit=njit)\n"
+        "from rivc.neurochip import load_backend\n"
+        "from rivc.snn_convert import SpikingProgram\n"
+        f"program = SpikingProgram.load({str(ROOT / 'tests' / 'golden' / 'dense.npz')!r})\n"
+        "load_backend('emulator').load(program); print('runs')"
+    )
+    assert answer == "runs"
+
+
 def test_snntorch_is_missing_where_torch_is() -> None:
     answer = run(
         f"import sys\nfor name in {HEAVY}: sys.modules[name] = None\n"
