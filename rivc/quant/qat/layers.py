@@ -34,6 +34,7 @@ from rivc.quant.qat.integers import (
     hidden_integers,
     readout_integers,
 )
+from rivc.quant.qat.staircase import channel_sum, fire, per_channel, unfire
 
 Padding = tuple[int, int, int, int]  # top, left, bottom, right
 
@@ -112,7 +113,8 @@ class QuantLayer(nn.Module):
             zero: what stands for zero in `x`; a convolution pads with count 0, which is below it.
         """
         bias = self.bias - zero * self.weight.flatten(1).sum(1)
-        y = self.sum(x, self.weight) + self.per_channel(bias)
+        y = self.sum(x, self.weight)
+        y = y + per_channel(bias, y)
         return y if self.spec.is_readout else F.relu(y)
 
     def sum(self, x: Tensor, weight: Tensor) -> Tensor:
@@ -124,10 +126,6 @@ class QuantLayer(nn.Module):
     ) -> tuple[Tensor | None, Tensor]:
         """Return the gradients of `sum` for `x` (None unless `needs_x`) and for `weight`."""
         raise NotImplementedError
-
-    def per_channel(self, v: Tensor) -> Tensor:
-        """Shape a vector over channels to broadcast against the layer's output."""
-        return v
 
 
 class QuantDense(QuantLayer):
@@ -183,21 +181,12 @@ class QuantConv2d(QuantLayer):
         top, left, bottom, right = self.padding
         return F.pad(x, (left, right, top, bottom)) if any(self.padding) else x
 
-    def per_channel(self, v: Tensor) -> Tensor:
-        """Return [C, 1, 1]."""
-        return v.view(-1, 1, 1)
-
-
-def _channel_sum(x: Tensor) -> Tensor:
-    """Sum over batch and space, [C]."""
-    return x.sum(0) if x.dim() == 2 else x.sum((0, 2, 3))
-
 
 def _weight_grad(grad: Tensor, grad_z: Tensor, layer: QuantLayer, q: LayerIntegers) -> Tensor:
     """Straight through the rounding of the weights, with the input's zero at `zero_in`."""
     if layer.spec.zero_in:
-        per_channel = _channel_sum(grad_z) * layer.spec.zero_in
-        grad = grad - per_channel.view(-1, *[1] * (grad.dim() - 1))
+        shift = channel_sum(grad_z) * layer.spec.zero_in
+        grad = grad - shift.view(-1, *[1] * (grad.dim() - 1))
     return (grad / q.weight_scale.view(-1, *[1] * (grad.dim() - 1))).float()
 
 
@@ -218,31 +207,24 @@ class _Spike(torch.autograd.Function):
         of: Owner,
     ) -> Tensor:
         layer, q = of
-        gain = 2.0**layer.spec.frac_bits
-        v_mem = (
-            layer.sum(x, q.weight).to(q.offset.dtype).mul_(gain).add_(layer.per_channel(q.offset))
-        )
-        a = v_mem.div_(layer.per_channel(q.threshold))
-        ctx.save_for_backward(x, a.to(x.dtype), log_step)
-        ctx.layer, ctx.q, ctx.gain = layer, q, gain
-        return a.clamp(0, layer.spec.levels).floor_().to(x.dtype)
+        counts, a = fire(layer.sum(x, q.weight), q, layer.spec)
+        ctx.save_for_backward(x, a, log_step)
+        ctx.layer, ctx.q = layer, q
+        return counts
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (x, a, log_step), layer, q = ctx.saved_tensors, ctx.layer, ctx.q
-        gated = torch.ops.aten.hardtanh_backward(grad, a, 0.0, layer.spec.levels + 1.0)
-        per_neuron = _channel_sum(gated)
-        grad_z = gated * layer.per_channel((ctx.gain / q.threshold).to(grad.dtype))
+        grad_z, passed, slope = unfire(grad, a, q, layer.spec)
         grad_x, grad_weight = layer.sum_backward(
             grad_z, x, q.weight, needs_x=ctx.needs_input_grad[0]
         )
-        slope = _channel_sum(gated * a)
-        grad_log_step = (per_neuron / 2 - slope).sum()
-        grad_log_step_in = (slope - per_neuron * (q.offset / q.threshold)).sum()
+        grad_log_step = (passed / 2 - slope).sum()
+        grad_log_step_in = (slope - passed * (q.offset / q.threshold)).sum()
         return (
             grad_x,
             _weight_grad(grad_weight, grad_z, layer, q),
-            (per_neuron / log_step.exp()).float(),
+            (passed / log_step.exp()).float(),
             grad_log_step.float(),
             grad_log_step_in.float() if ctx.needs_input_grad[4] else None,
             None,
@@ -275,4 +257,4 @@ class _Readout(torch.autograd.Function):
         unit = q.weight_scale[0] * log_step_in.exp()
         grad_log_step_in = (grad * z).sum().float() if ctx.needs_input_grad[3] else None
         grad_weight = _weight_grad(grad_weight, grad, layer, q)
-        return grad_x, grad_weight, (_channel_sum(grad) / unit).float(), grad_log_step_in, None
+        return grad_x, grad_weight, (channel_sum(grad) / unit).float(), grad_log_step_in, None

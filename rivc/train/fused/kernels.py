@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numba
 import numpy as np
 
+from rivc.quant.qat.loops import compiled
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -25,21 +27,16 @@ if TYPE_CHECKING:
 _TINY = 1e-8
 
 
-def _compiled(function: F) -> F:
-    compiled: F = numba.njit(cache=True, error_model="numpy")(function)
-    return compiled
-
-
 def _reordered(function: F) -> F:
     """Compile with sums in any order."""
-    compiled: F = numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "nsz"})(function)
-    return compiled
+    loop: F = numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "nsz"})(function)
+    return loop
 
 
 # -- integers -------------------------------------------------------------------------------
 
 
-@_compiled
+@compiled
 def _largest(row: Floats) -> Number:
     """Return the largest magnitude, found as an integer: the bits of floats sort like them."""
     bits = row.view(np.int32)
@@ -66,7 +63,7 @@ def _sum_of_magnitudes(row: Floats) -> Number:
     return total
 
 
-@_compiled
+@compiled
 def _step_of(row: Floats, grid: tuple[int, float]) -> Number:
     """Return the real value of one weight step; see `rivc.quant.qat.integers.weight_scale`."""
     q_max, gaussian_step = grid
@@ -78,7 +75,7 @@ def _step_of(row: Floats, grid: tuple[int, float]) -> Number:
     return np.float32(max(scale, _TINY))
 
 
-@_compiled
+@compiled
 def weight_scales(weight: Floats, grid: tuple[int, float], per_tensor: bool, scale: Floats) -> None:
     """Fit the step of each channel, [C], or one for all."""
     if per_tensor:
@@ -112,7 +109,7 @@ def _binarise_row(row: Floats, w_q: Floats) -> Number:
     return total
 
 
-@_compiled
+@compiled
 def quantize_weights(
     weight: Floats, scale: Floats, grid: tuple[int, float], w_q: Floats, sums: Floats
 ) -> None:
@@ -125,7 +122,7 @@ def quantize_weights(
             sums[c] = _quantize_row(weight[c], scale[c], np.float32(q_max), w_q[c])
 
 
-@_compiled
+@compiled
 def hidden_thresholds(
     bias: Floats, steps: tuple[float, float], sums: Floats, scale: Floats, limits: Any, q: Floats
 ) -> None:
@@ -149,68 +146,17 @@ def hidden_thresholds(
         q[1, c] = np.rint(min(max(real, -room), room)) + np.floor(threshold / 2)
 
 
-@_compiled
+@compiled
 def readout_bias(bias: Floats, unit: float, zero_sums: Floats, room: float, q: Floats) -> None:
     """Derive the integer biases of a readout, [C]."""
     for c in range(len(bias)):
         q[c] = min(max(np.rint(np.float64(bias[c]) / unit - zero_sums[c]), -room), room)
 
 
-# -- layers ---------------------------------------------------------------------------------
-
-
-@_compiled
-def fire(z: Floats, q: Floats, gain: float, levels: float, a: Floats) -> None:
-    """Turn weighted sums, [B, C], into counts in place, and keep what was cut off and rounded."""
-    g, top, zero = q.dtype.type(gain), q.dtype.type(levels), q.dtype.type(0)
-    for b in range(len(z)):
-        for c in range(z.shape[1]):
-            v = (z[b, c] * g + q[1, c]) / q[0, c]
-            a[b, c] = v
-            v = v if v > zero else zero
-            z[b, c] = np.floor(v if v < top else top)
-
-
-@_compiled
-def unfire(
-    grad: Floats, a: Floats, staircase: Any, per_neuron: Floats, scaled: Floats
-) -> tuple[Number, Number]:
-    """Send gradients of counts, [B, C], back through the staircase, straight through its steps.
-
-    Args:
-        grad: of the counts; becomes that of the weighted sums.
-        a: as `fire` left it, [B, C].
-        staircase: threshold and offset, [2, C]; scale of the weights, [C]; 2^F; largest count.
-        per_neuron: gradients of the counts that were not cut off, summed over the batch, [C].
-        scaled: gradient of the weighted sums over `scale`, [B, C].
-
-    Returns:
-        Gradients of the logarithms of the emitted and of the received step.
-    """
-    q, scale, gain, levels = staircase
-    slope = np.zeros(len(per_neuron), np.float32)
-    factor = (gain / q[0]).astype(np.float32)
-    top, zero = np.float32(levels + 1), np.float32(0)
-    per_neuron[:] = zero
-    for b in range(len(a)):
-        for c in range(a.shape[1]):
-            g = grad[b, c] if zero < a[b, c] < top else zero
-            per_neuron[c] += g
-            slope[c] += g * a[b, c]
-            g *= factor[c]
-            grad[b, c] = g
-            scaled[b, c] = g / scale[c]
-    of_step, of_step_in = 0.0, 0.0
-    for c in range(len(per_neuron)):
-        of_step += per_neuron[c] / 2 - slope[c]
-        of_step_in += slope[c] - per_neuron[c] * (q[1, c] / q[0, c])
-    return of_step, of_step_in
-
-
 # -- targets and losses ---------------------------------------------------------------------
 
 
-@_compiled
+@compiled
 def _soft_maximum(q: Floats, tau: float) -> Number:
     """Return the soft maximum of one group, [n]."""
     best = q.max()
@@ -222,7 +168,7 @@ def _soft_maximum(q: Floats, tau: float) -> Number:
     return best + np.float32(tau) * math.log(total)
 
 
-@_compiled
+@compiled
 def _shortfall(q_online: Floats, q_target: Floats, tau: float, own: float) -> Number:
     """Return the value of the online policy under the target network less `own`, one group."""
     if tau == 0.0:
@@ -235,7 +181,7 @@ def _shortfall(q_online: Floats, q_target: Floats, tau: float, own: float) -> Nu
     return total - own
 
 
-@_compiled
+@compiled
 def bellman_targets(
     q_now: Floats, q_next: Floats, q_online: Floats, batch: Any, numbers: Any, y: Floats
 ) -> None:
@@ -267,7 +213,7 @@ def bellman_targets(
             y[b] += np.float32(gap_coef) * min(max(lead / d, np.float32(gap_clip)), np.float32(0))
 
 
-@_compiled
+@compiled
 def td_gradient(q: Floats, action: Any, y: Floats, delta: float, grad: Floats) -> Number:
     """Write the gradient of the Huber loss for the values, [B, d, n], and return the loss."""
     count, d, _ = q.shape
@@ -285,7 +231,7 @@ def td_gradient(q: Floats, action: Any, y: Floats, delta: float, grad: Floats) -
     return loss / count
 
 
-@_compiled
+@compiled
 def add_margin_gradient(
     q: Floats, q_target: Floats, room: float, coef: float, grad: Floats
 ) -> Number:
@@ -317,13 +263,13 @@ def add_margin_gradient(
 # -- optimizer ------------------------------------------------------------------------------
 
 
-@_compiled
+@compiled
 def norm(x: Floats) -> Number:
     """Return the Euclidean norm of a vector."""
     return math.sqrt(_sum_of_squares(x))
 
 
-@_compiled
+@compiled
 def adam(p: Floats, grad: Floats, m: Floats, v: Floats, rate: tuple[float, float, float]) -> None:
     """Take a step of Adam (Kingma and Ba, 2015) with betas 0.9 and 0.999.
 

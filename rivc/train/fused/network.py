@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from rivc.quant.qat import loops
 from rivc.quant.qat.integers import GAUSSIAN_STEP
 from rivc.train.fused import kernels
 
@@ -107,7 +108,7 @@ class Dense:
         self.grad = {name: vector.view(vector.grad, p) for name, p in parameters.items()}
         units, inputs = self.own["weight"].shape
         self.w_q = np.empty((units, inputs), np.float32)
-        self.sums, self.scale, self.per_neuron = np.empty((3, units), np.float32)
+        self.sums, self.scale = np.empty((2, units), np.float32)
         self.q = np.zeros((2, units), layer.carrier.dtype)  # threshold and offset
         self.out, self.cut, self.scaled = np.empty((3, batch, units), np.float32)
         self.grad_in = np.empty((batch, inputs), np.float32)
@@ -172,19 +173,20 @@ class Spiking(Dense):
         """Return counts."""
         rows, c = len(x), self.constants
         counts = np.matmul(x, self.w_q.T, out=self.out[:rows])
-        kernels.fire(counts, self.q, c.gain, c.levels, self.cut[:rows])
+        loops.fire(counts, self.q[0], self.q[1], (c.gain, float(c.levels)), self.cut[:rows])
         return counts
 
     def backward(self, x: Floats, grad: Floats) -> tuple[Floats, float]:
         """Go straight through the roundings."""
+        threshold, offset = self.q
         rows, c = len(x), self.constants
-        scaled, staircase = self.scaled[:rows], (self.q, self.scale, c.gain, c.levels)
-        of_step, of_step_in = kernels.unfire(
-            grad, self.cut[:rows], staircase, self.per_neuron, scaled
-        )
-        self.grad["log_step"] += np.float32(of_step)
-        np.multiply(self.per_neuron, np.float32(1 / self.unit), out=self.grad["bias"])
-        np.matmul(scaled.T, self.centred(x), out=self.grad["weight"])
+        factor = (c.gain / threshold).astype(np.float32)
+        passed, slope = loops.unfire(grad, self.cut[:rows], factor, c.levels + 1.0, grad)
+        self.grad["log_step"] += np.float32(passed.sum() / 2 - slope.sum())
+        np.multiply(passed, 1 / self.unit, out=self.grad["bias"], casting="same_kind")
+        np.divide(grad, self.scale, out=self.scaled[:rows])
+        np.matmul(self.scaled[:rows].T, self.centred(x), out=self.grad["weight"])
+        of_step_in = float(slope.sum() - passed @ (offset / threshold))
         return np.matmul(grad, self.w_q, out=self.grad_in[:rows]), of_step_in
 
 

@@ -9,7 +9,15 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (the field's name for it)
 
 from rivc.quant import ArithmeticProfile, load_profile
-from rivc.quant.qat import LayerIntegers, LayerSpec, QuantConv2d, QuantDense, QuantLayer
+from rivc.quant.qat import (
+    LayerIntegers,
+    LayerSpec,
+    QuantConv2d,
+    QuantDense,
+    QuantLayer,
+    staircase,
+)
+from rivc.quant.qat.staircase import per_channel
 
 IDEAL = load_profile("ideal")
 KINDS = ["dense", "conv2d"]
@@ -90,8 +98,8 @@ def composed(case: Case, q: LayerIntegers) -> torch.Tensor:
     threshold = th * torch.exp(log_step - log_step_in)
     rest = (offset - th / 2) / th * torch.exp(-log_step)
     bias = layer.bias.double() / layer.log_step.double().detach().exp() - gain * shift / th
-    slope = gain * z / layer.per_channel(threshold) + layer.per_channel(rest + bias)
-    exact = (gain * z + layer.per_channel(offset)).detach() / layer.per_channel(th)
+    slope = gain * z / per_channel(threshold, z) + per_channel(rest + bias, z)
+    exact = (gain * z + per_channel(offset, z)).detach() / per_channel(th, z)
     a = straight_through(exact, slope)
     inside = (exact > 0) & (exact < spec.levels + 1)
     return straight_through(exact.clamp(0, spec.levels).floor(), a * inside)
@@ -125,8 +133,9 @@ def make_smooth(kind: str, zero_in: float, levels: int) -> Case:
         integers.flatten(1)[:, 0] = 127
         layer.weight.copy_(integers / 127 / 8)
         if layer.log_step is not None:
-            shift = layer.per_channel(zero_in * layer.weight.flatten(1).sum(1))
-            real = (layer.sum(case.x, layer.weight) - shift) * case.log_step_in.exp()
+            sums = layer.sum(case.x, layer.weight)
+            shift = per_channel(zero_in * layer.weight.flatten(1).sum(1), sums)
+            real = (sums - shift) * case.log_step_in.exp()
             layer.log_step.fill_(torch.log((real.max() - real.min()) / (0.8 * levels)))
             layer.bias.copy_(-real.min() + 0.1 * layer.log_step.exp() * levels)
     return case
@@ -138,7 +147,8 @@ def real_output(case: Case, leaves: list[torch.Tensor]) -> torch.Tensor:
     layer, zero_in = case.layer, case.layer.spec.zero_in
     step_in = (case.log_step_in.detach().double() if zero_in else steps.pop()).exp()
     shift = zero_in * weight.flatten(1).sum(1)
-    real = layer.sum(x, weight) * step_in + layer.per_channel(bias - shift * step_in)
+    z = layer.sum(x, weight)
+    real = z * step_in + per_channel(bias - shift * step_in, z)
     if layer.log_step is None:
         unit = layer.integers(case.log_step_in).weight_scale[0].double()
         return real / (unit * case.log_step_in.detach().double().exp())
@@ -220,3 +230,21 @@ def test_a_readout_starts_near_zero() -> None:
     for layer in (hidden, readout):
         layer.reset_parameters(torch.Generator().manual_seed(0))
     assert readout.weight.std() < 0.02 * hidden.weight.std()
+
+
+@pytest.mark.parametrize("profile", ["ideal", "akida2"])
+@pytest.mark.parametrize(("kind", "levels"), [form for form in FORMS if form[1]])
+def test_compiled_loops_and_torch_give_equal_counts_and_gradients(
+    kind: str, levels: int, profile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run() -> tuple[torch.Tensor, list[torch.Tensor]]:
+        case = make(kind, levels=levels, profile=load_profile(profile))
+        out = case.layer(case.x, case.log_step_in, case.layer.integers(case.log_step_in))
+        return out, gradients(case, out)
+
+    loops = run()
+    monkeypatch.setattr(staircase, "_has_numba", lambda: False)
+    plain = run()
+    assert torch.equal(loops[0], plain[0])
+    for ours, theirs in zip(loops[1], plain[1], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)

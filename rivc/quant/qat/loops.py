@@ -1,0 +1,81 @@
+"""The staircase as compiled loops, over rows of channels; they need numba.
+
+What torch does in a dozen passes over memory is one here. `rivc.quant.qat.staircase` says what is
+computed, and does it where numba is missing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import numba
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[Any]
+    F = TypeVar("F", bound=Callable[..., Any])
+
+BLOCK: Final = 256  # rows summed in the gradient's own type, before float64 takes over
+
+
+def compiled(function: F) -> F:
+    """Compile a loop when it is first called with a choice of types, or take it from the disk."""
+    loop: F = numba.njit(cache=True, error_model="numpy")(function)
+    return loop
+
+
+@compiled
+def fire(z: Floats, threshold: Floats, offset: Floats, limits: tuple[float, float], a: Any) -> None:
+    """Turn weighted sums into counts, in place.
+
+    Args:
+        z: sums, [R, C]; become counts.
+        threshold: [C], in the type that carries the membrane.
+        offset: [C], in the same.
+        limits: 2^F and the largest count.
+        a: what was rounded and cut off, [R, C], written.
+    """
+    kind = threshold.dtype.type
+    gain, top, zero = kind(limits[0]), kind(limits[1]), kind(0)
+    for r in range(len(z)):
+        for c in range(z.shape[1]):
+            v = (z[r, c] * gain + offset[c]) / threshold[c]
+            a[r, c] = v
+            v = v if v > zero else zero
+            z[r, c] = np.floor(v if v < top else top)
+
+
+@compiled
+def unfire(grad: Floats, a: Floats, factor: Floats, top: float, out: Floats) -> Floats:
+    """Send gradients of counts back through the staircase, straight through its steps.
+
+    Args:
+        grad: of the counts, [R, C].
+        a: as `fire` left it, [R, C].
+        factor: 2^F / threshold, [C], in the type of `grad`.
+        top: where a count is cut off.
+        out: gradient of the weighted sums, [R, C], written; may be `grad`.
+
+    Returns:
+        Sums over the rows, float64, [2, C]: of the gradients that passed, and of them times `a`.
+    """
+    kind = grad.dtype.type
+    upper, zero = kind(top), kind(0)
+    totals = np.zeros((2, grad.shape[1]))
+    passed, slope = np.zeros(grad.shape[1], grad.dtype), np.zeros(grad.shape[1], grad.dtype)
+    for first in range(0, len(a), BLOCK):
+        passed[:] = zero
+        slope[:] = zero
+        for r in range(first, min(first + BLOCK, len(a))):
+            for c in range(a.shape[1]):
+                g = grad[r, c] if zero < a[r, c] < upper else zero
+                passed[c] += g
+                slope[c] += g * a[r, c]
+                out[r, c] = g * factor[c]
+        totals[0] += passed
+        totals[1] += slope
+    return totals
