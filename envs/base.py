@@ -302,6 +302,17 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
                 camera.close()
         self._eye = self._film = None
 
+    def action_commands(self) -> NDArray[np.float64]:
+        """Return what each action, or choice of every group, makes of `data.ctrl`, [n, motors]."""
+        space: Any = self.action_space
+        is_single, ctrl, rows = isinstance(space, spaces.Discrete), self.data.ctrl.copy(), []
+        for i in range(int(space.n if is_single else space.nvec[0])):
+            choice: Any = np.int64(i) if is_single else np.full(space.shape, i)
+            self._command(choice)
+            rows.append(self.data.ctrl.copy())
+        self.data.ctrl[:] = ctrl
+        return np.array(rows)
+
     def get_state(self) -> dict[str, Any]:
         """Return all that the future depends on, as a dict of arrays and of values that JSON holds.
 

@@ -39,7 +39,8 @@ class Inference:
 
     Attributes:
         readout: integers, int64, [B, d, n].
-        spike_counts: spikes of every spiking layer, int64, [layers, B].
+        spike_counts: spikes that every spiking layer emitted, int64, [layers, B]; the counts of the
+            definition, unless the chip says otherwise; see `spikes_are_counts`.
     """
 
     readout: NDArray[np.int64]
@@ -50,7 +51,8 @@ class Inference:
 class Backend(Protocol):
     """A chip that holds one program at a time.
 
-    A chip that errs on purpose says so by an attribute `is_exact` that is False; see `is_exact`.
+    Two attributes may be left out, for they are True: `is_exact` is False for a chip that errs on
+    purpose, `spikes_are_counts` for one whose neurons do not spike once for every count.
 
     Attributes:
         name: as the command line knows it.
@@ -90,6 +92,14 @@ class Backend(Protocol):
 def is_exact(backend: Backend) -> bool:
     """Tell whether a chip claims the integers of the definition; one that is silent does."""
     return bool(getattr(backend, "is_exact", True))
+
+
+def spikes_are_counts(backend: Backend) -> bool:
+    """Tell whether neurons spike once for every count, as in a thermometer code.
+
+    A code of digits takes fewer spikes for the same counts, a signed one more.
+    """
+    return bool(getattr(backend, "spikes_are_counts", True))
 
 
 def require_fit(backend: Backend, program: SpikingProgram) -> None:

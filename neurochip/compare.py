@@ -7,6 +7,7 @@ is one, each chip is one, and so is the network that the program came from.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,7 @@ from rivc.neurochip.registry import backend_infos, load_backend
 from rivc.snn_convert import reference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -102,10 +103,12 @@ def compare_all(
     return results
 
 
-def program_forms(program: SpikingProgram, backend: str | None = None) -> dict[str, Form]:
-    """Return the forms in which a program can be run here, by name.
+@contextmanager
+def program_forms(program: SpikingProgram, backend: str | None = None) -> Iterator[dict[str, Form]]:
+    """Give the forms in which a program can be run here, by name; their chips are closed after it.
 
-    The int64 reference, the emulator, snnTorch if it is installed, and the back end that was named.
+    The int64 reference; the emulator and, if it is installed, snnTorch, where the program fits
+    them; and the back end that was named.
 
     Raises:
         ConfigError, MissingError: if the named back end is unknown or not installed.
@@ -113,14 +116,15 @@ def program_forms(program: SpikingProgram, backend: str | None = None) -> dict[s
     """
     installed = {info.name for info in backend_infos() if info.is_installed}
     names = [name for name in WITNESSES if name in installed and name != backend]
-    chips = [load_backend(name) for name in names]
-    if backend is not None:
-        chips.append(load_backend(backend))
     forms: dict[str, Form] = {"reference": lambda counts: reference.run(program, counts)}
-    for chip in chips:
-        chip.load(program)
-        forms[chip.name] = chip_form(chip)
-    return forms
+    with ExitStack() as stack:
+        for name in [*names, *([backend] if backend else [])]:
+            chip = load_backend(name)
+            stack.callback(chip.close)
+            if name == backend or not chip.check(program):
+                chip.load(program)
+                forms[chip.name] = chip_form(chip)
+        yield forms
 
 
 def chip_form(chip: Backend) -> Form:

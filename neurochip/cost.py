@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rivc.snn_convert import reference
-from rivc.snn_convert.certify.linear import Synapses
+from rivc.snn_convert.synapses import Synapses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -14,7 +14,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rivc.errors import BackendError, RivcError
-from rivc.neurochip.backend import is_exact
+from rivc.neurochip.backend import is_exact, spikes_are_counts
 from rivc.neurochip.emulator import Emulator
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Guarded:
 
     def __init__(self, chip: Backend, timeout_s: float | None = None) -> None:
         self.name, self.profile, self.is_exact = chip.name, chip.profile, is_exact(chip)
+        self.spikes_are_counts = spikes_are_counts(chip)
         self._chip, self._timeout_s = chip, timeout_s
         self._worker = None if timeout_s is None else _Worker()
         self._failed, self._lost = False, False

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
+from inspect import signature
 from typing import TYPE_CHECKING, Final
 
-from rivc.errors import ConfigError, MissingError, nearest
+from rivc.errors import ConfigError, MissingError, in_one_line, nearest
 
 if TYPE_CHECKING:
     from rivc.neurochip.backend import Backend
@@ -116,10 +117,12 @@ def load_backend(name: str, **options: object) -> Backend:
         raise MissingError(f"backend {name!r} needs {info.needs}: {info.remedy}")
     try:
         factory = EntryPoint(name, info.target, ENTRY_POINTS).load()
-    except (ImportError, AttributeError) as error:
-        raise MissingError(f"backend {name!r} ({info.target}) cannot be loaded: {error}") from error
+    except Exception as error:  # somebody else's code
+        what = f"backend {name!r} ({info.target}) cannot be loaded: {in_one_line(error)}"
+        raise MissingError(what) from error
     try:
-        backend: Backend = factory(**options)
+        signature(factory).bind(**options)
     except TypeError as error:
         raise ConfigError(f"backend {name!r} does not take {sorted(options)}: {error}") from error
+    backend: Backend = factory(**options)
     return backend

@@ -71,8 +71,7 @@ def _sum(limits: ChipLimits, program: SpikingProgram, i: int) -> Iterator[Violat
     at, held = limits.at(program, i), limits.at(program, i).sum_bits
     if not layer.is_readout and program.layers[i + 1].kind == "maxpool2d":
         held = min(held, at.pooled_sum_bits)
-    rows = np.abs(layer.weight.astype(np.int64)).reshape(len(layer.weight), -1).sum(1)
-    width = (int(rows.max()) * program.levels_in[i]).bit_length() + 1
+    width = (layer.weight_norm * program.levels_in[i]).bit_length() + 1
     if width > held:
         what = f"a weighted sum of {width} bits, it holds {held}"
         yield Violation(i, what, "use fewer inputs or narrower weights")

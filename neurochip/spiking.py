@@ -14,7 +14,7 @@ from rivc.errors import BackendError, ConfigError, nearest
 from rivc.neurochip.backend import Inference, Violation, require_fit
 from rivc.neurochip.limits import ChipLimits
 from rivc.snn_convert.lossy import Lossy
-from rivc.snn_convert.schedules import check_schedule, simulate
+from rivc.snn_convert.schedules import THERMOMETERS, check_schedule, simulate
 from rivc.snn_convert.schedules.circuit import REGISTER_BITS, build_circuit, wire
 
 if TYPE_CHECKING:
@@ -31,9 +31,8 @@ _LOSSES: Final = tuple(field.name for field in fields(Lossy))
 class Spiking:
     """A chip of spiking neurons; see the module.
 
-    Its spike counts are of spikes that were emitted: as many as the definition counts under the
-    schedules that fire a thermometer code (synchronous, gated); one a digit under radix; what was
-    said and what was taken back under signed.
+    Its neurons spike as often as the definition counts under the schedules that fire a thermometer
+    code (synchronous, gated); once a digit under radix; under signed also for what they take back.
 
     Attributes:
         schedule: one of `rivc.snn_convert.schedules.SCHEDULES`.
@@ -65,6 +64,11 @@ class Spiking:
     def is_exact(self) -> bool:
         """True if it gives the integers of the definition."""
         return self.lossy.is_exact
+
+    @property
+    def spikes_are_counts(self) -> bool:
+        """True under the schedules in which a neuron spikes once for every count."""
+        return self.schedule in THERMOMETERS
 
     def check(self, program: SpikingProgram) -> list[Violation]:
         """Return every limit that the program exceeds: with losses, a membrane's width."""

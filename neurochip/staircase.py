@@ -50,26 +50,29 @@ def membrane_type(layer: Layer, membrane_bits: int) -> np.dtype[Any]:
     return narrowest(1 << max(membrane_bits, quotient.bit_length() + 1))
 
 
-def staircase(layer: Layer, sums: np.dtype[Any], membrane_bits: int) -> Step:
-    """Return the function from scaled sums, [..., out], to counts or a readout; it may overwrite.
+def make_staircase(layer: Layer, sums: np.dtype[Any], membrane_bits: int, pixels: int = 1) -> Step:
+    """Return the function from scaled sums to counts or a readout; it may overwrite.
 
     Args:
-        layer: dense or conv2d; one neuron an entry of threshold and bias.
-        sums: float type of the sums.
+        layer: dense or conv2d.
+        sums: float type of the sums, [..., pixels * out].
         membrane_bits: bits, sign included, that hold every membrane.
+        pixels: how many neurons have the threshold and bias of a channel.
     """
     membranes = membrane_type(layer, membrane_bits)
     if layer.is_readout:
         bias = layer.bias.astype(membranes)
         return lambda z: np.asarray(z + bias)
     if membranes != np.float32 and _cuts_to_float32(layer):
-        return _cut_first(layer, sums)
-    return _clip_last(layer, membranes)
+        return _cut_first(layer, sums, pixels)
+    return _clip_last(layer, membranes, pixels)
 
 
-def _clip_last(layer: Layer, dtype: np.dtype[Any]) -> Step:
-    threshold, top = layer.threshold.astype(dtype), dtype.type(layer.levels)
-    offset = _offset(layer).astype(dtype)
+def _clip_last(layer: Layer, dtype: np.dtype[Any], pixels: int) -> Step:
+    threshold, offset = (
+        np.tile(part, pixels).astype(dtype) for part in (layer.threshold, firing_offset(layer))
+    )
+    top = dtype.type(layer.levels)
 
     def fire(z: NDArray[Any]) -> NDArray[Any]:
         v_mem = z.astype(dtype, copy=False)
@@ -81,9 +84,11 @@ def _clip_last(layer: Layer, dtype: np.dtype[Any]) -> Step:
     return fire
 
 
-def _cut_first(layer: Layer, sums: np.dtype[Any]) -> Step:
-    low, high = (bound.astype(sums) for bound in _cuts(layer))
-    threshold, offset = layer.threshold.astype(np.float32), _offset(layer).astype(np.float32)
+def _cut_first(layer: Layer, sums: np.dtype[Any], pixels: int) -> Step:
+    low, high = (np.tile(bound, pixels).astype(sums) for bound in _cuts(layer))
+    threshold, offset = (
+        np.tile(part, pixels).astype(np.float32) for part in (layer.threshold, firing_offset(layer))
+    )
 
     def fire(z: NDArray[Any]) -> NDArray[Any]:
         np.maximum(z, low, out=z)
@@ -98,14 +103,15 @@ def _cut_first(layer: Layer, sums: np.dtype[Any]) -> Step:
 
 def _cuts(layer: Layer) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The scaled sums 2^F z_0 and 2^F z_L of each channel."""
-    threshold, gain, offset = layer.threshold.astype(np.int64), layer.frac_bits, _offset(layer)
-    return -(offset >> gain) << gain, -((offset - layer.levels * threshold) >> gain) << gain
+    gain, offset = layer.frac_bits, firing_offset(layer)
+    top = offset - layer.levels * layer.threshold.astype(np.int64)
+    return -(offset >> gain) << gain, -(top >> gain) << gain
 
 
 def _cuts_to_float32(layer: Layer) -> bool:
     """Tell whether cutting is right for every channel, and leaves what float32 holds."""
     threshold, gain = layer.threshold.astype(np.int64), 1 << layer.frac_bits
-    reach = max(int(np.abs(part).max()) for part in (*_cuts(layer), _offset(layer)))
+    reach = max(int(np.abs(part).max()) for part in (*_cuts(layer), firing_offset(layer)))
     return (
         int(threshold.min()) >= gain
         and int(threshold.max()) * (layer.levels + 1) < FLOAT32 // 2
@@ -113,5 +119,6 @@ def _cuts_to_float32(layer: Layer) -> bool:
     )
 
 
-def _offset(layer: Layer) -> NDArray[np.int64]:
+def firing_offset(layer: Layer) -> NDArray[np.int64]:
+    """Return B + floor(th / 2) of each channel: what a membrane is before it receives anything."""
     return layer.bias.astype(np.int64) + layer.threshold.astype(np.int64) // 2

@@ -12,6 +12,7 @@
         |-- ChipLimitError      a program that does not fit the chip
         |-- MismatchError       two forms of one policy gave different integers
         |-- BackendError        a chip that failed while it ran
+        |-- RobotError          a robot that failed while it was driven
         `-- DivergedError       a loss that is no longer a finite number
 """
 
@@ -68,8 +69,21 @@ class BackendError(FailedError):
     """A chip failed while it ran: gone, timed out or out of memory."""
 
 
+class RobotError(FailedError):
+    """A robot failed while it was driven: a camera, a motor or the way to them."""
+
+
 class DivergedError(FailedError):
     """A loss or a weight is no longer finite."""
+
+
+def in_one_line(error: Exception) -> str:
+    r"""Return what somebody else's exception says, as part of a message of one line.
+
+    >>> in_one_line(ValueError("bad header\n  in line 3"))
+    'ValueError: bad header in line 3'
+    """
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

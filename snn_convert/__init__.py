@@ -6,12 +6,12 @@
 from typing import TYPE_CHECKING
 
 from rivc.snn_convert import reference
-from rivc.snn_convert.program import Layer, SpikingProgram
+from rivc.snn_convert.program import Layer, SpikingProgram, greedy
 
 if TYPE_CHECKING:
     from rivc.snn_convert.freeze import convert
 
-__all__ = ["Layer", "SpikingProgram", "convert", "reference"]
+__all__ = ["Layer", "SpikingProgram", "convert", "greedy", "reference"]
 
 
 def __getattr__(name: str) -> object:

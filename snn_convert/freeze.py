@@ -16,15 +16,17 @@ from rivc.snn_convert.program import Layer, SpikingProgram
 
 if TYPE_CHECKING:
     from rivc.nets import QNetwork
+    from rivc.nets.network import Integers
     from rivc.quant.qat import LayerIntegers, QuantLayer
 
 
 @torch.no_grad()
-def convert(net: QNetwork) -> SpikingProgram:
+def convert(net: QNetwork, integers: Integers | None = None) -> SpikingProgram:
     """Freeze a network into the program that has the same integers.
 
     Args:
         net: any network of `build_network`, trained in integers or not.
+        integers: what ``net.integers()`` gives, where it is at hand.
 
     Returns:
         The program, with ``reference.run(program, x) == net.readout(x)`` for every input.
@@ -41,7 +43,7 @@ def convert(net: QNetwork) -> SpikingProgram:
     for name, parameter in net.named_parameters():
         if not parameter.isfinite().all():
             raise DivergedError(f"{name} holds a value that is not finite; nothing to convert")
-    integers = net.integers()
+    integers = net.integers() if integers is None else integers
     layers: list[Layer] = []
     is_picture = net.encoding.kind == "image"
     for (layer, _), q in zip(net.chain(), integers, strict=True):
@@ -60,13 +62,12 @@ def convert(net: QNetwork) -> SpikingProgram:
 
 def _freeze(layer: QuantLayer, q: LayerIntegers) -> Layer:
     conv = isinstance(layer, QuantConv2d)
+    threshold = q.threshold[:0] if layer.spec.is_readout else q.threshold
     return Layer(
         kind="conv2d" if conv else "dense",
-        weight=q.weight.numpy().astype(np.int8),
-        bias=q.bias.numpy().astype(np.int32),
-        threshold=np.zeros(0, np.int32)
-        if layer.spec.is_readout
-        else q.threshold.numpy().astype(np.int32),
+        weight=q.weight.detach().numpy().astype(np.int8),
+        bias=q.bias.detach().numpy().astype(np.int32),
+        threshold=threshold.detach().numpy().astype(np.int32),
         weight_bits=layer.spec.weight_bits,
         frac_bits=layer.spec.frac_bits,
         levels=layer.spec.levels,

@@ -49,7 +49,8 @@ class Lossy:
         membrane_noise: epsilon, in thresholds: each neuron's membrane is off by epsilon u th,
             drawn once for a neuron and a state.
         weight_noise: delta, in weight steps: each synapse has w + delta u, drawn once for a chip,
-            in steps of 1/256.
+            in steps of 1/256. It is absolute, and absent synapses get it too; a certificate's
+            `Disturbance.weight_error` is relative, a share of each weight.
         dropped_spikes: probability with which a spike, once emitted, reaches nobody.
         membrane_bits: width b of the register, sign included: after every addition the membrane is
             clipped to -2^(b-1) .. 2^(b-1) - 1. The gate of the gated schedule takes one more bit,

@@ -109,6 +109,15 @@ class Layer:
         """True for the layer that ends a program."""
         return self.has_weights and self.levels == 0
 
+    @cached_property
+    def weight_norm(self) -> int:
+        """Largest sum of weight magnitudes of an output, of dense and conv2d.
+
+        Times the largest count that is received, no weighted sum exceeds it.
+        """
+        rows = np.abs(self.weight, dtype=np.int64).reshape(len(self.weight), -1)
+        return int(rows.sum(1).max())
+
     @property
     def window(self) -> tuple[int, int]:
         """Height and width of the window of a conv2d or maxpool2d."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rivc.errors import QuantError
+from rivc.snn_convert.windows import windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,8 +82,7 @@ def weighted(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
     weight = layer.weight.astype(np.int64)
     if layer.kind == "dense":
         return np.asarray(x @ weight.T)
-    windows = _windows(layer, x)  # [B, H, W, C_in, kh, kw]
-    return np.asarray(np.einsum("bhwcij,ocij->bhwo", windows, weight))
+    return np.asarray(np.einsum("bhwcij,ocij->bhwo", windows(layer, x), weight))
 
 
 def _spiking(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -90,18 +90,11 @@ def _spiking(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _maxpool2d(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.asarray(_windows(layer, x).max(axis=(-2, -1)))
+    return np.asarray(windows(layer, x).max(axis=(-2, -1)))
 
 
 def _flatten(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
     return x.reshape(len(x), math.prod(x.shape[1:]))
-
-
-def _windows(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
-    top, left, bottom, right = layer.padding
-    x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(x, layer.window, axis=(1, 2))
-    return windows[:, :: layer.stride, :: layer.stride]
 
 
 _LAYERS: Final[dict[str, Callable[[Layer, NDArray[Any]], NDArray[np.int64]]]] = {

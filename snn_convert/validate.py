@@ -147,8 +147,7 @@ def membrane_bits(layer: Layer, levels_in: int) -> int:
         layer: dense or conv2d, its weights on their grid.
         levels_in: largest count that it receives.
     """
-    rows = np.abs(layer.weight).reshape(len(layer.weight), -1).sum(1, dtype=np.int64)
-    drive = (int(rows.max()) * levels_in) << layer.frac_bits
+    drive = (layer.weight_norm * levels_in) << layer.frac_bits
     offset = int(np.abs(layer.bias.astype(np.int64)).max())
     threshold = int(layer.threshold.max()) if layer.threshold.size else 0
     return (drive + offset + threshold).bit_length() + 1

@@ -17,6 +17,7 @@ from rivc import errors
         (errors.ChipLimitError, 1),
         (errors.MismatchError, 1),
         (errors.BackendError, 1),
+        (errors.RobotError, 1),
         (errors.DivergedError, 1),
     ],
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from rivc.errors import DamagedFileError, MissingError
-from rivc.neurochip.export.states import hard_states, random_states
+from rivc.neurochip.states import hard_states, random_states
 from rivc.snn_convert import reference
 from rivc.snn_convert.storage import UNREADABLE, read_arrays, reason, write_atomically
 
@@ -43,7 +43,7 @@ class Golden:
 def make_golden(program: SpikingProgram, seed: int = 0) -> Golden:
     """Return golden vectors: half or more random states, then those that are hard to get right.
 
-    The kinds, and when one of them is missing, are explained in `rivc.neurochip.export.states`.
+    The kinds, and when one of them is missing, are explained in `rivc.neurochip.states`.
 
     Args:
         program: what is to be tested.

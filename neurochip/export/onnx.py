@@ -203,8 +203,7 @@ def _window(layer: Layer) -> dict[str, Any]:
 
 
 def _check_sums(layer: Layer, levels_in: int) -> None:
-    weight = np.abs(layer.weight.astype(np.int64)).reshape(len(layer.weight), -1)
-    most = int(weight.sum(1).max()) * levels_in
+    most = layer.weight_norm * levels_in
     if most > _INT32.max:
         raise ChipLimitError(f"weighted sums of {most}, ONNX has int32; use fewer inputs")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from rivc.neurochip.export.states import hard_states, random_states
+from rivc.neurochip.states import hard_states, random_states
 from rivc.neurochip.testing.integers import draw_readout_bias, draw_staircase, draw_weights
 from rivc.quant.encoding import InputEncoding
 from rivc.quant.geometry import same_padding

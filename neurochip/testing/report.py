@@ -37,7 +37,7 @@ class Mismatch:
         batch_size: of the inference.
         differing: states with a different integer.
         states: compared.
-        kind: of the first state that differs, as in `rivc.neurochip.export.states`.
+        kind: of the first state that differs, as in `rivc.neurochip.states`.
         state: its index in its kind.
         where: the first different integer: "readout [0, 2]" or "spikes of layer 1".
         got: what the chip gave.

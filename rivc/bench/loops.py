@@ -16,7 +16,7 @@ import torch.nn.functional as F  # noqa: N812 (the field's name for it)
 from snntorch import Leaky, SpikingNeuron
 from torch import Tensor, nn
 
-from rivc.neurochip.emulator import sum_type
+from rivc.neurochip.floats import sum_type
 from rivc.quant.exact import SIGNIFICAND
 
 if TYPE_CHECKING:

@@ -181,11 +181,12 @@ def _compare(policy: Policy, states: NDArray[np.uint8]) -> tuple[list[str], int]
     golden = make_golden(policy.program)
     counts = np.concatenate([golden.inputs, states])
     expected = np.concatenate([golden.readout, reference.run(policy.program, states)])
-    forms = {"fpnn": network_form(policy.net), **program_forms(policy.program)}
-    for name, result in compare_all(forms, counts, expected).items():
+    with program_forms(policy.program) as forms:
+        results = compare_all({**forms, "fpnn": network_form(policy.net)}, counts, expected)
+    for name, result in results.items():
         if result.first is not None:
             raise MismatchError(f"{name} is not exact, so nothing is promised; {result.first}")
-    return ["reference", *(name for name in forms if name != "reference")], len(counts)
+    return list(results), len(counts)
 
 
 def facts(report: Report) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from rivc.errors import MissingError
 from rivc.neurochip.cost import measure_cost
 from rivc.neurochip.energy import CHIP, FLOATS, INTEGERS, PAPER, modelled
 from rivc.neurochip.export import is_export, load_export
-from rivc.neurochip.export.states import random_states
+from rivc.neurochip.states import random_states
 from rivc.snn_convert import SpikingProgram
 
 if TYPE_CHECKING:

@@ -32,6 +32,7 @@ TRAIN: Final = (
     "torch",
 )
 OPTIONAL: Final = {
+    "numba": "pip install 'rivc[fast]'",
     "nir": "pip install 'rivc[nir]'",
     "h5py": "pip install 'rivc[nir]'",
     "onnx": "pip install 'rivc[onnx]'",

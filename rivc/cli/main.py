@@ -31,6 +31,7 @@ VERBS: Final = {
     "cost": "Count operations, bytes and energy of a decision.",
     "stress": "Tell what each disturbance by itself costs a policy.",
     "video": "Film a policy at work.",
+    "drive": "Drive a robot in closed loop at a fixed rate.",
     "demo": "Train, evaluate, verify and film the visual tracker.",
     "bench": "Time rivc against a peer, side by side in one process.",
     "envs": "List the robot tasks.",

@@ -16,7 +16,7 @@ from rivc.cli.progress import working
 from rivc.errors import MismatchError, MissingError
 from rivc.neurochip.compare import compare_all, program_forms
 from rivc.neurochip.export import Golden, is_export, load_export, make_golden
-from rivc.neurochip.export.states import random_states
+from rivc.neurochip.states import random_states
 from rivc.snn_convert import reference
 
 if TYPE_CHECKING:
@@ -120,9 +120,8 @@ def verify(
     drawn = random_states(program.encoding, states, rng)
     counts = np.concatenate([subject.golden.inputs, drawn])
     expected = np.concatenate([subject.golden.readout, reference.run(program, drawn)])
-    with TemporaryDirectory() as scratch:
-        forms = _own_forms(subject, Path(scratch)) | program_forms(program, backend)
-        return compare_all(forms, counts, expected)
+    with TemporaryDirectory() as scratch, program_forms(program, backend) as forms:
+        return compare_all(_own_forms(subject, Path(scratch)) | forms, counts, expected)
 
 
 def _own_forms(subject: Subject, scratch: Path) -> dict[str, Form]:

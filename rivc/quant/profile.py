@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import numpy as np
 
-from rivc.errors import ConfigError, nearest
+from rivc.errors import ConfigError, MissingError, in_one_line, nearest
 from rivc.quant.grid import Grid
 
 if TYPE_CHECKING:
@@ -225,6 +225,7 @@ def load_profile(name: str) -> ArithmeticProfile:
 
     Raises:
         ConfigError: if no profile has this name.
+        MissingError: if another package registered it and cannot be loaded.
 
     Example:
         >>> load_profile("c99") is load_profile("ideal")
@@ -234,7 +235,11 @@ def load_profile(name: str) -> ArithmeticProfile:
     if name in PROFILES:
         return PROFILES[name]
     for entry in entry_points(group=ENTRY_POINTS, name=name):
-        loaded = entry.load()
+        try:
+            loaded = entry.load()
+        except Exception as error:  # somebody else's code
+            what = f"profile {name!r} ({entry.value}) cannot be loaded: {in_one_line(error)}"
+            raise MissingError(what) from error
         if isinstance(loaded, ArithmeticProfile):
             return loaded
         raise ConfigError(f"profile {name!r} of {entry.value} is not an ArithmeticProfile")

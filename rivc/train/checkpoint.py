@@ -32,7 +32,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from rivc.errors import DamagedFileError, MissingError, UsageError
-from rivc.snn_convert.storage import read_json, read_plain
+from rivc.snn_convert.storage import read_json, read_plain, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,7 +174,7 @@ def _write_blocks(folder: Path, replay: Replay, first_open: int) -> list[str]:
             first = max(replay.tail, block * BLOCK)  # the ring may have lost the beginning already
             data = save_arrays(_contiguous(replay.rows(first, (block + 1) * BLOCK)))
             names[block] = f"{block:06d}-{hashlib.sha256(data).hexdigest()}.safetensors"
-            _write(folder / names[block], data)
+            write_atomically(folder / names[block], data)
     return [names[block] for block in blocks]
 
 
@@ -196,22 +196,13 @@ def _write_folder(part: Path, tree: dict[str, Any], arrays: Arrays) -> None:
     data = save_arrays(_contiguous(arrays))
     tree["sha256"] = hashlib.sha256(data).hexdigest()
     tree["tree_sha256"] = _tree_hash(tree)
-    _write(part / "state.safetensors", data)
-    _write(part / "state.json", json.dumps(tree, sort_keys=True, indent=1).encode())
+    write_atomically(part / "state.safetensors", data)
+    write_atomically(part / "state.json", json.dumps(tree, sort_keys=True, indent=1).encode())
     _sync(part)
 
 
 def _tree_hash(tree: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(path)
 
 
 def _sync(folder: Path) -> None:
@@ -236,7 +227,8 @@ def _drop_old(folder: Path) -> None:
         json.loads((path / "state.json").read_bytes())["replay"]["blocks"] for path in found[-KEEP:]
     ]
     needed = {name for names in kept for name in names}
-    for path in (folder / "replay").glob("*.safetensors"):
+    replay = folder / "replay"
+    for path in (*replay.glob("*.safetensors"), *replay.glob("*.part")):  # .part: of a crash
         if path.name not in needed:
             path.unlink()
 

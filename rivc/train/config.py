@@ -117,6 +117,8 @@ class TrainConfig(_Section):
     """Adam's, at the start."""
     learning_rate_end: Share = 0.1
     """Share of the learning rate left at the end, linear in env steps."""
+    sampler: Literal["chip", "network"] = "chip"
+    """What acts while training; network: the FPNN itself, the baseline that never meets a chip."""
     learner: Literal["auto", "torch", "fused"] = "auto"
     """fused: compiled loops for small dense networks; auto: fused where it can, else torch."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64

@@ -101,14 +101,14 @@ class Learner:
         td = td_loss(q, action, target, train.huber_delta)
         if train.margin_coef == 0:
             return td, torch.zeros(())
-        drop = self._drop(observation, q_target) if train.certify_noise else None
+        drop = self._drop(observation, q_target, integers) if train.certify_noise else None
         scale = self.net.readout_scale(integers)
         return td, margin_loss(q, q_target, scale, train.margin, drop)
 
-    def _drop(self, observation: Tensor, q_target: Tensor) -> Tensor:
+    def _drop(self, observation: Tensor, q_target: Tensor, integers: Integers) -> Tensor:
         """What noise can take of the lead of the target's greedy actions, in readout steps."""
         found = certify(
-            convert(self.net),
+            convert(self.net, integers),
             observation.numpy(),
             Disturbance(self.config.train.certify_noise),
             actions=q_target.argmax(-1).numpy(),
@@ -119,12 +119,14 @@ class Learner:
     def _target(
         self, batch: Batch, observation: Tensor, action: Tensor, integers: Integers
     ) -> tuple[Tensor, Tensor]:
-        """Return Bellman targets, [B], and the target network's values of the states."""
+        """Return Bellman targets, [B], and the target network's values of the states, if needed."""
         train, tau = self.config.train, self.config.temperature
         following = torch.from_numpy(batch.next_observation)
-        q_now, q_next = self.target_net(
-            torch.cat([observation, following]), self._target_integers
-        ).chunk(2)
+        states = following
+        if train.gap_coef or train.margin_coef:  # nothing else asks for the present states
+            states = torch.cat([observation, following])
+        values = self.target_net(states, self._target_integers)
+        q_now, q_next = values[: -len(following)], values[-len(following) :]
         if train.double_q:
             value = operators.double_value(
                 self.net(following, integers), q_next, tau, train.gap_coef

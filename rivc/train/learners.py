@@ -39,11 +39,12 @@ def why_not_fused(config: Config, net: QNetwork) -> str:
     layers = [layer for layer, _ in net.chain()]
     reasons = {
         "numba is not installed": find_spec("numba") is None,
-        "quant.enabled is off": not net.quantized,
         "train.certify_noise is on": config.train.certify_noise > 0,
         "it has convolutions": not all(isinstance(layer, QuantDense) for layer in layers),
-        f"{net.profile.name} restricts thresholds and biases": not _is_free(net.profile),
-        "its sums need float64": any(x.carrier.sum_dtype != "float32" for x in layers),
+        f"{net.profile.name} restricts thresholds and biases": net.quantized
+        and not _is_free(net.profile),
+        "its sums need float64": net.quantized
+        and any(x.carrier.sum_dtype != "float32" for x in layers),
     }
     return next((reason for reason, holds in reasons.items() if holds), "")
 

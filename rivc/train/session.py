@@ -18,7 +18,7 @@ from rivc.neurochip.guard import Guarded, StandIn
 from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert import convert
 from rivc.train.checkpoint import load_checkpoint, save_checkpoint
-from rivc.train.collect import Collector
+from rivc.train.collect import Collector, NetworkSampler
 from rivc.train.learners import make_learner
 from rivc.train.replay import Replay
 from rivc.train.setup import (
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from rivc.envs.factory import Task
     from rivc.neurochip import Backend
+    from rivc.train.collect import Sampler
     from rivc.train.config import Config
     from rivc.train.learners import AnyLearner
 
@@ -112,6 +113,12 @@ class Session:
         return self.collector.replay
 
     @property
+    def sampler(self) -> Sampler:
+        """What acts: the chip, or the network itself if the configuration says so."""
+        is_network = self.config.train.sampler == "network"
+        return NetworkSampler(self.learner.net) if is_network else self.chip
+
+    @property
     def is_emulated(self) -> bool:
         """True if the emulator stands in for a chip that failed."""
         return isinstance(self.chip, StandIn) and self.chip.is_emulated
@@ -177,7 +184,13 @@ def check(config: Config) -> None:
 
 def begin(config: Config) -> Session:
     """Start a run: act at random, then fix input ranges and activation steps by what was seen."""
-    chip, tasks, rng = _equip(config)
+    with _equipment(config) as equipment:
+        return _begun(config, *equipment)
+
+
+def _begun(
+    config: Config, chip: Backend, tasks: list[Task], rng: dict[str, np.random.Generator]
+) -> Session:
     task, warm_up = tasks[0], config.train.warmup_env_steps
     raw = Replay(
         2 * warm_up + 4 * len(tasks),
@@ -203,7 +216,17 @@ def restore(config: Config, checkpoint: Path) -> Session:
     Raises:
         DamagedFileError: if the checkpoint is not whole.
     """
-    chip, tasks, rng = _equip(config)
+    with _equipment(config) as equipment:
+        return _restored(config, checkpoint, *equipment)
+
+
+def _restored(
+    config: Config,
+    checkpoint: Path,
+    chip: Backend,
+    tasks: list[Task],
+    rng: dict[str, np.random.Generator],
+) -> Session:
     task = tasks[0]
     replay = Replay(
         config.train.replay_capacity, task.observation_shape, np.uint8, task.action_layout[0]
@@ -222,12 +245,21 @@ def restore(config: Config, checkpoint: Path) -> Session:
     return Session(config, chip, learner, collector, rng, progress)
 
 
-def _equip(config: Config) -> tuple[Backend, list[Task], dict[str, np.random.Generator]]:
-    chip = Guarded(
-        load_backend(config.backend.name, **config.backend.options), config.backend.timeout_s
-    )
-    rng = {name: np.random.default_rng([config.seed, i]) for i, name in enumerate(RNG_STREAMS)}
-    return chip, make_training_tasks(config), rng
+@contextmanager
+def _equipment(
+    config: Config,
+) -> Iterator[tuple[Backend, list[Task], dict[str, np.random.Generator]]]:
+    """Give chip, environments and generators, and close them again if the work within fails."""
+    with ExitStack() as stack:
+        chip = load_backend(config.backend.name, **config.backend.options)
+        guarded = Guarded(chip, config.backend.timeout_s)
+        stack.callback(guarded.close)
+        tasks = make_training_tasks(config)
+        for task in tasks:
+            stack.callback(task.env.close)
+        rng = {name: np.random.default_rng([config.seed, i]) for i, name in enumerate(RNG_STREAMS)}
+        yield guarded, tasks, rng
+        stack.pop_all()
 
 
 def _check_fit(config: Config, chip: Backend, task: Task) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -105,8 +106,8 @@ class Trainer:
         torch.set_num_threads(
             1
         )  # small networks run slower on more, and results would depend on it
-        with self.folder.lock():
-            self._set_up()
+        with self.folder.lock(), ExitStack() as stack:
+            self._set_up(stack)
             try:
                 return self._loop()
             except BackendError as error:
@@ -118,8 +119,6 @@ class Trainer:
             except FailedError:
                 self._checkpoint()
                 raise
-            finally:
-                self._tear_down()
 
     # -- the loop ---------------------------------------------------------------------------
 
@@ -165,7 +164,7 @@ class Trainer:
         """Let the chip act until the iteration has its samples."""
         session, progress, copies = self.session, self.session.progress, self.config.env.count
         while progress.is_gathering:
-            session.collector.gather(self.config, session.chip, self.program, progress.env_steps)
+            session.collector.gather(self.config, session.sampler, self.program, progress.env_steps)
             progress.env_steps += copies
             progress.emulated_env_steps += copies * session.is_emulated
 
@@ -209,7 +208,7 @@ class Trainer:
     # -- on the way -------------------------------------------------------------------------
 
     def _evaluate(self) -> None:
-        """Play greedy episodes on the chip, and keep the program if none was better."""
+        """Play greedy episodes, and keep the program if none was better."""
         seeds = evaluation_seeds(self.config.seed, self.config.eval.episodes)
         self.last_score = play(self.evaluation_tasks, self._act, seeds)
         progress = self.session.progress
@@ -218,8 +217,8 @@ class Trainer:
             self.folder.save_best(self.program, self.session.learner.net.state_dict())
 
     def _act(self, observation: NDArray[Any]) -> NDArray[np.int64]:
-        """The chip's greedy actions."""
-        return greedy(self.session.chip.infer(self.program.encode(observation)).readout)
+        """The sampler's greedy actions."""
+        return greedy(self.session.sampler.infer(self.program.encode(observation)).readout)
 
     def _record(self) -> None:
         """Write one record and show it to the observers."""
@@ -285,13 +284,15 @@ class Trainer:
 
     # -- beginning and end ------------------------------------------------------------------
 
-    def _set_up(self) -> None:
+    def _set_up(self, stack: ExitStack) -> None:
+        """Open everything that the run needs; the stack closes it."""
         checkpoint = latest_checkpoint(self.folder.checkpoints)
         if checkpoint is None:
             self.session = sessions.begin(self.config)
         else:
             self.session = sessions.restore(self.config, checkpoint)
         session = self.session
+        stack.callback(session.close)
         if self.config.backend.on_failure == "emulator":
             session.chip = StandIn(session.chip, self._go_on_in_the_emulator)
         self.program = convert(session.learner.net)
@@ -299,7 +300,10 @@ class Trainer:
         self.evaluation_tasks = make_tasks(
             self.config, min(self.config.env.count, self.config.eval.episodes)
         )
+        for task in self.evaluation_tasks:
+            stack.callback(task.env.close)
         self.recorder = Recorder(self.folder.path, keep=session.progress.records)
+        stack.callback(self.recorder.close)
         self._last_look = time.perf_counter(), session.progress.env_steps, session.learner.updates
 
     def _checkpoint(self) -> None:
@@ -314,9 +318,3 @@ class Trainer:
         _log.warning("%s; going on in the emulator, in the same integers", error)
         self.session.progress.backend_failures += 1
         self.folder.note_failure(self.session.progress.env_steps, error)
-
-    def _tear_down(self) -> None:
-        self.recorder.close()
-        self.session.close()
-        for task in self.evaluation_tasks:
-            task.env.close()

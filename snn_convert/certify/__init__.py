@@ -7,6 +7,16 @@
 """
 
 from rivc.snn_convert.certify.bounds import Certificate, certify
+from rivc.snn_convert.certify.conformal import calibrate
+from rivc.snn_convert.certify.guarantees import Guarantees, assess
 from rivc.snn_convert.certify.lattice import Disturbance, Lattice
 
-__all__ = ["Certificate", "Disturbance", "Lattice", "certify"]
+__all__ = [
+    "Certificate",
+    "Disturbance",
+    "Guarantees",
+    "Lattice",
+    "assess",
+    "calibrate",
+    "certify",
+]

@@ -14,7 +14,7 @@ import numpy as np
 
 from rivc.snn_convert.certify.bounds import leads_over_rivals
 from rivc.snn_convert.certify.functional import THROUGH
-from rivc.snn_convert.certify.lattice import PLAIN, Disturbance, Lattice, staircase
+from rivc.snn_convert.certify.lattice import PLAIN, Disturbance, Lattice, counts_at
 from rivc.snn_convert.program import greedy
 from rivc.snn_convert.reference import check_counts
 
@@ -86,7 +86,7 @@ def noisy_readout(
         matrix = wiring.signed.matrix * (1.0 + weights.get(i, 0.0))
         x = replace(wiring.signed, matrix=matrix).forwards(x) * wiring.unit + wiring.offset
         if layer.levels:
-            x = staircase(layer, x + 0.5 + noise.get(i, 0.0) * layer.threshold.astype(np.float64))
+            x = counts_at(layer, x + 0.5 + noise.get(i, 0.0) * layer.threshold.astype(np.float64))
     return x.reshape(-1, *lattice.program.action_layout)
 
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from rivc.snn_convert.certify.lattice import membranes_of
-from rivc.snn_convert.certify.linear import fold, windows
+from rivc.snn_convert.synapses import fold, unfold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,7 +170,7 @@ def _through_pool(functional: Functional, stage: Stage) -> Functional:
 
 def _in_windows(layer: Layer, x: Reals) -> Reals:
     """The counts of every window in a row, [B, H, W, k * k, C]."""
-    seen = windows(layer, x)
+    seen = unfold(layer, x)
     return seen.reshape(*seen.shape[:3], -1, seen.shape[-1])
 
 

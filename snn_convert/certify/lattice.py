@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rivc.errors import ConfigError, QuantError
-from rivc.snn_convert.certify.linear import Synapses, flat, windows
 from rivc.snn_convert.reference import check_counts
+from rivc.snn_convert.synapses import Synapses, flat, unfold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,9 +46,10 @@ class Disturbance:
 
     Attributes:
         noise: in thresholds: whenever a spiking neuron compares, its membrane may be off by up to
-            so many of its thresholds.
+            so many of its thresholds; it bounds `Lossy.membrane_noise`.
         weight_error: relative: every synapse, the readout's too, may weigh up to
-            ``weight_error * |w|`` more or less; absent synapses stay absent.
+            ``weight_error * |w|`` more or less; absent synapses stay absent. `Lossy.weight_noise`
+            is absolute instead, in weight steps.
         membrane_bits: width, sign included, of membranes that saturate; None: wide enough.
 
     Raises:
@@ -219,7 +220,7 @@ def _flatten(_: Layer, x: Reals) -> Reals:
 
 
 def _maxpool2d(layer: Layer, x: Reals) -> Reals:
-    return np.asarray(windows(layer, x).max(axis=(3, 4)))
+    return np.asarray(unfold(layer, x).max(axis=(3, 4)))
 
 
 PLAIN: Final[dict[str, Callable[[Layer, Reals], Reals]]] = {
@@ -280,14 +281,14 @@ def _may_saturate(
 def _fire(membranes: Membranes) -> Box:
     """The counts of an interval of membranes; a neuron that may saturate can emit any."""
     layer, clipped = membranes.wiring.layer, membranes.clipped
-    low = staircase(layer, membranes.low)
-    high = staircase(layer, membranes.high)
+    low = counts_at(layer, membranes.low)
+    high = counts_at(layer, membranes.high)
     if clipped is None:
         return Box(low, low if np.array_equal(low, high) else high)
     return Box(np.where(clipped, 0.0, low), np.where(clipped, float(layer.levels), high))
 
 
-def staircase(layer: Layer, v_mem: Reals) -> Reals:
+def counts_at(layer: Layer, v_mem: Reals) -> Reals:
     """Return the counts of membranes, offset included; exact below 2^53."""
     steps: NDArray[Any] = np.floor(v_mem / layer.threshold)
     return np.asarray(np.clip(steps, 0.0, float(layer.levels)))

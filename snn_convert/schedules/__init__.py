@@ -28,7 +28,16 @@ if TYPE_CHECKING:
 
     Schedule = Callable[[Machine], NDArray[Any] | int]
 
-__all__ = ["SCHEDULES", "Lossy", "SpikingRun", "build_circuit", "check_schedule", "run", "simulate"]
+__all__ = [
+    "SCHEDULES",
+    "THERMOMETERS",
+    "Lossy",
+    "SpikingRun",
+    "build_circuit",
+    "check_schedule",
+    "run",
+    "simulate",
+]
 
 SCHEDULES: Final[dict[str, Schedule]] = {
     "synchronous": synchronous,
@@ -36,6 +45,7 @@ SCHEDULES: Final[dict[str, Schedule]] = {
     "radix": radix,
     "gated": gated,
 }
+THERMOMETERS: Final = ("synchronous", "gated")  # in which a neuron spikes once for every count
 
 
 def run(

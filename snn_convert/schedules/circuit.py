@@ -24,6 +24,7 @@ import numpy as np
 from rivc.errors import QuantError
 from rivc.quant.exact import SIGNIFICAND
 from rivc.snn_convert.lossy import EXACT
+from rivc.snn_convert.windows import padded, windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -81,7 +82,7 @@ class Stage:
 
     def current(self, frame: NDArray[Any]) -> NDArray[np.int64]:
         """Return what a frame of counts or spikes, [B, ...], adds to the membranes."""
-        rows = frame if self.layer.kind == "dense" else _windows(self.layer, frame)
+        rows = frame if self.layer.kind == "dense" else windows(self.layer, frame)
         sums = rows.reshape(-1, len(self.matrix)).astype(self.matrix.dtype) @ self.matrix
         current: NDArray[np.int64] = sums.astype(np.int64) * self.gain
         return current.reshape(len(frame), *self.shape)
@@ -196,7 +197,7 @@ def plumb(layers: Iterable[Layer], x: NDArray[Any]) -> NDArray[Any]:
 
 def _maxpool2d(layer: Layer, x: NDArray[Any]) -> NDArray[Any]:
     """The largest of every window: along the columns, then along the rows."""
-    x = _padded(layer, x)
+    x = padded(layer, x)
     high, wide, _ = (side - layer.kernel + 1 for side in x.shape[1:])
     x = reduce(np.maximum, (x[:, i : i + high : layer.stride] for i in range(layer.kernel)))
     return reduce(np.maximum, (x[:, :, j : j + wide : layer.stride] for j in range(layer.kernel)))
@@ -204,23 +205,6 @@ def _maxpool2d(layer: Layer, x: NDArray[Any]) -> NDArray[Any]:
 
 def _flatten(_: Layer, x: NDArray[Any]) -> NDArray[Any]:
     return x.reshape(len(x), math.prod(x.shape[1:]))
-
-
-def _windows(layer: Layer, x: NDArray[Any]) -> NDArray[Any]:
-    """Every window of a picture, [B, H, W, C, kh, kw], a view."""
-    x = _padded(layer, x)
-    windows = np.lib.stride_tricks.sliding_window_view(x, layer.window, axis=(1, 2))
-    return windows[:, :: layer.stride, :: layer.stride]
-
-
-def _padded(layer: Layer, x: NDArray[Any]) -> NDArray[Any]:
-    if not any(layer.padding):
-        return x
-    top, left, bottom, right = layer.padding
-    batch, high, wide, channels = x.shape
-    padded = np.zeros((batch, high + top + bottom, wide + left + right, channels), x.dtype)
-    padded[:, top : top + high, left : left + wide] = x
-    return padded
 
 
 _PLUMBING: Final[dict[str, Callable[[Layer, NDArray[Any]], NDArray[Any]]]] = {

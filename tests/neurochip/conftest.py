@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from rivc.neurochip import Backend
 
 
-CHIPS: dict[str, tuple[str, dict[str, str]]] = {
-    "emulator": ("emulator", {}),
+CHIPS: dict[str, tuple[str, dict[str, Any]]] = {
+    "emulator": ("emulator", {"compiled": True}),
+    "emulator-numpy": ("emulator", {"compiled": False}),
     "snntorch": ("snntorch", {}),
     **{f"spiking-{name}": ("spiking", {"schedule": name}) for name in SCHEDULES},
 }

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rivc.errors import MismatchError
+from rivc.errors import ChipLimitError, MismatchError
 from rivc.nets import build_network
 from rivc.neurochip.compare import BATCH, compare, compare_all, program_forms, run_in_batches
-from rivc.neurochip.export.states import random_states
+from rivc.neurochip.emulator import Emulator
+from rivc.neurochip.limits import ChipLimits
+from rivc.neurochip.states import random_states
 from rivc.snn_convert import SpikingProgram, convert, reference
 
 
@@ -38,10 +40,10 @@ def test_batches_are_put_together_in_order() -> None:
 
 
 def test_every_form_that_there_is_gives_the_same_integers(program: SpikingProgram) -> None:
-    forms = program_forms(program)
-    assert list(forms) == ["reference", "emulator", "snntorch"]
     counts = random_states(program.encoding, 70, np.random.default_rng(0))
-    results = compare_all(forms, counts, reference.run(program, counts))
+    with program_forms(program) as forms:
+        assert list(forms) == ["reference", "emulator", "snntorch"]
+        results = compare_all(forms, counts, reference.run(program, counts))
     assert {result.mismatches for result in results.values()} == {0}
 
 
@@ -53,11 +55,33 @@ def test_a_readout_of_another_shape_is_a_mismatch(program: SpikingProgram) -> No
 
 
 def test_a_named_back_end_is_asked_once(program: SpikingProgram) -> None:
-    assert list(program_forms(program, "emulator")) == ["reference", "snntorch", "emulator"]
+    with program_forms(program, "emulator") as forms:
+        assert list(forms) == ["reference", "snntorch", "emulator"]
 
 
 def test_without_snntorch_the_other_forms_remain(
     program: SpikingProgram, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rivc.neurochip.registry.find_spec", lambda _: None)
-    assert list(program_forms(program)) == ["reference", "emulator"]
+    with program_forms(program) as forms:
+        assert list(forms) == ["reference", "emulator"]
+
+
+def test_a_witness_that_cannot_hold_the_program_is_left_out(
+    program: SpikingProgram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Emulator, "limits", ChipLimits(membrane_bits=4))
+    with program_forms(program) as forms:
+        assert list(forms) == ["reference", "snntorch"]
+    with pytest.raises(ChipLimitError, match="emulator"), program_forms(program, "emulator"):
+        pass
+
+
+def test_chips_are_closed_in_the_end_also_after_a_failure(
+    program: SpikingProgram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[int] = []
+    monkeypatch.setattr(Emulator, "close", lambda _: closed.append(1))
+    with pytest.raises(ZeroDivisionError), program_forms(program):
+        raise ZeroDivisionError
+    assert len(closed) == 1

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from rivc.neurochip import Backend
 
 
+EMULATORS = {"emulator", "emulator in numpy"}
+
+
 def every_chip() -> dict[str, Backend]:
     """Every installed back end, the spiking one once for each schedule."""
     chips = {
@@ -27,6 +30,7 @@ def every_chip() -> dict[str, Backend]:
         for info in backend_infos()
         if info.is_installed and info.name != "spiking"
     }
+    chips["emulator in numpy"] = load_backend("emulator", compiled=False)
     spiking = {name: load_backend("spiking", schedule=name) for name in SCHEDULES}
     return chips | spiking
 
@@ -52,7 +56,7 @@ def different_states(programs: int, states: int) -> dict[str, np.ndarray]:
 def test_a_few_programs_of_every_kind_and_width_are_equal_in_every_form() -> None:
     totals = different_states(len(KINDS) * len(WIDTHS), 16)
     assert {different for _, _, different in totals.values()} == {0}
-    assert {totals[name][0] for name in ("emulator", *SCHEDULES)} == {len(KINDS) * len(WIDTHS)}
+    assert {totals[name][0] for name in EMULATORS | set(SCHEDULES)} == {len(KINDS) * len(WIDTHS)}
 
 
 @pytest.mark.slow
@@ -66,4 +70,4 @@ def test_200_programs_with_1000_inputs_are_equal_in_every_form(
             click.echo(f"\n{name}: {programs} programs, {states:,} states, {different} different")
         click.echo(f"{(time.monotonic() - start) / 60:.1f} minutes")
     assert {different for _, _, different in totals.values()} == {0}
-    assert {totals[name][0] for name in ("emulator", *SCHEDULES)} == {200}
+    assert {totals[name][0] for name in EMULATORS | set(SCHEDULES)} == {200}

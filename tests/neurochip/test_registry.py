@@ -65,6 +65,31 @@ def test_options_that_a_backend_does_not_take_are_refused(monkeypatch: pytest.Mo
         load_backend("emulator", port=7)
 
 
+class Fragile:
+    """A chip whose own code is wrong."""
+
+    def __init__(self) -> None:
+        len(3)  # type: ignore[arg-type]
+
+
+def test_a_mistake_in_a_chip_s_own_code_is_not_taken_for_an_option(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    register(monkeypatch, fragile=f"{__name__}:Fragile")
+    with pytest.raises(TypeError, match="has no len"):
+        load_backend("fragile")
+
+
+def test_whatever_an_import_raises_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(_: EntryPoint) -> None:
+        raise RuntimeError("no driver\nfor this kernel")
+
+    register(monkeypatch, broken="theirs:Chip")
+    monkeypatch.setattr(EntryPoint, "load", load)
+    with pytest.raises(MissingError, match=r"loaded: RuntimeError: no driver for this kernel$"):
+        load_backend("broken")
+
+
 @pytest.mark.parametrize("target", ["no_such_package.chip:Chip", f"{__name__}:NoSuchChip"])
 def test_a_backend_that_cannot_be_imported_is_missing(
     monkeypatch: pytest.MonkeyPatch, target: str

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rivc.neurochip.staircase import _cuts_to_float32, staircase
+from rivc.neurochip.staircase import _cuts_to_float32, make_staircase
 from rivc.snn_convert import Layer, reference
 from rivc.snn_convert.validate import membrane_bits
 from tests.strategies import seeds
@@ -23,7 +23,7 @@ def layer_of(threshold: list[int], bias: list[int], levels: int, frac_bits: int)
 
 
 def counts(layer: Layer, z: np.ndarray) -> np.ndarray:
-    fire = staircase(layer, np.dtype(np.float32), membrane_bits(layer, LEVELS_IN))
+    fire = make_staircase(layer, np.dtype(np.float32), membrane_bits(layer, LEVELS_IN))
     return fire((z << layer.frac_bits).astype(np.float32))
 
 

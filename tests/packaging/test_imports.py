@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "snntorch", "mujoco", "gymnasium")
-NEEDS_TORCH = ("rivc.quant.qat", "rivc.snn_convert.freeze", "rivc.neurochip.snntorch")
+HEAVY = ("torch", "snntorch", "mujoco", "gymnasium", "numba")
+NEEDS_MORE = (  # torch, or numba
+    "rivc.quant.qat",
+    "rivc.snn_convert.freeze",
+    "rivc.neurochip.snntorch",
+    "rivc.neurochip.kernels",
+)
 FOLDERS = {
     "rivc.quant": ROOT / "rivc" / "quant",
     "rivc.snn_convert": ROOT / "snn_convert",
     "rivc.neurochip": ROOT / "neurochip",
+    "rivc.robot": ROOT / "rivc" / "robot",
 }
 
 
 def modules() -> list[str]:
-    """Every module of the three packages, by its public name."""
+    """Every module of the four packages, by its public name."""
     found = ["rivc", "rivc.errors"]
     for package, folder in FOLDERS.items():
         for path in sorted(folder.rglob("*.py")):
@@ -31,7 +38,7 @@ def modules() -> list[str]:
 
 IS_MISSING = () if find_spec("akida") else ("rivc.neurochip.akida",)  # an extra of its own
 ROBOT_SIDE = [
-    name for name in modules() if not name.startswith(NEEDS_TORCH) and name not in IS_MISSING
+    name for name in modules() if not name.startswith(NEEDS_MORE) and name not in IS_MISSING
 ]
 
 
@@ -49,6 +56,20 @@ def test_the_list_of_modules_is_not_empty_by_mistake() -> None:
     assert {"rivc.quant.pack", "rivc.snn_convert.storage", "rivc.neurochip.emulator"} <= set(
         ROBOT_SIDE
     )
+
+
+def test_the_contract_on_imports_names_every_module_that_a_robot_runs() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    [named] = [c["source_modules"] for c in contracts if c["name"].startswith("what a robot runs")]
+    missing = [
+        name
+        for name in modules()
+        if not name.startswith(NEEDS_MORE[:3])
+        and name not in FOLDERS.keys() | {"rivc", "rivc.errors"}
+        and not any(name == known or name.startswith(f"{known}.") for known in named)
+    ]
+    assert not missing
 
 
 def test_robot_side_modules_load_nothing_heavy() -> None:
@@ -73,6 +94,33 @@ def test_a_program_runs_where_torch_cannot_be_imported() -> None:
         "print((chip.infer(x).readout == reference.run(program, x)).all(), backend_names())"
     )
     assert answer == "True ['emulator', 'spiking', 'snntorch', 'akida']"
+
+
+def test_compiled_loops_that_are_asked_for_need_numba() -> None:
+    answer = run(
+        "import sys\nsys.modules['numba'] = None\n"
+        "from rivc.errors import MissingError\n"
+        "from rivc.neurochip import load_backend\n"
+        "from rivc.snn_convert import SpikingProgram\n"
+        f"program = SpikingProgram.load({str(ROOT / 'tests' / 'golden' / 'dense.npz')!r})\n"
+        "try: load_backend('emulator', compiled=True).load(program)\n"
+        "except MissingError as error: print(error)"
+    )
+    assert "pip install 'rivc[fast]'" in answer
+
+
+def test_a_numba_that_does_not_work_is_done_without() -> None:
+    """As where it finds no folder that it can write to."""
+    answer = run(
+        "import sys, types\n"
+        "def njit(**options): raise RuntimeError('no locator')\n"
+        "sys.modules['numba'] = types.SimpleNamespace(njit=njit)\n"
+        "from rivc.neurochip import load_backend\n"
+        "from rivc.snn_convert import SpikingProgram\n"
+        f"program = SpikingProgram.load({str(ROOT / 'tests' / 'golden' / 'dense.npz')!r})\n"
+        "load_backend('emulator').load(program); print('runs')"
+    )
+    assert answer == "runs"
 
 
 def test_snntorch_is_missing_where_torch_is() -> None:

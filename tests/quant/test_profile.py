@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rivc.errors import ConfigError
+from rivc.errors import ConfigError, MissingError
 from rivc.nets import build_network
 from rivc.quant import ArithmeticProfile, load_profile, profile, profile_names
 from rivc.quant.qat.integers import snap_bias, snap_threshold
@@ -66,6 +66,14 @@ def test_another_package_can_register_a_profile(monkeypatch: pytest.MonkeyPatch)
 def test_a_registered_object_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     register(monkeypatch, "NOT_A_PROFILE")
     with pytest.raises(ConfigError, match="not an ArithmeticProfile"):
+        load_profile("mine")
+
+
+def test_a_registered_profile_that_cannot_be_loaded_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    register(monkeypatch, "NO_SUCH_PROFILE")
+    with pytest.raises(MissingError, match=r"profile 'mine' \(.*\) cannot be loaded: Attribute"):
         load_profile("mine")
 
 

@@ -204,3 +204,9 @@ def test_a_network_that_diverged_is_not_converted(name: str, value: float) -> No
         net.get_parameter(name).view(-1)[0] = value
     with pytest.raises(DivergedError, match=name):
         convert(net)
+
+
+def test_integers_that_are_at_hand_give_the_same_program() -> None:
+    """Also those of a training step, which carry gradients."""
+    net = network("conv", "ideal", 4, 4)
+    assert convert(net, net.integers()) == convert(net)

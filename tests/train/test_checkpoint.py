@@ -88,6 +88,15 @@ def test_the_last_two_are_kept_with_the_blocks_they_need(tmp_path: Path) -> None
     assert len(list((tmp_path / "replay").iterdir())) <= 4
 
 
+def test_what_a_crash_left_of_a_block_is_removed(tmp_path: Path) -> None:
+    replay = grown(Replay(4 * BLOCK, (3,), np.uint8, 1), BLOCK + 9)
+    save_checkpoint(tmp_path, state(1), replay, replay.head)
+    left = tmp_path / "replay" / ".000001-abc.safetensors.4711.part"
+    left.write_bytes(b"half a block")
+    save_checkpoint(tmp_path, state(2), replay, replay.head)
+    assert not left.exists()
+
+
 def test_slots_that_may_still_change_are_not_frozen_in_a_block(tmp_path: Path) -> None:
     replay = grown(Replay(4 * BLOCK, (3,), np.uint8, 1), BLOCK)
     save_checkpoint(tmp_path, state(1), replay, first_open=BLOCK - 1)

@@ -16,11 +16,12 @@ import pytest
 from click.testing import CliRunner
 
 from rivc.cli.main import cli
-from rivc.errors import BackendError
+from rivc.errors import BackendError, DivergedError
 from rivc.neurochip import Inference, registry
 from rivc.neurochip.emulator import Emulator
 from rivc.train import Trainer, load_config
 from rivc.train.record import read_metrics
+from rivc.train.setup import make_training_tasks
 from rivc.train.worlds import Worlds
 from tests.train.test_trainer import SMALL, digest
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from rivc.envs.factory import Task
     from rivc.snn_convert import SpikingProgram
     from rivc.train import Config
 
@@ -312,3 +314,27 @@ def test_float_training_resumes_to_the_same_bytes(tmp_path: Path, fail_at: int) 
     plug_in()
     Trainer.resume(tmp_path / "run").run()
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("what", ["session.make_learner", "trainer.Recorder"])
+def test_chip_and_environments_are_closed_where_a_run_cannot_begin(
+    what: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    closed: list[str] = []
+    monkeypatch.setattr(Unreliable, "close", lambda _: closed.append("chip"))
+
+    def tasks_that_tell(config: Config) -> list[Task]:
+        tasks = make_training_tasks(config)
+        for task in tasks:
+            monkeypatch.setattr(task.env, "close", lambda: closed.append("env"))
+        return tasks
+
+    def broken(*_: object, **__: object) -> None:
+        raise DivergedError("nothing can begin")
+
+    trainer = Trainer(config(), tmp_path / "run")
+    monkeypatch.setattr("rivc.train.session.make_training_tasks", tasks_that_tell)
+    monkeypatch.setattr(f"rivc.train.{what}", broken)
+    with pytest.raises(DivergedError, match="nothing can begin"):
+        trainer.run()
+    assert set(closed) == {"chip", "env"}

@@ -13,6 +13,7 @@ from rivc.errors import ConfigError, DivergedError
 from rivc.nets import build_network
 from rivc.train import load_config
 from rivc.train.fused import FusedLearner
+from rivc.train.fused.network import Spiking
 from rivc.train.learner import Learner
 from rivc.train.learners import make_learner, why_not_fused
 from rivc.train.replay import Replay
@@ -31,6 +32,7 @@ CASES: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
     "unclipped": ({"train.gap_clip": float("-inf")}, (3, 2)),
     "no margin": ({"train.margin_coef": 0.0}, (1, 1)),
     "wide margin": ({"train.margin": 1e4, "train.n_step": 3}, (4, 1)),
+    "floats": ({"quant.enabled": False}, (4, 4)),
     "small steps": ({"train.max_grad_norm": 1e-3}, (5, 6)),
 }
 
@@ -69,6 +71,7 @@ def settings(overrides: dict[str, Any]) -> Config:
 def pair(case: str) -> tuple[Learner, FusedLearner]:
     overrides, widths = CASES[case]
     net, config = network(*widths), settings(overrides)
+    net.quantized = config.quant.enabled
     return Learner(config, net), FusedLearner(config, copy.deepcopy(net))
 
 
@@ -80,7 +83,10 @@ def step(learner: Learner | FusedLearner, seed: int = 0) -> tuple[float, float]:
 def gradient(learner: Learner | FusedLearner) -> torch.Tensor:
     """Every gradient of the last update, before it was clipped where that shows."""
     if isinstance(learner, Learner):
-        return torch.cat([p.grad.flatten() for p in learner.net.parameters() if p.grad is not None])
+        grads = [
+            torch.zeros_like(p) if p.grad is None else p.grad for p in learner.net.parameters()
+        ]
+        return torch.cat([grad.flatten() for grad in grads])
     vector = learner._online.vector
     parts = [torch.from_numpy(vector.view(vector.grad, p)) for p in learner.net.parameters()]
     return torch.cat([part.flatten() for part in parts])
@@ -93,7 +99,7 @@ def parameters(net: QNetwork) -> torch.Tensor:
 @pytest.mark.parametrize("case", CASES)
 def test_losses_and_gradients_equal_those_of_torch(case: str) -> None:
     ours, theirs = pair(case)
-    assert step(theirs) == pytest.approx(step(ours), rel=1e-5)
+    assert step(theirs) == pytest.approx(step(ours), rel=1e-5, abs=1e-7)
     expected, found = gradient(ours), gradient(theirs)
     if case == "small steps":  # torch scales the gradients of weights and biases in place
         ratio = found.norm() / expected.norm()
@@ -115,7 +121,7 @@ def test_an_update_moves_the_parameters_as_torch_moves_them(case: str) -> None:
     assert float(off.float().mean()) < 0.01
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [case for case in CASES if case != "floats"])
 def test_its_integers_are_those_of_the_network(case: str) -> None:
     _, fused = pair(case)
     for seed in range(20):
@@ -124,11 +130,11 @@ def test_its_integers_are_those_of_the_network(case: str) -> None:
     for layer, q in zip(fused._online.layers, fused.net.integers(), strict=True):
         np.testing.assert_array_equal(layer.w_q, q.weight.numpy())
         np.testing.assert_array_equal(layer.q[1], q.offset.numpy())
-        if not layer.is_readout:
+        if isinstance(layer, Spiking):
             np.testing.assert_array_equal(layer.q[0], q.threshold.numpy())
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [case for case in CASES if case != "floats"])
 def test_its_forward_pass_is_that_of_the_network(case: str) -> None:
     _, fused = pair(case)
     step(fused)
@@ -194,9 +200,7 @@ def test_what_it_cannot_train_is_left_to_torch() -> None:
         "conv", input_shape=(8, 8, 1), action_layout=(1, 3), conv=((2, 3, 1),), hidden=()
     )
     lattice = network(profile="akida1")
-    floats = network()
-    floats.quantized = False
-    for net, reason in ((conv, "convolutions"), (lattice, "akida1"), (floats, "enabled")):
+    for net, reason in ((conv, "convolutions"), (lattice, "akida1")):
         assert reason in why_not_fused(config, net)
         assert isinstance(make_learner(config, net), Learner)
     assert "certify" in why_not_fused(settings({"train.certify_noise": 0.1}), network())

@@ -83,7 +83,7 @@ class FusedLearner:
         td = kernels.td_gradient(q, batch.action, self._y, train.huber_delta, self._grad_q)
         if train.margin_coef == 0:
             return td, 0.0
-        room = train.margin * float(self._online.unit)
+        room = train.margin * self._online.unit
         return td, kernels.add_margin_gradient(q, q_now, room, train.margin_coef, self._grad_q)
 
     def _step(self, env_steps: int, factor: float) -> None:

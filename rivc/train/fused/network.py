@@ -90,53 +90,43 @@ class Constants:
         return cls((spec.grid.q_max, gaussian), gain, spec.levels, spec.zero_in, limits)
 
 
-class Layer:
-    """A dense layer: its parameters and their gradients as views, its integers, its last pass.
+class Dense:
+    """What all layers share: parameters and gradients as views, and buffers for a pass.
 
     Attributes:
-        unit: value of one count that leaves, or of one integer of a readout.
+        own: weight, [C, I], bias, [C], and logarithm of the step, as views of the vector.
+        grad: their gradients.
+        out: what the last pass returned, [B, C].
     """
 
     def __init__(self, layer: QuantLayer, vector: Vector, batch: int) -> None:
-        self.constants, self.is_readout = Constants.of(layer), layer.log_step is None
-        names = ("weight", "bias") if self.is_readout else ("weight", "bias", "log_step")
+        names = ("weight", "bias") if layer.log_step is None else ("weight", "bias", "log_step")
         parameters = {name: getattr(layer, name) for name in names}
+        self.constants = Constants.of(layer)
         self.own = {name: vector.view(vector.values, p) for name, p in parameters.items()}
         self.grad = {name: vector.view(vector.grad, p) for name, p in parameters.items()}
-        weight, units = self.own["weight"], len(self.own["bias"])
-        self.w_q = np.empty_like(weight)
-        self.sums, self.scale, self._per_neuron = np.empty((3, units), np.float32)
+        units, inputs = self.own["weight"].shape
+        self.w_q = np.empty((units, inputs), np.float32)
+        self.sums, self.scale, self.per_neuron = np.empty((3, units), np.float32)
         self.q = np.zeros((2, units), layer.carrier.dtype)  # threshold and offset
-        self.counts, self._a, self._scaled = np.empty((3, batch, units), np.float32)
-        self._grad_in = np.empty((batch, weight.shape[1]), np.float32)
-        self.unit = 1.0
+        self.out, self.cut, self.scaled = np.empty((3, batch, units), np.float32)
+        self.grad_in = np.empty((batch, inputs), np.float32)
+        self.unit = self.unit_in = 1.0
 
     def derive(self, unit_in: float) -> float:
-        """Derive the integers from the parameters, and return `unit`.
+        """Derive what a pass needs from the parameters.
 
         Args:
             unit_in: value of one count that is received.
+
+        Returns:
+            The value of one count that leaves, or of one integer of a readout.
         """
-        c, weight, bias = self.constants, self.own["weight"], self.own["bias"]
-        kernels.weight_scales(weight, c.grid, self.is_readout, self.scale)
-        kernels.quantize_weights(weight, self.scale, c.grid, self.w_q, self.sums)
-        if self.is_readout:
-            self.unit = float(self.scale[0]) * unit_in
-            kernels.readout_bias(bias, self.unit, c.zero * self.sums, c.limits[-1], self.q[1])
-        else:
-            self.unit = math.exp(self.own["log_step"])
-            units = self.unit, unit_in
-            kernels.hidden_thresholds(bias, units, self.sums, self.scale, c.limits, self.q)
-        return self.unit
+        raise NotImplementedError
 
     def forward(self, x: Floats) -> Floats:
-        """Return counts, or the weighted sums of a readout, [B, C]; the next pass reuses them."""
-        rows, c = len(x), self.constants
-        counts = self.counts[:rows]
-        np.matmul(x, self.w_q.T, out=counts)
-        if not self.is_readout:
-            kernels.fire(counts, self.q, c.gain, c.levels, self._a[:rows])
-        return counts
+        """Return what leaves, [B, C], for what is received, [B, I]; the next pass reuses it."""
+        raise NotImplementedError
 
     def backward(self, x: Floats, grad: Floats) -> tuple[Floats, float]:
         """Write the gradients of the parameters.
@@ -146,23 +136,122 @@ class Layer:
             grad: of what it returned, [B, C]; overwritten.
 
         Returns:
-            Gradients of the counts received and of the logarithm of the value of one of them.
+            Gradients of what was received and of the logarithm of the value of one count.
         """
+        raise NotImplementedError
+
+    def quantize(self, *, per_tensor: bool) -> None:
+        """Round the weights."""
+        weight, grid = self.own["weight"], self.constants.grid
+        kernels.weight_scales(weight, grid, per_tensor, self.scale)
+        kernels.quantize_weights(weight, self.scale, grid, self.w_q, self.sums)
+
+    def centred(self, x: Floats) -> Floats:
+        """Return what is received less the count that stands for zero."""
+        return x - np.float32(self.constants.zero) if self.constants.zero else x
+
+
+class Spiking(Dense):
+    """A layer of counts."""
+
+    def derive(self, unit_in: float) -> float:
+        """Derive weights, thresholds and offsets."""
+        self.quantize(per_tensor=False)
+        self.unit = math.exp(self.own["log_step"])
+        kernels.hidden_thresholds(
+            self.own["bias"],
+            (self.unit, unit_in),
+            self.sums,
+            self.scale,
+            self.constants.limits,
+            self.q,
+        )
+        return self.unit
+
+    def forward(self, x: Floats) -> Floats:
+        """Return counts."""
         rows, c = len(x), self.constants
-        scaled = self._scaled[:rows]
-        if self.is_readout:
-            np.divide(grad, self.scale, out=scaled)
-            np.sum(grad, 0, out=self._per_neuron)
-            of_step_in = float(np.vdot(grad, self.counts[:rows]))
-        else:
-            staircase = (self.q, self.scale, c.gain, c.levels)
-            of_step, of_step_in = kernels.unfire(
-                grad, self._a[:rows], staircase, self._per_neuron, scaled
-            )
-            self.grad["log_step"] += np.float32(of_step)
-        np.multiply(self._per_neuron, np.float32(1 / self.unit), out=self.grad["bias"])
-        np.matmul(scaled.T, x - np.float32(c.zero) if c.zero else x, out=self.grad["weight"])
-        return np.matmul(grad, self.w_q, out=self._grad_in[:rows]), of_step_in
+        counts = np.matmul(x, self.w_q.T, out=self.out[:rows])
+        kernels.fire(counts, self.q, c.gain, c.levels, self.cut[:rows])
+        return counts
+
+    def backward(self, x: Floats, grad: Floats) -> tuple[Floats, float]:
+        """Go straight through the roundings."""
+        rows, c = len(x), self.constants
+        scaled, staircase = self.scaled[:rows], (self.q, self.scale, c.gain, c.levels)
+        of_step, of_step_in = kernels.unfire(
+            grad, self.cut[:rows], staircase, self.per_neuron, scaled
+        )
+        self.grad["log_step"] += np.float32(of_step)
+        np.multiply(self.per_neuron, np.float32(1 / self.unit), out=self.grad["bias"])
+        np.matmul(scaled.T, self.centred(x), out=self.grad["weight"])
+        return np.matmul(grad, self.w_q, out=self.grad_in[:rows]), of_step_in
+
+
+class Readout(Dense):
+    """The last layer: integers times the value of one."""
+
+    def derive(self, unit_in: float) -> float:
+        """Derive weights and biases."""
+        self.quantize(per_tensor=True)
+        c, self.unit = self.constants, float(self.scale[0]) * unit_in
+        kernels.readout_bias(
+            self.own["bias"], self.unit, c.zero * self.sums, c.limits[-1], self.q[1]
+        )
+        return self.unit
+
+    def forward(self, x: Floats) -> Floats:
+        """Return action values."""
+        rows = len(x)
+        sums = np.matmul(x, self.w_q.T, out=self.cut[:rows])
+        integers = sums + self.q[1]
+        np.multiply(integers, np.float32(self.unit), out=self.out[:rows], casting="same_kind")
+        return self.out[:rows]
+
+    def backward(self, x: Floats, grad: Floats) -> tuple[Floats, float]:
+        """Go straight through the rounding of weights and biases."""
+        rows = len(x)
+        np.sum(grad, 0, out=self.grad["bias"])
+        grad *= np.float32(self.unit)
+        np.divide(grad, self.scale, out=self.scaled[:rows])
+        np.matmul(self.scaled[:rows].T, self.centred(x), out=self.grad["weight"])
+        of_step_in = float(np.vdot(grad, self.cut[:rows]))
+        return np.matmul(grad, self.w_q, out=self.grad_in[:rows]), of_step_in
+
+
+class Real(Dense):
+    """A layer of float training, which ignores the chip; the readout lets negative values pass."""
+
+    def derive(self, unit_in: float) -> float:
+        """Return what a conversion would make of the layer's unit; the pass only needs the input's.
+
+        The margin is counted in steps of the readout, in float training too.
+        """
+        self.unit_in = unit_in
+        if self.constants.levels:
+            return math.exp(self.own["log_step"])
+        kernels.weight_scales(self.own["weight"], self.constants.grid, True, self.scale)
+        return float(self.scale[0]) * unit_in
+
+    def forward(self, x: Floats) -> Floats:
+        """Return real values."""
+        y = np.matmul(self._real(x), self.own["weight"].T, out=self.out[: len(x)])
+        y += self.own["bias"]
+        if self.constants.levels:
+            np.maximum(y, 0, out=y)
+        return y
+
+    def backward(self, x: Floats, grad: Floats) -> tuple[Floats, float]:
+        """Send gradients back where something left."""
+        if self.constants.levels:
+            grad *= self.out[: len(x)] > 0
+        np.sum(grad, 0, out=self.grad["bias"])
+        np.matmul(grad.T, self._real(x), out=self.grad["weight"])
+        return np.matmul(grad, self.own["weight"], out=self.grad_in[: len(x)]), 0.0
+
+    def _real(self, x: Floats) -> Floats:
+        """What is received, in real values: counts in the first layer only, where zero is not 0."""
+        return self.centred(x) * np.float32(self.unit_in) if self.constants.zero else x
 
 
 class FusedNet:
@@ -179,19 +268,19 @@ class FusedNet:
     """
 
     def __init__(self, net: QNetwork, batch: int) -> None:
-        self.vector = Vector(net)
-        self.layers = [Layer(layer, self.vector, batch) for layer, _ in net.chain()]
-        self.action_layout = net.action_layout
-        self.unit = np.float32(1.0)
+        self.vector, self.action_layout = Vector(net), net.action_layout
+        self.layers: list[Dense] = [
+            _kind(layer, net)(layer, self.vector, batch) for layer, _ in net.chain()
+        ]
+        self.unit = 1.0
         self._unit_in = math.exp(float(net.input_log_step))
-        self._q = np.empty((batch, math.prod(net.action_layout)), np.float32)
 
     def derive(self) -> None:
         """Derive all integers from the parameters as they are now."""
         unit = self._unit_in
         for layer in self.layers:
             unit = layer.derive(unit)
-        self.unit = np.float32(unit)
+        self.unit = unit
 
     def forward(self, x: Floats) -> Floats:
         """Return action values, float32, [B, d, n]; the next pass reuses them.
@@ -201,21 +290,25 @@ class FusedNet:
         """
         for layer in self.layers:
             x = layer.forward(x)
-        q = self._q[: len(x)]
-        np.multiply(x + self.layers[-1].q[1], self.unit, out=q, casting="same_kind")
-        return q.reshape(-1, *self.action_layout)
+        return x.reshape(-1, *self.action_layout)
 
     def backward(self, x: Floats, grad_q: Floats) -> None:
         """Write the gradient of a loss into `vector.grad`.
 
         Args:
             x: counts, the leading rows of what `forward` received, [B, inputs].
-            grad_q: of the action values of these rows, [B, d, n].
+            grad_q: of the action values of these rows, [B, d, n]; overwritten.
         """
         rows = len(x)
-        grad = grad_q.reshape(rows, -1) * self.unit
-        received = [x, *(layer.counts[:rows] for layer in self.layers[:-1])]
+        grad = grad_q.reshape(rows, -1)
+        received = [x, *(layer.out[:rows] for layer in self.layers[:-1])]
         for i in reversed(range(len(self.layers))):
             grad, of_step_in = self.layers[i].backward(received[i], grad)
             if i:
                 self.layers[i - 1].grad["log_step"][...] = of_step_in
+
+
+def _kind(layer: QuantLayer, net: QNetwork) -> type[Dense]:
+    if not net.quantized:
+        return Real
+    return Readout if layer.spec.is_readout else Spiking

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rivc.neurochip.export.states import hard_states
+from rivc.neurochip.states import hard_states
 from rivc.neurochip.testing import generate
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import pytest
 
 from rivc.errors import MismatchError
 from rivc.neurochip import Inference, Violation, backend_infos, load_backend
+from rivc.neurochip.backend import spikes_are_counts
 from rivc.neurochip.emulator import Emulator
 from rivc.neurochip.testing import (
     VARIANTS,
@@ -20,7 +21,9 @@ from rivc.neurochip.testing import (
     make_states,
 )
 from rivc.neurochip.testing.generate import describe
+from rivc.quant.profile import PROFILES, ArithmeticProfile
 from rivc.snn_convert import SpikingProgram, reference
+from rivc.snn_convert.schedules import SCHEDULES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +44,20 @@ def test_every_chip_of_ours_conforms(name: str) -> None:
     assert found.ok, str(found)
     assert found.programs == {"mlp": 1, "conv": 1, "pool": 1}
     found.raise_if_failed()
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_chips_whose_spikes_are_not_counts_conform_too(schedule: str) -> None:
+    chip = load_backend("spiking", schedule=schedule)
+    assert spikes_are_counts(chip) == (schedule in ("synchronous", "gated"))
+    found = quick(chip, programs=3)
+    assert found.ok, str(found)
+
+
+def test_programs_of_one_bit_inputs_conform(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PROFILES, "bit", ArithmeticProfile("bit", vector_bits=1))
+    found = quick(InProfile("bit"))
+    assert found.ok, str(found)
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rivc.neurochip.export.states import boundary_sides
+from rivc.neurochip.states import boundary_sides
 from rivc.neurochip.testing import make_program, make_states
 from rivc.neurochip.testing.generate import describe
 from rivc.neurochip.testing.integers import draw_staircase, legal_biases, legal_thresholds

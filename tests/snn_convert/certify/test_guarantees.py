@@ -29,9 +29,11 @@ def test_a_promise_never_exceeds_what_is_kept() -> None:
 
 
 def test_more_noise_promises_less() -> None:
-    shares = [(g.certified, g.calibrated, g.kept_in_attack) for g in map(found, (0.01, 0.1, 1.0))]
-    assert shares == sorted(shares, reverse=True)
-    assert shares[0] > shares[-1]
+    shares = np.array(
+        [(g.certified, g.calibrated, g.kept_in_attack) for g in map(found, (0.01, 0.1, 1.0))]
+    )
+    assert (np.diff(shares, axis=0) <= 0).all()  # each of the three by itself
+    assert (shares[0] > shares[-1]).all()
 
 
 def test_it_is_the_same_for_a_seed() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rivc.snn_convert import SpikingProgram, reference
-from rivc.snn_convert.certify.linear import Synapses, fold, windows
+from rivc.snn_convert.synapses import Synapses, fold, unfold
 from tests.strategies import counts_for, programs, seeds
 
 
@@ -40,6 +40,6 @@ def test_backwards_is_the_transpose(program: SpikingProgram, seed: int) -> None:
             rows = synapses.magnitudes().backwards(np.ones((1, *shape_out)))
             assert rows.max() <= synapses.widest_fan_out()
         if layer.kind == "maxpool2d":
-            seen = windows(layer, x)
+            seen = unfold(layer, x)
             g = rng.integers(-9, 10, seen.shape).astype(np.float64)
             assert (seen * g).sum() == (x * fold(layer, g, shape)).sum()

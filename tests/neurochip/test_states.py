@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from rivc.nets import build_network
+from rivc.neurochip.emulator import Emulator
 from rivc.neurochip.export import make_golden
-from rivc.neurochip.export.states import boundary_sides, hard_states, has_tie, random_states
+from rivc.neurochip.limits import ChipLimits
+from rivc.neurochip.states import boundary_sides, hard_states, has_tie, random_states
 from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert import SpikingProgram, convert, reference
 
@@ -137,3 +139,12 @@ def test_golden_vectors_catch_a_staircase_that_is_off_by_one(
             wrong = replace(program, layers=tuple(layers))
             emitted = reference.trace(program, golden.inputs)[i]
             assert (reference.trace(wrong, golden.inputs)[i] != emitted).any(), f"layer {i}"
+
+
+def test_membranes_too_wide_for_the_emulator_have_the_same_states(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program = program_of("chip")
+    before = make_golden(program)
+    monkeypatch.setattr(Emulator, "limits", ChipLimits(membrane_bits=4))
+    np.testing.assert_array_equal(make_golden(program).inputs, before.inputs)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rivc.snn_convert.windows import windows
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -68,7 +70,7 @@ class Synapses:
         """Return weighted sums, [B, *out shape], of inputs, [B, *shape]."""
         if self.layer.kind == "dense":
             return np.asarray(x @ self.matrix)
-        taps = windows(self.layer, x)
+        taps = unfold(self.layer, x)
         sums = taps.reshape(-1, len(self.matrix)) @ self.matrix
         return np.asarray(sums.reshape(*taps.shape[:3], self.matrix.shape[1]))
 
@@ -83,17 +85,13 @@ class Synapses:
         )
 
 
-def windows(layer: Layer, x: Reals) -> Reals:
+def unfold(layer: Layer, x: Reals) -> Reals:
     """Return what every window of a conv2d or maxpool2d sees, [B, H, W, kh, kw, C]."""
-    top, left, bottom, right = layer.padding
-    padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
-    view = np.lib.stride_tricks.sliding_window_view(padded, layer.window, axis=(1, 2))
-    strided = view[:, :: layer.stride, :: layer.stride]
-    return np.ascontiguousarray(strided.transpose(0, 1, 2, 4, 5, 3))
+    return np.ascontiguousarray(windows(layer, x).transpose(0, 1, 2, 4, 5, 3))
 
 
 def fold(layer: Layer, taps: Reals, shape: tuple[int, ...]) -> Reals:
-    """Add up windows, [B, H, W, kh, kw, C], where they overlap: the transpose of `windows`."""
+    """Add up windows, [B, H, W, kh, kw, C], where they overlap: the transpose of `unfold`."""
     (top, left, bottom, right), step = layer.padding, layer.stride
     batch, high, wide, kernel_h, kernel_w, channels = taps.shape
     image = np.zeros((batch, shape[0] + top + bottom, shape[1] + left + right, channels))

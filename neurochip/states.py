@@ -23,6 +23,7 @@ import numpy as np
 
 from rivc.neurochip.emulator import Emulator
 from rivc.snn_convert import reference
+from rivc.snn_convert.program import greedy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -254,11 +255,10 @@ def has_tie(readout: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 def _ties(program: SpikingProgram, pool: Counts, rng: np.random.Generator) -> Counts:
     """States with ties: among the pool, and where the greedy action changes between two of it."""
-    chip = Emulator()
-    chip.load(program)
+    run = _quick_form(program)
 
     def actions(x: Counts) -> NDArray[np.int64]:
-        return np.asarray(chip.infer(x).readout.argmax(2))
+        return greedy(run(x))
 
     one, other = pool, pool[rng.permutation(len(pool))]
     seen = [pool]
@@ -269,5 +269,14 @@ def _ties(program: SpikingProgram, pool: Counts, rng: np.random.Generator) -> Co
         one, other = np.where(same, middle, one), np.where(same, other, middle)
     for _ in range(TRIES):  # what is left between them are single counts: take some of either
         seen.append(np.where(rng.random(one.shape) < rng.random(), one, other))
-    ties = [states[has_tie(chip.infer(states).readout)] for states in seen]
+    ties = [states[has_tie(run(states))] for states in seen]
     return np.unique(np.concatenate(ties), axis=0)[:TIES]
+
+
+def _quick_form(program: SpikingProgram) -> Callable[[Counts], NDArray[np.int64]]:
+    """The emulator; the definition for membranes that are too wide for it."""
+    chip = Emulator()
+    if chip.check(program):
+        return lambda counts: reference.run(program, counts)
+    chip.load(program)
+    return lambda counts: chip.infer(counts).readout

@@ -1,0 +1,233 @@
+r"""The layers of the emulator as compiled loops over integers; they need numba (``rivc[fast]``).
+
+Dense layers add up rows of int8 weights and skip what is silent, half of the counts as a rule. The
+sums ride in the narrowest integers that hold them; on the way they may wrap, which later additions
+undo. Convolutions gather their windows and leave the product to BLAS, in floats that hold every
+partial sum.
+
+Firing has one form. A membrane fits int64; cut off at L thresholds it is below
+:math:`2^8 \cdot 2^{31}`, and float64 floors the quotient of two such integers exactly, for what is
+not whole is :math:`1 / th` away from the next integer.
+
+Loops are compiled once for each choice of types, which is why arrays must be in C order and may not
+be read-only here.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import numba
+import numpy as np
+
+from rivc.neurochip.floats import Kernels, few_at_a_time, flatten, sum_type
+from rivc.neurochip.staircase import firing_offset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from rivc.snn_convert import Layer
+
+    Counts = NDArray[np.uint8]
+    Pair = tuple[int, int]
+    Step = Callable[[Counts], NDArray[Any]]
+    F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _loop(function: F) -> F:
+    """Compile when it is first called with a choice of types, or take it from the disk."""
+    compiled: F = numba.njit(cache=True, error_model="numpy")(function)
+    return compiled
+
+
+@_loop
+def add_rows(x: Counts, weight: NDArray[np.int8], sums: NDArray[Any]) -> None:
+    """Write x @ weight to sums, [B, out], four rows of weights at a time."""
+    loud = np.empty(x.shape[1], np.intp)
+    for b in range(x.shape[0]):
+        n = 0
+        for i in range(x.shape[1]):  # without a branch, which nobody could foretell
+            loud[n] = i
+            n += min(x[b, i], 1)
+        sums[b] = 0
+        for k in range(0, n - 3, 4):
+            i0, i1, i2, i3 = loud[k], loud[k + 1], loud[k + 2], loud[k + 3]
+            x0, x1, x2, x3 = x[b, i0], x[b, i1], x[b, i2], x[b, i3]
+            for j in range(weight.shape[1]):
+                two = x0 * weight[i0, j] + x1 * weight[i1, j]
+                sums[b, j] += two + x2 * weight[i2, j] + x3 * weight[i3, j]
+        for k in range(n - n % 4, n):
+            i0 = loud[k]
+            x0 = x[b, i0]
+            for j in range(weight.shape[1]):
+                sums[b, j] += x0 * weight[i0, j]
+
+
+@_loop
+def gather(x: Counts, stride: Pair, corner: Pair, rows: NDArray[Any]) -> None:
+    """Write the windows of pictures, [B, H, W * C], to rows, [B, h, w, kh, kw * C].
+
+    What lies outside of a picture is left as it is. Strides and the zeros before a picture are in
+    lines and in numbers.
+    """
+    (down, right), (top, left) = stride, corner
+    for b in range(rows.shape[0]):
+        for y in range(rows.shape[1]):
+            line = y * down - top
+            first, end = max(0, -line), min(rows.shape[3], x.shape[1] - line)
+            for p in range(rows.shape[2]):
+                at = p * right - left
+                start, stop = max(0, -at), min(rows.shape[4], x.shape[2] - at)
+                for i in range(first, end):
+                    source = x[b, line + i, at + start : at + stop]
+                    target = rows[b, y, p, i, start:stop]
+                    for k in range(len(source)):
+                        target[k] = source[k]
+
+
+@_loop
+def fire(
+    sums: NDArray[Any],
+    frac_bits: int,
+    offset: NDArray[np.int64],
+    top: NDArray[np.int64],
+    threshold: NDArray[np.float64],
+    counts: Counts,
+) -> None:
+    """Write the counts of weighted sums, [B, neurons]; `top` is L thresholds."""
+    for b in range(sums.shape[0]):
+        for j in range(sums.shape[1]):
+            v_mem = (np.int64(sums[b, j]) << frac_bits) + offset[j]
+            counts[b, j] = np.uint8(min(max(v_mem, 0), top[j]) / threshold[j])
+
+
+@_loop
+def pool(x: Counts, window: Pair, corner: Pair, largest: Counts) -> None:
+    """Write the largest counts of windows (side, stride) of [B, H, W, C] over zeros."""
+    (side, stride), (top, left) = window, corner
+    for b in range(x.shape[0]):
+        for y in range(largest.shape[1]):
+            line = y * stride - top
+            for p in range(largest.shape[2]):
+                at = p * stride - left
+                target = largest[b, y, p]
+                for i in range(max(0, line), min(x.shape[1], line + side)):
+                    for k in range(max(0, at), min(x.shape[2], at + side)):
+                        source = x[b, i, k]
+                        for c in range(len(target)):
+                            target[c] = max(target[c], source[c])
+
+
+@_loop
+def read_out(
+    x: Counts, weight: NDArray[np.int8], bias: NDArray[Any], readout: NDArray[np.int64]
+) -> None:
+    """Write the readout, [B, out]; weights are [out, in], the type of the bias holds the sums."""
+    kind = bias.dtype.type
+    for b in range(x.shape[0]):
+        for j in range(weight.shape[0]):
+            total = bias[j]
+            for i in range(x.shape[1]):
+                total = kind(total + kind(x[b, i]) * kind(weight[j, i]))
+            readout[b, j] = total
+
+
+@_loop
+def add_up(counts: Counts, totals: NDArray[np.int64]) -> None:
+    """Write the sum of each row."""
+    for b in range(counts.shape[0]):
+        total = np.uint32(0)  # of at most 2^24 neurons that emit at most 2^8 - 1
+        for j in range(counts.shape[1]):
+            total = np.uint32(total + counts[b, j])
+        totals[b] = total
+
+
+def integer(bits: int) -> np.dtype[Any]:
+    """Return the narrowest type from int16 on that has so many bits, sign included."""
+    return np.dtype(np.int16 if bits <= 16 else np.int32 if bits <= 32 else np.int64)
+
+
+def _dense(layer: Layer, _: tuple[int, ...], levels_in: int, membrane_bits: int) -> Step:
+    if layer.is_readout:
+        return _readout(layer, membrane_bits)
+    weight = np.array(layer.weight.T, order="C")
+    dtype = integer((layer.weight_norm * levels_in).bit_length() + 1)
+    spikes = _firing(layer, 1)
+
+    def step(x: Counts) -> Counts:
+        sums = np.empty((len(x), weight.shape[1]), dtype)
+        add_rows(x, weight, sums)
+        return spikes(sums)
+
+    return step
+
+
+def _readout(layer: Layer, membrane_bits: int) -> Step:
+    weight, bias = layer.weight.copy(), layer.bias.astype(integer(max(32, membrane_bits)))
+
+    def step(x: Counts) -> NDArray[np.int64]:
+        readout = np.empty((len(x), len(bias)), np.int64)
+        read_out(x, weight, bias, readout)
+        return readout
+
+    return step
+
+
+def _conv2d(layer: Layer, shape: tuple[int, ...], levels_in: int, _: int) -> Step:
+    dtype = sum_type(layer, levels_in)
+    out, channels, kernel_h, kernel_w = layer.weight.shape
+    columns = np.ascontiguousarray(layer.weight.transpose(2, 3, 1, 0), dtype).reshape(-1, out)
+    height, width, _ = layer.output_shape(shape)
+    stride = layer.stride, layer.stride * channels
+    corner = layer.padding[0], layer.padding[1] * channels
+    blank = np.zeros if any(layer.padding) else np.empty
+    spikes = _firing(layer, height * width)
+
+    def step(x: Counts) -> Counts:
+        rows = blank((len(x), height, width, kernel_h, kernel_w * channels), dtype)
+        gather(x.reshape(len(x), shape[0], shape[1] * channels), stride, corner, rows)
+        sums = rows.reshape(len(x) * height * width, len(columns)) @ columns
+        counts = spikes(sums.reshape(len(x), height * width * out))
+        return counts.reshape(len(x), height, width, out)
+
+    return few_at_a_time(step, height * width * len(columns))
+
+
+def _firing(layer: Layer, pixels: int) -> Step:
+    """From the sums of neurons, of which so many have the threshold and bias of a channel."""
+    threshold = np.tile(layer.threshold.astype(np.int64), pixels)
+    offset, top = np.tile(firing_offset(layer), pixels), threshold * layer.levels
+    divisor = threshold.astype(np.float64)
+
+    def spikes(sums: NDArray[Any]) -> Counts:
+        counts = np.empty(sums.shape, np.uint8)
+        fire(sums, layer.frac_bits, offset, top, divisor, counts)
+        return counts
+
+    return spikes
+
+
+def _maxpool2d(layer: Layer, shape: tuple[int, ...], _: int, __: int) -> Step:
+    emitted, window = layer.output_shape(shape), (layer.kernel, layer.stride)
+    corner = layer.padding[0], layer.padding[1]
+
+    def step(x: Counts) -> Counts:
+        largest = np.zeros((len(x), *emitted), np.uint8)
+        pool(x, window, corner, largest)
+        return largest
+
+    return step
+
+
+def _totals(x: Counts) -> NDArray[np.int64]:
+    totals = np.empty(len(x), np.int64)
+    add_up(x.reshape(len(x), math.prod(x.shape[1:])), totals)
+    return totals
+
+
+COMPILED: Final = Kernels(
+    {"dense": _dense, "conv2d": _conv2d, "maxpool2d": _maxpool2d, "flatten": flatten}, _totals
+)

@@ -1,0 +1,205 @@
+"""From the words of `rivc drive` to a robot, a policy and a clock, and back to safety."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from threading import current_thread, main_thread
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from rivc.errors import MismatchError, MissingError, UsageError
+from rivc.neurochip import load_backend
+from rivc.neurochip.export import is_export, load_export
+from rivc.robot import (
+    ActionTable,
+    DriveReport,
+    DriveSettings,
+    MockParts,
+    MockRobot,
+    MonotonicClock,
+    NoiseWorld,
+    ProgramPolicy,
+    SimulatedClock,
+    WatchdogLimits,
+    drive,
+    load_faults,
+    load_robot,
+)
+from rivc.robot.faults import read_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import FrameType
+
+    from rivc.robot import Clock, CommandLimits, RobotEnv
+    from rivc.snn_convert import SpikingProgram
+    from rivc.train.config import Config
+    from rivc.train.policy import Which
+    from rivc.train.task_world import TaskWorld
+
+DEFAULT_RATE_HZ: Final = 10.0
+_ENDINGS: Final = ("SIGTERM", "SIGHUP")  # a service that is stopped, a connection that is lost
+
+
+@dataclass(frozen=True)
+class Words:
+    """What was asked for; the options of the verb."""
+
+    robot: str
+    options: Path | None
+    rate: float | None
+    seconds: float
+    simulated: bool
+    faults: str | None
+    watchdog_ms: float | None
+    decision_ms: float | None
+    recovery: int
+    backend: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Driven:
+    """What came of it.
+
+    Attributes:
+        report: of the drive.
+        settings: of the drive.
+        program: that drove.
+        world: of the mock robot, in words; empty for another robot.
+        task: the same, if it is a task.
+    """
+
+    report: DriveReport
+    settings: DriveSettings
+    program: SpikingProgram
+    world: str
+    task: TaskWorld | None
+
+
+def drive_folder(folder: Path, which: Which | None, words: Words) -> Driven:
+    """Drive a robot with the program of a run or an export.
+
+    Raises:
+        UsageError: if the words do not go together.
+        RivcError: anything that robot, chip and program may raise.
+    """
+    _check_words(words)
+    program, config = open_program(folder, which)
+    clock: Clock = SimulatedClock() if words.simulated else MonotonicClock()
+    with ExitStack() as stack:
+        task = _open_task(config, words) if words.robot == "mock" else None
+        if task is not None:
+            stack.callback(task.close)
+        settings = _settings(words, task)
+        robot = _open_robot(words, program, task, clock, settings.rate_hz)
+        stack.callback(robot.close)
+        chip = load_backend(words.backend)
+        stack.callback(chip.close)
+        policy = ProgramPolicy(program, chip, robot.actions)
+        with ending_gently():
+            compute_ns = perf_counter_ns if words.simulated else None
+            report = drive(robot, policy, clock, settings, compute_ns)
+    world = "" if words.robot != "mock" else "random observations"
+    return Driven(report, settings, program, config.env.id if task and config else world, task)
+
+
+def _check_words(words: Words) -> None:
+    if words.robot == "mock":
+        if words.options is not None:
+            raise UsageError("--options is for a robot of your own or ros2; a mock takes --faults")
+        return
+    for given, option in ((words.simulated, "--simulated"), (words.faults, "--faults")):
+        if given:
+            raise UsageError(f"{option} is for --robot mock; {words.robot} has a time of its own")
+
+
+def open_program(folder: Path, which: Which | None) -> tuple[SpikingProgram, Config | None]:
+    """Read the program of an export or a run, and the configuration of the latter.
+
+    Raises:
+        MissingError: if the folder is neither.
+        MismatchError: if an export holds another program than its manifest says.
+    """
+    if is_export(folder):
+        export = load_export(folder)
+        if export.program.sha256 != export.manifest["program_sha256"]:
+            raise MismatchError(f"{folder}: program.npz is not the program of the manifest")
+        return export.program, None
+    if not (folder / "config.yaml").is_file():
+        raise MissingError(f"nothing to drive with at {folder}: neither an export nor a run")
+    from rivc.train.policy import load_program
+    from rivc.train.run import RunFolder
+
+    run = RunFolder.open(folder)
+    return load_program(run, which)[1], run.config()
+
+
+def _open_task(config: Config | None, words: Words) -> TaskWorld | None:
+    """The task that a run was trained on; an export knows of none."""
+    if config is None:
+        return None
+    from rivc.train.setup import make_tasks
+    from rivc.train.task_world import TaskWorld
+
+    return TaskWorld(make_tasks(config, 1)[0], words.seed)
+
+
+def _settings(words: Words, task: TaskWorld | None) -> DriveSettings:
+    rate_hz = words.rate or (task.rate_hz if task else None) or DEFAULT_RATE_HZ
+    slot_ms = 1000 / rate_hz
+    limits = WatchdogLimits(
+        words.watchdog_ms or 4 * slot_ms, words.decision_ms or slot_ms, words.recovery
+    )
+    return DriveSettings(rate_hz, words.seconds, limits)
+
+
+def _open_robot(
+    words: Words,
+    program: SpikingProgram,
+    task: TaskWorld | None,
+    clock: Clock,
+    rate_hz: float,
+) -> RobotEnv:
+    if words.robot != "mock":
+        options: dict[str, Any] = read_yaml(words.options) if words.options else {}
+        return load_robot(words.robot, **options)
+    d, n = program.action_layout
+    actions = ActionTable(task.vectors) if task else ActionTable.levels([list(range(n))] * d)
+    limits = _mock_limits(actions)
+    parts = MockParts(actions, limits, rate_hz, load_faults(words.faults or "none"), words.seed)
+    world = task or NoiseWorld(program.encoding.shape, words.seed)
+    return MockRobot(world, clock, parts)
+
+
+def _mock_limits(actions: ActionTable) -> CommandLimits:
+    """Limits that the actions just fit in; at rest is the middle of numbers that are never zero.
+
+    A drone rests at the thrust that carries it.
+    """
+    low, high = actions.vectors.min(1).sum(0), actions.vectors.max(1).sum(0)
+    rest = np.where((low <= 0) & (high >= 0), 0.0, (low + high) / 2)
+    return actions.limits(rest=tuple(rest.tolist()))
+
+
+@contextmanager
+def ending_gently() -> Iterator[None]:
+    """Let what would end the process at once interrupt it instead, so that the robot is stopped."""
+
+    def interrupt(_: int, __: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    endings = [getattr(signal, name) for name in _ENDINGS if hasattr(signal, name)]
+    if current_thread() is not main_thread():
+        endings = []  # Python hands signals to the main thread only
+    before = {ending: signal.signal(ending, interrupt) for ending in endings}
+    try:
+        yield
+    finally:
+        for ending, handler in before.items():
+            signal.signal(ending, handler)

@@ -1,0 +1,177 @@
+"""The rules of the watchdog, as pure functions and as what runs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rivc.robot import SimulatedClock, Watchdog, WatchdogLimits
+from rivc.robot.watchdog import WatchdogState, begun, decided, due, looked, missed, sent
+from tests.robots import MS
+
+LIMITS = WatchdogLimits(frame_ms=100, decision_ms=30, recovery=3)
+
+
+def start(recovery: int = 3) -> tuple[SimulatedClock, Watchdog, list[int]]:
+    """A watchdog, and the times [ms] at which it stops the robot."""
+    clock, stops = SimulatedClock(), []
+    limits = WatchdogLimits(frame_ms=100, decision_ms=30, recovery=recovery)
+    return clock, Watchdog(clock, limits, lambda: stops.append(clock.now_ns() // MS)), stops
+
+
+def decide(clock: SimulatedClock, dog: Watchdog) -> bool:
+    """See a new frame, decide at once, and send if that is allowed."""
+    dog.begin()
+    captured_ns = clock.now_ns()
+    if not dog.allows(captured_ns):
+        return False
+    dog.settle(captured_ns)
+    return True
+
+
+def sleep(clock: SimulatedClock, ms: int) -> None:
+    clock.sleep_until(clock.now_ns() + ms * MS)
+
+
+def test_it_starts_stopped_and_so_many_decisions_start_it() -> None:
+    clock, dog, _ = start()
+    assert [decide(clock, dog) for _ in range(4)] == [False, False, True, True]
+    assert dog.stop_count == 0
+
+
+def test_a_slot_without_a_frame_starts_the_count_anew() -> None:
+    clock, dog, _ = start()
+    assert [decide(clock, dog) for _ in range(2)] == [False, False]
+    dog.miss()
+    assert [decide(clock, dog) for _ in range(3)] == [False, False, True]
+
+
+def test_a_late_frame_starts_the_count_anew() -> None:
+    clock, dog, _ = start()
+    sleep(clock, 500)
+    decide(clock, dog)
+    decide(clock, dog)
+    dog.begin()
+    assert not dog.allows(clock.now_ns() - 100 * MS)
+    assert [decide(clock, dog) for _ in range(3)] == [False, False, True]
+
+
+def test_silence_stops_the_robot_at_the_limit_and_again_every_limit() -> None:
+    clock, dog, stops = start(recovery=1)
+    assert decide(clock, dog)
+    sleep(clock, 350)
+    assert stops == [100, 200, 300]
+    assert [(s.time_ns // MS, s.reason) for s in dog.stops] == [(100, "frame")]
+
+
+def test_the_age_of_a_frame_counts_not_its_arrival() -> None:
+    clock, dog, stops = start(recovery=1)
+    sleep(clock, 90)
+    dog.begin()
+    assert dog.allows(captured_ns=10 * MS)
+    dog.settle(captured_ns=10 * MS)
+    sleep(clock, 30)
+    assert stops == [110]
+
+
+def test_a_frame_from_the_future_gains_no_time() -> None:
+    clock, dog, stops = start(recovery=1)
+    dog.begin()
+    assert dog.allows(captured_ns=10**15)
+    dog.settle(captured_ns=10**15)
+    sleep(clock, 150)
+    assert stops == [100]
+
+
+def test_a_decision_that_takes_too_long_stops_the_robot() -> None:
+    clock, dog, stops = start(recovery=1)
+    decide(clock, dog)
+    sleep(clock, 10)
+    dog.begin()
+    sleep(clock, 50)
+    assert stops == [40]
+    assert dog.stops[0].reason == "decision"
+    assert not dog.allows(clock.now_ns())
+
+
+def test_an_allowed_command_that_does_not_get_out_gains_no_time() -> None:
+    clock, dog, stops = start(recovery=1)
+    decide(clock, dog)
+    sleep(clock, 80)
+    dog.begin()
+    assert dog.allows(clock.now_ns())
+    sleep(clock, 25)  # the command that still holds is 105 ms old
+    assert stops == [100]
+    dog.settle(80 * MS)
+    assert stops == [100, 105]
+    assert dog.is_stopped
+
+
+def test_a_stop_that_fails_is_remembered_and_repeated() -> None:
+    calls = []
+
+    def stop() -> None:
+        calls.append(clock.now_ns() // MS)
+        raise OSError("unplugged")
+
+    clock = SimulatedClock()
+    dog = Watchdog(clock, LIMITS, stop)
+    sleep(clock, 250)
+    assert calls == [100, 200]
+    assert isinstance(dog.failure, OSError)
+
+
+def test_closing_stops_the_robot_for_the_last_time() -> None:
+    clock, dog, stops = start(recovery=1)
+    decide(clock, dog)
+    sleep(clock, 20)
+    dog.close()
+    sleep(clock, 500)
+    assert stops == [20]
+
+
+def test_only_the_latest_stops_are_kept_and_all_are_counted() -> None:
+    clock, dog, _ = start(recovery=1)
+    for _ in range(1500):
+        decide(clock, dog)
+        sleep(clock, 150)
+    assert dog.stop_count == 1500
+    assert len(dog.stops) == 1000
+
+
+steps = st.lists(
+    st.tuples(st.sampled_from(["look", "begin", "miss", "decide", "send"]), st.integers(0, 60)),
+    max_size=60,
+)
+
+
+RULES: dict[str, Any] = {
+    "look": looked,
+    "begin": begun,
+    "miss": missed,
+    "decide": decided,
+    "send": sent,
+}
+
+
+@given(steps=steps, ages=st.lists(st.integers(-50, 150), min_size=60, max_size=60))
+def test_a_robot_that_may_move_is_never_past_its_time(
+    steps: list[tuple[str, int]], ages: list[int]
+) -> None:
+    state, now_ns = WatchdogState(), 0
+    for (what, wait_ms), age_ms in zip(steps, ages, strict=False):
+        now_ns += wait_ms * MS
+        before = looked(state, LIMITS, now_ns)
+        captured_ns = now_ns - age_ms * MS
+        rule, arguments = RULES[what], (captured_ns,) if what in {"decide", "send"} else ()
+        state = rule(state, LIMITS, now_ns, *arguments)
+        if what == "send" and before.stopped is None and age_ms >= LIMITS.frame_ms:
+            continue  # what was not allowed is not sent
+        if state.stopped is None:
+            assert now_ns < due(state, LIMITS)[0]
+            assert state.captured_ns <= now_ns
+        if before.stopped is not None and state.stopped is None:
+            assert what == "decide"
+            assert before.in_time == LIMITS.recovery - 1
