@@ -38,11 +38,8 @@ if TYPE_CHECKING:
 class BatchedTasks(VectorEnv["NDArray[Any]", Any, "NDArray[Any]"]):
     """Copies of one task, equal to Gymnasium's ``SyncVectorEnv`` of it in every array.
 
-    Registered for every task::
-
-        gymnasium.make_vec("rivc/VisualTracker-v0", 16, "vector_entry_point", camera="ray")
-
-    A copy with an OpenGL camera draws for itself, one after the other.
+    Every task of the registry has it as its ``vector_entry_point``. A copy with an OpenGL camera
+    draws for itself, one after the other.
 
     Args:
         task_type: the task's class.
@@ -58,6 +55,12 @@ class BatchedTasks(VectorEnv["NDArray[Any]", Any, "NDArray[Any]"]):
     Raises:
         ConfigError: `num_envs` or an option has a value that it cannot have, or the task is
             disturbed.
+
+    Example:
+        >>> import gymnasium, rivc.envs
+        >>> envs = gymnasium.make_vec("rivc/VisualTracker-v0", 3, camera="ray")
+        >>> envs.reset(seed=0)[0].shape
+        (3, 32, 32, 3)
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class BatchedTasks(VectorEnv["NDArray[Any]", Any, "NDArray[Any]"]):
         self._batch = Batch(first.model, num_envs, threads, persistent=True)
         self._eyes = _batch_rays(self._batch, self.tasks)
         self._all = list(range(num_envs))
+        self._has_begun = False
         self._elapsed = np.zeros(num_envs, dtype=np.int64)
         self._ended = np.zeros(num_envs, dtype=np.bool_)
         empty = create_empty_array(first.observation_space, num_envs)
@@ -116,10 +120,17 @@ class BatchedTasks(VectorEnv["NDArray[Any]", Any, "NDArray[Any]"]):
             raise UsageError(f"{len(seeds)} seeds for {self.num_envs} environments")
         infos = self._gather((i, self._restart(i, seed=seeds[i], options=rest)) for i in ids)
         self._look(ids)
+        self._has_begun = True
         return self._observations.copy(), infos
 
     def step(self, actions: Any) -> Moves:
-        """Step every copy; what follows the end of an episode depends on the mode."""
+        """Step every copy; what follows the end of an episode depends on the mode.
+
+        Raises:
+            UsageError: there is no episode to step, or an action is not in its space.
+        """
+        if not self._has_begun:
+            raise UsageError("there is no episode yet; reset the environments first")
         waiting = self._ended.copy()
         if waiting.any() and self._autoreset == AutoresetMode.DISABLED:
             raise UsageError(f"episodes {np.flatnonzero(waiting).tolist()} have ended; reset them")

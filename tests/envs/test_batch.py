@@ -171,8 +171,11 @@ def test_wrong_numbers_are_named() -> None:
     with pytest.raises(ConfigError, match="num_envs=0 is less than 1"):
         gym.make_vec(TRACKER, 0, obs_mode="state")
     envs = gym.make_vec(TRACKER, 2, obs_mode="state")
+    with pytest.raises(UsageError, match="reset the environments first"):
+        envs.step(np.array([0, 0]))
     with pytest.raises(UsageError, match="3 seeds for 2 environments"):
         envs.reset(seed=[1, 2, 3])  # type: ignore[arg-type]
+    envs.reset(seed=0)
     with pytest.raises(UsageError, match="is not in Discrete"):
         envs.step(np.array([0, 7]))
 
