@@ -3,7 +3,7 @@ r"""From weighted sums to counts and back, for torch tensors.
 Forward, with :math:`a = (2^F z + B + \lfloor th/2 \rfloor) / th`, a count is
 :math:`\lfloor clip(a, 0, L) \rfloor`. Backward, a gradient passes where 0 < a < L + 1.
 
-On the CPU, where numba is installed, either is one compiled loop; else torch's own operations do it.
+On the CPU, where numba is installed, either is one compiled loop; else it is torch's operations.
 Counts are equal, gradients equal up to the rounding of sums.
 """
 
