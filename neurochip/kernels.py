@@ -16,13 +16,13 @@ be read-only here.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
-import numba
 import numpy as np
 
 from rivc.neurochip.floats import Kernels, few_at_a_time, flatten, sum_type
 from rivc.neurochip.staircase import firing_offset
+from rivc.quant.compiled import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,16 +34,9 @@ if TYPE_CHECKING:
     Counts = NDArray[np.uint8]
     Pair = tuple[int, int]
     Step = Callable[[Counts], NDArray[Any]]
-    F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _loop(function: F) -> F:
-    """Compile when it is first called with a choice of types, or take it from the disk."""
-    compiled: F = numba.njit(cache=True, error_model="numpy")(function)
-    return compiled
-
-
-@_loop
+@compiled
 def add_rows(x: Counts, weight: NDArray[np.int8], sums: NDArray[Any]) -> None:
     """Write x @ weight to sums, [B, out], four rows of weights at a time."""
     loud = np.empty(x.shape[1], np.intp)
@@ -66,7 +59,7 @@ def add_rows(x: Counts, weight: NDArray[np.int8], sums: NDArray[Any]) -> None:
                 sums[b, j] += x0 * weight[i0, j]
 
 
-@_loop
+@compiled
 def gather(x: Counts, stride: Pair, corner: Pair, rows: NDArray[Any]) -> None:
     """Write the windows of pictures, [B, H, W * C], to rows, [B, h, w, kh, kw * C].
 
@@ -88,7 +81,7 @@ def gather(x: Counts, stride: Pair, corner: Pair, rows: NDArray[Any]) -> None:
                         target[k] = source[k]
 
 
-@_loop
+@compiled
 def fire(
     sums: NDArray[Any],
     frac_bits: int,
@@ -104,7 +97,7 @@ def fire(
             counts[b, j] = np.uint8(min(max(v_mem, 0), top[j]) / threshold[j])
 
 
-@_loop
+@compiled
 def pool(x: Counts, window: Pair, corner: Pair, largest: Counts) -> None:
     """Write the largest counts of windows (side, stride) of [B, H, W, C] over zeros."""
     (side, stride), (top, left) = window, corner
@@ -121,7 +114,7 @@ def pool(x: Counts, window: Pair, corner: Pair, largest: Counts) -> None:
                             target[c] = max(target[c], source[c])
 
 
-@_loop
+@compiled
 def read_out(
     x: Counts, weight: NDArray[np.int8], bias: NDArray[Any], readout: NDArray[np.int64]
 ) -> None:
@@ -135,7 +128,7 @@ def read_out(
             readout[b, j] = total
 
 
-@_loop
+@compiled
 def add_up(counts: Counts, totals: NDArray[np.int64]) -> None:
     """Write the sum of each row."""
     for b in range(counts.shape[0]):

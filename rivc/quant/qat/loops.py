@@ -6,26 +6,18 @@ computed, and does it where numba is missing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
-import numba
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from rivc.quant.compiled import compiled
 
+if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[Any]
-    F = TypeVar("F", bound=Callable[..., Any])
 
 BLOCK: Final = 256  # rows summed in the gradient's own type, before float64 takes over
-
-
-def compiled(function: F) -> F:
-    """Compile a loop when it is first called with a choice of types, or take it from the disk."""
-    loop: F = numba.njit(cache=True, error_model="numpy")(function)
-    return loop
 
 
 @compiled

@@ -8,29 +8,19 @@ reach the float32 that is kept.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 
-from rivc.quant.qat.loops import compiled
+from rivc.quant.compiled import compiled, reordered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     Floats = NDArray[Any]
     Number = Any  # a scalar of either float type
-    F = TypeVar("F", bound=Callable[..., Any])
 
 _TINY = 1e-8
-
-
-def _reordered(function: F) -> F:
-    """Compile with sums in any order."""
-    loop: F = numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "nsz"})(function)
-    return loop
 
 
 # -- integers -------------------------------------------------------------------------------
@@ -47,7 +37,7 @@ def _largest(row: Floats) -> Number:
     return largest.view(np.float32)[0]
 
 
-@_reordered
+@reordered
 def _sum_of_squares(row: Floats) -> Number:
     total = 0.0
     for value in row:
@@ -55,7 +45,7 @@ def _sum_of_squares(row: Floats) -> Number:
     return total
 
 
-@_reordered
+@reordered
 def _sum_of_magnitudes(row: Floats) -> Number:
     total = 0.0
     for value in row:
@@ -85,7 +75,7 @@ def weight_scales(weight: Floats, grid: tuple[int, float], per_tensor: bool, sca
             scale[c] = _step_of(weight[c], grid)
 
 
-@_reordered
+@reordered
 def _quantize_row(row: Floats, unit: Number, q_max: Number, w_q: Floats) -> Number:
     """Round weights to integers and return their sum, which float32 holds exactly."""
     total = np.float32(0.0)
@@ -98,7 +88,7 @@ def _quantize_row(row: Floats, unit: Number, q_max: Number, w_q: Floats) -> Numb
     return total
 
 
-@_reordered
+@reordered
 def _binarise_row(row: Floats, w_q: Floats) -> Number:
     """Keep the signs of weights and return their sum."""
     total = np.float32(0.0)
