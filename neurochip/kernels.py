@@ -45,7 +45,8 @@ def add_rows(x: Counts, weight: NDArray[np.int8], sums: NDArray[Any]) -> None:
         for i in range(x.shape[1]):  # without a branch, which nobody could foretell
             loud[n] = i
             n += min(x[b, i], 1)
-        sums[b] = 0
+        for j in range(weight.shape[1]):
+            sums[b, j] = 0
         for k in range(0, n - 3, 4):
             i0, i1, i2, i3 = loud[k], loud[k + 1], loud[k + 2], loud[k + 3]
             x0, x1, x2, x3 = x[b, i0], x[b, i1], x[b, i2], x[b, i3]

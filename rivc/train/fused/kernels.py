@@ -69,7 +69,9 @@ def _step_of(row: Floats, grid: tuple[int, float]) -> Number:
 def weight_scales(weight: Floats, grid: tuple[int, float], per_tensor: bool, scale: Floats) -> None:
     """Fit the step of each channel, [C], or one for all."""
     if per_tensor:
-        scale[:] = _step_of(weight.ravel(), grid)
+        step = _step_of(weight.ravel(), grid)
+        for c in range(len(scale)):
+            scale[c] = step
     else:
         for c in range(len(weight)):
             scale[c] = _step_of(weight[c], grid)
@@ -206,7 +208,7 @@ def bellman_targets(
 @compiled
 def td_gradient(q: Floats, action: Any, y: Floats, delta: float, grad: Floats) -> Number:
     """Write the gradient of the Huber loss for the values, [B, d, n], and return the loss."""
-    count, d, _ = q.shape
+    count, d, n = q.shape
     loss = 0.0
     for b in range(count):
         total = np.float32(0.0)
@@ -215,8 +217,9 @@ def td_gradient(q: Floats, action: Any, y: Floats, delta: float, grad: Floats) -
         error = total / d - y[b]
         size = abs(error)
         loss += 0.5 * error * error / delta if size < delta else size - 0.5 * delta
-        grad[b] = 0
         for j in range(d):
+            for i in range(n):
+                grad[b, j, i] = 0
             grad[b, j, action[b, j]] = min(max(error / delta, -1.0), 1.0) / (count * d)
     return loss / count
 
