@@ -25,6 +25,7 @@ EVEN_RAD: Final = 0.04  # what the expert leaves to turn, less than half a contr
 WRIST_STEPS: Final = 21  # wrist angles that the expert tries
 START_RAD: Final = ((-1.6, 0.2), (0.8, 2.0), (-0.4, 0.4))  # shoulder, elbow, wrist
 
+DEPTHS_M: Final = {"top": (2.5, 2.7), "wrist": (0.0, 0.4)}  # that each view tells apart
 JOINT_DIRECTIONS: Final = {  # shoulder, elbow, wrist; left is counter-clockwise, seen from above
     "stay": (0, 0, 0),
     "shoulder left": (1, 0, 0),
@@ -77,10 +78,11 @@ class ArmReach(MujocoTask["np.int64 | NDArray[np.int64]"]):
     2    left   1
     ===  =====  =============
 
-    **Observations** are pictures for ``obs_mode="rgb"`` and ``"grey"``: for ``view="top"`` of a
-    camera above the table, for ``view="wrist"`` of one on the hand that looks down. For ``"state"``
-    they are the numbers below, clipped to their range; the target is seen from the tip, `x` ahead
-    of the base and `y` to its left.
+    **Observations** are pictures: for ``view="top"`` of a camera above the table, whose depth spans
+    2.5 to 2.7 m, for ``view="wrist"`` of one on the hand that looks down, 0 to 0.4 m. Segmentation
+    shows the table as 0, upper arm, lower arm, hand, tip and disc as 51, 102, 153, 204 and 255. For
+    ``obs_mode="state"`` they are the numbers below, clipped to their range; the target is seen from
+    the tip, `x` ahead of the base and `y` to its left.
 
     ===  ==============  ====  ===  =====
     row  name            min   max  unit
@@ -127,6 +129,7 @@ class ArmReach(MujocoTask["np.int64 | NDArray[np.int64]"]):
     control_dt_s = 0.1
     physics_dt_s = 0.01
     episode_type = Reach
+    segments = ("upper", "lower", "hand", "tip", "target")
     group_names = ("shoulder", "elbow", "wrist")
     state_rows = (
         StateRow("cos shoulder", "1", -1.0, 1.0),
@@ -155,6 +158,7 @@ class ArmReach(MujocoTask["np.int64 | NDArray[np.int64]"]):
         require_choice("view", view, ("top", "wrist"))
         super().__init__(**options)
         self.actions, self.eye = actions, view
+        self.depth_range_m = DEPTHS_M[view]
         self._tip = self.model.site("tip").id
         names = JOINT_DIRECTIONS if actions == "joints" else GROUP_DIRECTIONS
         self.action_names = tuple(names)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict
-from importlib.resources import as_file, files
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 import gymnasium as gym
 import mujoco
@@ -17,12 +16,22 @@ import numpy as np
 from gymnasium import spaces
 
 from rivc.envs.cameras import open_camera
+from rivc.envs.cameras.segments import segment_levels
+from rivc.envs.disturb import Disturbances, read_difficulty, read_disturbances
+from rivc.envs.disturb.disturber import Disturber
 from rivc.envs.options import check_options
-from rivc.envs.picture import to_grey
+from rivc.envs.physics import (
+    control_reach,
+    count_substeps,
+    load_scene,
+    restore_physics,
+    save_physics,
+)
+from rivc.envs.picture import depth_levels, to_grey
 from rivc.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,7 +40,7 @@ if TYPE_CHECKING:
 
 
 ActionT = TypeVar("ActionT")
-_STATE: Final = mujoco.mjtState.mjSTATE_INTEGRATION
+SourceT = TypeVar("SourceT")
 
 
 class StateRow(NamedTuple):
@@ -54,8 +63,13 @@ class Verdict(NamedTuple):
 class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
     """A robot task with a camera, a fixed control rate and a state that can be saved exactly.
 
-    An observation is a picture for ``obs_mode="rgb"``, uint8, [size, size, 3], and for ``"grey"``,
-    uint8, [size, size, 1], or a vector for ``"state"``, float32, [rows of `state_rows`].
+    An observation is a vector for ``obs_mode="state"``, float32, [rows of `state_rows`], and a
+    picture otherwise, uint8, [size, size, 3] for ``"rgb"`` and [size, size, 1] for the others:
+
+    - ``"grey"``: the luma of ``"rgb"``;
+    - ``"depth"``: 255 at the near end of `depth_range_m` and nearer, 0 at its far end, beyond it
+      and where there is nothing, linear in metres along the camera's axis between;
+    - ``"segmentation"``: 0 for background; the k-th of K `segments` is ``round(255 k / K)``.
 
     The `info` of a step holds what the task measures and
 
@@ -71,13 +85,21 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         size: side of the square picture in pixels.
         render_mode: ``"rgb_array"`` lets `render` return frames of a film.
         video_size: width and height of a frame in pixels, multiples of 16 for video coders.
+        disturbances: what differs from the nominal task, drawn anew every episode: `Disturbances`,
+            a name or a mapping of names; see `rivc.envs.disturb.read_disturbances`. What was drawn
+            is in the `info` of `reset` as ``disturbances``, how much of it as ``difficulty``.
+        difficulty: factor from 0 to 1 on all of them, or two between which every episode draws
+            one; for one episode, ``reset(options={"difficulty": 0.5})``.
 
     Attributes:
         asset: the task's MJCF file in ``rivc/envs/assets``.
         control_dt_s: seconds from one action to the next.
         physics_dt_s: seconds of one simulation step; divides `control_dt_s`.
         state_rows: the state observation, row by row.
+        segments: what ``"segmentation"`` shows, by name; see
+            `rivc.envs.cameras.segments.segment_levels`.
         eye: name of the robot's camera in the MJCF.
+        depth_range_m: the nearest and the farthest metre that ``"depth"`` tells apart.
         group_names: a word for each group of actions, for films; empty if there is one group.
         action_names: a word for each action, or for each choice of a group, for films.
         measures: what reward, success and expert are made of, at this moment.
@@ -94,9 +116,12 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
     state_rows: ClassVar[tuple[StateRow, ...]]
     group_names: ClassVar[tuple[str, ...]] = ()
     episode_type: ClassVar[type]
+    segments: ClassVar[tuple[str, ...]] = ()
 
     eye: str = "eye"
+    depth_range_m: tuple[float, float] = (0.0, 4.0)
     action_names: tuple[str, ...]
+    observation_space: spaces.Box
     measures: dict[str, float]
     episode: Any
 
@@ -104,7 +129,7 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         super().__init_subclass__()
         cls.metadata = {"render_modes": ["rgb_array"], "render_fps": round(1 / cls.control_dt_s)}
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (one argument an option)
         self,
         *,
         obs_mode: ObsMode = "rgb",
@@ -112,6 +137,8 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         size: int = 32,
         render_mode: str | None = None,
         video_size: tuple[int, int] = (640, 480),
+        disturbances: Disturbances | Mapping[str, float] | str | None = None,
+        difficulty: float | Sequence[float] = 1.0,
     ) -> None:
         check_options(
             {
@@ -120,21 +147,27 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
                 "size": size,
                 "render_mode": render_mode,
                 "video_size": video_size,
+                "disturbances": disturbances,
+                "difficulty": difficulty,
             }
         )
         self.obs_mode, self.camera, self.size = obs_mode, camera, size
         self.render_mode, self.video_size = render_mode, (video_size[0], video_size[1])
-        self._substeps = count_substeps(self.control_dt_s, self.physics_dt_s)
-        self.model = _load(self.asset)
+        self.substeps = count_substeps(self.control_dt_s, self.physics_dt_s)
+        self.disturbances, self.difficulty = read_disturbances(disturbances), difficulty
+        self.model = load_scene(self.asset, self.disturbances.distractors_count)
         self.model.opt.timestep = self.physics_dt_s
         self.data = mujoco.MjData(self.model)
+        self._disturber = Disturber(self.model)
+        self._ctrl_reach = control_reach(self.model)
         self._state_bounds = (
             np.array([row.low for row in self.state_rows], dtype=np.float32),
             np.array([row.high for row in self.state_rows], dtype=np.float32),
         )
+        self._segment_levels = segment_levels(self.model, self.segments)
         self.observation_space = self._observation_space()
-        self._eye: Camera | None = None
-        self._film: Camera | None = None
+        self._eye: Camera[mujoco.MjData] | None = None
+        self._film: Camera[mujoco.MjData] | None = None
 
     # What a task fills in.
 
@@ -171,22 +204,51 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Begin an episode; a seed fixes it and all that follow."""
+        """Begin an episode; a seed fixes it and all that follow.
+
+        `options` may hold the ``difficulty`` of the disturbances, for this episode.
+        """
+        info = self.restart(seed=seed, options=options)
+        return self._receive(), info
+
+    def restart(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Do what `reset` does, but do not look; return the info."""
         super().reset(seed=seed)
+        self._disturb((options or {}).get("difficulty", self.difficulty))
         mujoco.mj_resetData(self.model, self.data)
         self.episode = self._begin()
         self._has_succeeded = False
+        self._disturber.move(self.data)
         mujoco.mj_forward(self.model, self.data)
         self.measures = self._measure()
-        return self.observe(), dict(self.measures)
+        info: dict[str, Any] = dict(self.measures)
+        if self._is_disturbed:
+            info |= {
+                "difficulty": self._disturber.difficulty,
+                "disturbances": dict(self._disturber.drawn),
+            }
+        return info
 
     def step(self, action: ActionT) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
         """Hold a command for `control_dt_s` and judge where it led; it never truncates."""
+        self.begin_step(action)
+        self._run_physics()
+        reward, terminated, info = self.end_step()
+        return self._receive(), reward, terminated, False, info
+
+    def begin_step(self, action: ActionT) -> None:
+        """Do what `step` does before the physics: check the action and command it."""
         if not self.action_space.contains(action):
             raise UsageError(f"action {action!r} is not in {self.action_space}")
-        self._command(action)
-        mujoco.mj_step(self.model, self.data, self._substeps)
+        for arrived in self._disturber.channel.send(action):
+            self._command(arrived)
+
+    def end_step(self) -> tuple[float, bool, dict[str, Any]]:
+        """Do what `step` does after the physics but for looking: reward, terminated and info."""
         self._advance()
+        self._disturber.move(self.data)
         self._settle()
         terms, terminated, is_success = self._judge()
         self._has_succeeded = self._has_succeeded or is_success
@@ -197,17 +259,29 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
             "success_once": self._has_succeeded,
             "success_at_end": is_success,
         }
-        return self.observe(), sum(terms.values()), terminated, False, info
+        return sum(terms.values()), terminated, info
 
     def observe(self) -> NDArray[Any]:
-        """Return the observation of the present state."""
+        """Return the observation of the present state, without noise, delay or loss."""
         if self.obs_mode == "state":
             low, high = self._state_bounds
             state = np.array(self._state(), dtype=np.float32)
             return np.minimum(np.maximum(state, low), high)
+        return self.develop(self.open_eye(), self.data)
+
+    def open_eye(self) -> Camera[mujoco.MjData]:
+        """Return the robot's own camera, which is opened when it is first needed."""
         if self._eye is None:
             self._eye = open_camera(self.camera, self.model, self.eye, size=(self.size, self.size))
-        picture = self._eye(self.data)
+        return self._eye
+
+    def develop(self, camera: Camera[SourceT], source: SourceT) -> NDArray[np.uint8]:
+        """Return what a camera sees in the form of `obs_mode`, uint8, [..., H, W, channels]."""
+        if self.obs_mode == "depth":
+            return depth_levels(camera.depth(source), self.depth_range_m)
+        if self.obs_mode == "segmentation":
+            return self._segment_levels[camera.geoms(source) + 1][..., None]
+        picture = camera(source)
         return to_grey(picture) if self.obs_mode == "grey" else picture
 
     def render(self) -> NDArray[np.uint8]:
@@ -244,31 +318,66 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
 
         An environment made with the same options continues from it bit-identically.
         """
-        physics = np.empty(mujoco.mj_stateSize(self.model, _STATE))
-        mujoco.mj_getState(self.model, self.data, physics, _STATE)
-        return {
+        state = {
             "task": type(self).__name__,
-            "physics": physics,
+            "physics": save_physics(self.model, self.data),
             "episode": asdict(self.episode),
             "has_succeeded": self._has_succeeded,
             "rng": dict(self.np_random.bit_generator.state),
         }
+        return state | ({"disturbances": self._disturber.get_state()} if self._is_disturbed else {})
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from what `get_state` returned, here or in another process.
 
         Raises:
-            ConfigError: the state is that of another task.
+            ConfigError: the state is that of another task, or of one with other disturbances.
         """
         if state["task"] != type(self).__name__:
             raise ConfigError(f"this is a {type(self).__name__}, the state is of {state['task']}")
-        mujoco.mj_resetData(self.model, self.data)
-        mujoco.mj_setState(self.model, self.data, np.asarray(state["physics"]), _STATE)
+        if ("disturbances" in state) != self._is_disturbed:
+            has = "none" if self._is_disturbed else "some"
+            raise ConfigError(f"the state has {has}; make the task with the same disturbances")
+        if self._is_disturbed:
+            self._disturber.set_state(state["disturbances"], self.action_space.dtype)
+            self._refresh_cameras()
+        restore_physics(self.model, self.data, state["physics"])
         self.episode = self.episode_type(**state["episode"])
         self._has_succeeded = bool(state["has_succeeded"])
         self.np_random = np.random.Generator(np.random.PCG64())
         self.np_random.bit_generator.state = state["rng"]
         self._settle()
+
+    @property
+    def _is_disturbed(self) -> bool:
+        return bool(self.disturbances.extents())
+
+    def _disturb(self, difficulty: float | Sequence[float]) -> None:
+        """Draw what disturbs the next episode, from a stream that takes nothing from the task's."""
+        if self._is_disturbed:
+            seed: int = self.np_random.bit_generator.state["state"]["state"]
+            self._disturber.begin(self.disturbances, read_difficulty(difficulty), seed)
+            self._refresh_cameras()
+
+    def _refresh_cameras(self) -> None:
+        for camera in (self._eye, self._film):
+            if camera is not None:
+                camera.refresh()
+
+    def _receive(self) -> NDArray[Any]:
+        """Return the observation that reaches the policy now."""
+        return self._disturber.channel.receive(self.observe, self.observation_space)
+
+    def _run_physics(self) -> None:
+        """Step the physics to the next action; noise on the controls does not stay."""
+        channel = self._disturber.channel
+        if not channel.actuator_noise_share:
+            mujoco.mj_step(self.model, self.data, self.substeps)
+            return
+        wanted = self.data.ctrl.copy()
+        self.data.ctrl += channel.jitter(self._ctrl_reach)
+        mujoco.mj_step(self.model, self.data, self.substeps)
+        self.data.ctrl[:] = wanted
 
     def _settle(self) -> None:
         """Bring poses and measures up to date with the positions, and leave the dynamics alone."""
@@ -280,24 +389,5 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         if self.obs_mode == "state":
             low, high = self._state_bounds
             return spaces.Box(low, high, dtype=np.float32)
-        channels = 1 if self.obs_mode == "grey" else 3
+        channels = 3 if self.obs_mode == "rgb" else 1
         return spaces.Box(0, 255, (self.size, self.size, channels), np.uint8)
-
-
-def count_substeps(control_dt_s: float, physics_dt_s: float) -> int:
-    """Return the number of physics steps in one control step.
-
-    Raises:
-        ConfigError: the quotient is not a whole number.
-    """
-    substeps = round(control_dt_s / physics_dt_s)
-    if substeps < 1 or abs(substeps * physics_dt_s - control_dt_s) > 1e-9:
-        raise ConfigError(
-            f"control_dt_s={control_dt_s} is not a whole multiple of physics_dt_s={physics_dt_s}"
-        )
-    return substeps
-
-
-def _load(asset: str) -> mujoco.MjModel:
-    with as_file(files("rivc.envs") / "assets") as folder:  # MJCF files include each other
-        return mujoco.MjModel.from_xml_path(str(folder / asset))

@@ -60,8 +60,9 @@ class DroneHover(MujocoTask["NDArray[np.int64]"]):
     right, positive pitch ahead, positive yaw turns to the left. The middle thrust is the weight.
 
     **Observations** are the numbers below, clipped to their range, for ``obs_mode="state"``, or
-    pictures of the camera for ``"rgb"`` and ``"grey"``, which show no speed. Ahead and left are
-    horizontal, seen from the drone.
+    pictures of the camera, which show no speed. Ahead and left are horizontal, seen from the drone.
+    Depth spans 0 to 2 m. Segmentation shows the floor as 64, the mark's disc, ring and bar as 128,
+    191 and 255.
 
     ===  ===========  ===  ===  =====
     row  name         min  max  unit
@@ -109,6 +110,8 @@ class DroneHover(MujocoTask["NDArray[np.int64]"]):
     control_dt_s = 0.05
     physics_dt_s = 0.005
     episode_type = Hover
+    segments = ("floor", "mark_disc", "mark_ring", "mark_bar")
+    depth_range_m = (0.0, 2.0)
     group_names = tuple(COMMANDS)
     action_names = ("less", "hold", "more")
     state_rows = (

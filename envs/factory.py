@@ -16,7 +16,7 @@ from gymnasium.envs.registration import load_env_creator
 from rivc.envs.gl import missing_library
 from rivc.envs.picture import picture_shape
 from rivc.envs.text import one_line
-from rivc.envs.wrappers import BinnedAction
+from rivc.envs.wrappers import BinnedAction, GreyHistory
 from rivc.errors import ConfigError, MissingError, RivcError, nearest
 
 if TYPE_CHECKING:
@@ -61,13 +61,14 @@ class Task:
         return isinstance(self.env.action_space, spaces.MultiDiscrete)
 
 
-def make(env_id: str, *, bins: Bins | None = None, **kwargs: object) -> Task:
+def make(env_id: str, *, bins: Bins | None = None, history: bool = False, **kwargs: object) -> Task:
     """Make any registered environment, without its time limit and without Gymnasium's checker.
 
     Args:
         env_id: a Gymnasium id, or ``module:id`` for one that importing `module` registers.
         bins: choices for each number of a continuous action, or their shares of its range; see
             `rivc.envs.wrappers.BinnedAction`.
+        history: observe the last three pictures; see `rivc.envs.wrappers.GreyHistory`.
         kwargs: options of the environment.
 
     Raises:
@@ -83,6 +84,8 @@ def make(env_id: str, *, bins: Bins | None = None, **kwargs: object) -> Task:
     try:
         if bins is not None:
             env = BinnedAction(env, bins)
+        if history:
+            env = GreyHistory(env)
         kind, shape = _observation(env.observation_space)
         return Task(env, spec.max_episode_steps, _action_layout(env.action_space), kind, shape)
     except ConfigError as error:

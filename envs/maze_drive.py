@@ -60,9 +60,10 @@ class MazeDrive(RoverTask):
     5    forward right  8                   4
     ===  =============  ==================  ===================
 
-    **Observations** are pictures of the on-board camera for ``obs_mode="rgb"`` and ``"grey"``, or
-    the numbers below, clipped to their range, for ``"state"``. To the left is positive; bearing and
-    distance are the column's.
+    **Observations** are pictures of the on-board camera, or the numbers below, clipped to their
+    range, for ``obs_mode="state"``. To the left is positive; bearing and distance are the column's.
+    Depth spans 0 to 4 m. Segmentation shows the sky as 0, floor, walls, obstacles and column as 64,
+    128, 191 and 255.
 
     ===  ===============  ====  ====  =====
     row  name             min   max   unit
@@ -110,6 +111,7 @@ class MazeDrive(RoverTask):
 
     asset = "maze_drive.xml"
     episode_type = Drive
+    segments = ("floor", "wall", "obstacle", "goal")
     action_names = ("forward", "back", "turn left", "turn right", "forward left", "forward right")
     state_rows = (
         *TARGET_ROWS,

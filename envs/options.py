@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypedDict, get_args
 
+from rivc.envs.disturb.extents import read_difficulty, read_disturbances
 from rivc.envs.gl import missing_library, no_gl
 from rivc.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-ObsMode = Literal["rgb", "grey", "state"]
+    from rivc.envs.disturb.extents import Disturbances
+
+ObsMode = Literal["rgb", "grey", "depth", "segmentation", "state"]
 CameraKind = Literal["auto", "gl", "ray"]
 
 
@@ -22,6 +25,8 @@ class TaskOptions(TypedDict, total=False):
     size: int
     render_mode: str | None
     video_size: tuple[int, int]
+    disturbances: Disturbances | Mapping[str, float] | str | None
+    difficulty: float | Sequence[float]
 
 
 def check_options(options: TaskOptions) -> None:
@@ -40,6 +45,8 @@ def check_options(options: TaskOptions) -> None:
         raise ConfigError(f"video_size={video_size!r} is not (width, height)")
     for side in video_size:
         _require_pixels("video_size", side, lowest=64, highest=4096, multiple_of=16)
+    read_disturbances(options.get("disturbances"))
+    read_difficulty(options.get("difficulty", 1.0))
     problem = missing_library()
     if options["camera"] == "gl" and problem:
         raise no_gl(problem)

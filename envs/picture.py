@@ -14,7 +14,7 @@ LUMA: Final = np.array([77, 150, 29], dtype=np.uint16)  # Rec. 601 weights in 25
 
 
 def to_grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the luma of a picture, uint8, [H, W, 3] -> [H, W, 1].
+    """Return the luma of pictures, uint8, [..., H, W, 3] -> [..., H, W, 1].
 
     Example:
         >>> to_grey(np.array([[[255, 255, 255], [255, 0, 0]]], dtype=np.uint8)).tolist()
@@ -22,6 +22,29 @@ def to_grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     luma = (picture @ LUMA + np.uint16(128)) >> 8
     return np.asarray(luma[..., None], dtype=np.uint8)
+
+
+def depth_levels(
+    depth_m: NDArray[np.floating[Any]], range_m: tuple[float, float]
+) -> NDArray[np.uint8]:
+    r"""Return distances as a picture, float, [..., H, W] -> uint8, [..., H, W, 1].
+
+    .. math:: 255 \, (f - z) / (f - n)
+
+    clipped and rounded, for the distance `z`, the near end `n` and the far end `f`: what is near is
+    bright, and what is far or missing (infinite) is 0, for which no neuron spikes.
+
+    Args:
+        depth_m: metres, infinite where there is nothing.
+        range_m: near and far end.
+
+    Example:
+        >>> depth_levels(np.array([[0.0, 1.0, 2.0, np.inf]]), (1.0, 3.0))[0, :, 0].tolist()
+        [255, 255, 128, 0]
+    """
+    near_m, far_m = range_m
+    levels = (far_m - depth_m) * (255 / (far_m - near_m))
+    return np.asarray(np.clip(levels, 0, 255) + 0.5, dtype=np.uint8)[..., None]
 
 
 def picture_shape(space: spaces.Space[Any]) -> tuple[int, int, int] | None:

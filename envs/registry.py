@@ -10,6 +10,8 @@ import gymnasium
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+OBS_MODES: Final = ("rgb", "grey", "depth", "segmentation", "state")
+
 
 @dataclass(frozen=True, slots=True)
 class Variant:
@@ -66,7 +68,7 @@ TASKS: Final = (
         "rivc/ArmReach-v0",
         "rivc.envs.arm_reach:ArmReach",
         "a planar arm of three joints brings its tip over a disc",
-        obs_modes=("rgb", "grey", "state"),
+        obs_modes=OBS_MODES,
         action_layout=(1, 7),
         max_episode_steps=100,
         expert_return=88.1,
@@ -77,7 +79,7 @@ TASKS: Final = (
         "rivc/DroneHover-v0",
         "rivc.envs.drone_hover:DroneHover",
         "a quadrotor holds its place above a landing mark",
-        obs_modes=("rgb", "grey", "state"),
+        obs_modes=OBS_MODES,
         action_layout=(4, 3),
         max_episode_steps=200,
         expert_return=167.2,
@@ -87,7 +89,7 @@ TASKS: Final = (
         "rivc/MazeDrive-v0",
         "rivc.envs.maze_drive:MazeDrive",
         "a two-wheeled robot drives to a column past obstacles",
-        obs_modes=("rgb", "grey", "state"),
+        obs_modes=OBS_MODES,
         action_layout=(1, 6),
         max_episode_steps=200,
         expert_return=78.1,
@@ -97,7 +99,7 @@ TASKS: Final = (
         "rivc/PanServo-v0",
         "rivc.envs.pan_servo:PanServo",
         "a camera on a pan joint keeps a ball, riding on an arc, in its middle",
-        obs_modes=("rgb", "grey", "state"),
+        obs_modes=OBS_MODES,
         action_layout=(1, 3),
         max_episode_steps=100,
         expert_return=93.7,
@@ -108,7 +110,7 @@ TASKS: Final = (
         "rivc/VisualTracker-v0",
         "rivc.envs.tracker:VisualTracker",
         "a two-wheeled robot keeps a wandering ball in the middle of its camera",
-        obs_modes=("rgb", "grey", "state"),
+        obs_modes=OBS_MODES,
         action_layout=(1, 7),
         max_episode_steps=200,
         expert_return=166.7,
@@ -126,5 +128,8 @@ def register_tasks() -> None:
     """Tell Gymnasium of the tasks."""
     for spec in TASKS:
         gymnasium.register(
-            spec.id, entry_point=spec.entry_point, max_episode_steps=spec.max_episode_steps
+            spec.id,
+            entry_point=spec.entry_point,
+            vector_entry_point=f"rivc.envs.batch:{spec.entry_point.partition(':')[2]}",
+            max_episode_steps=spec.max_episode_steps,
         )

@@ -53,8 +53,9 @@ class VisualTracker(RoverTask):
     6    forward right  8                   4
     ===  =============  ==================  ===================
 
-    **Observations** are pictures of the on-board camera for ``obs_mode="rgb"`` and ``"grey"``, or
-    the numbers below, clipped to their range, for ``"state"``. A bearing to the left is positive.
+    **Observations** are pictures of the on-board camera, or the numbers below, clipped to their
+    range, for ``obs_mode="state"``. Depth spans 0 to 4 m. Segmentation shows walls and sky as 0,
+    the floor as 128 and the ball as 255. A bearing to the left is positive.
 
     ===  ===============  ====  ====  =====
     row  name             min   max   unit
@@ -92,6 +93,7 @@ class VisualTracker(RoverTask):
     asset = "tracker.xml"
     episode_type = Chase
     state_rows = TARGET_ROWS
+    segments = ("floor", "target")
 
     episode: Chase
 

@@ -89,7 +89,9 @@ class GreyHistory(
         shape = picture_shape(env.observation_space)
         if shape is None:
             wanted = "uint8, [H, W, 1] or [H, W, 3]"
-            raise ConfigError(f"GreyHistory takes {wanted}, not {one_line(env.observation_space)}")
+            raise ConfigError(
+                f"a history takes pictures, {wanted}, not {one_line(env.observation_space)}"
+            )
         self._frames = np.zeros((*shape[:2], 3), dtype=np.uint8)
         self.observation_space = spaces.Box(0, 255, self._frames.shape, np.uint8)
 

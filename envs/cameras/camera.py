@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import functools
+import logging
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rivc.envs.cameras.opengl import GlCamera
 from rivc.envs.cameras.rays import RayCamera
@@ -16,11 +18,31 @@ if TYPE_CHECKING:
     from rivc.envs.options import CameraKind
 
 
-class Camera(Protocol):
-    """What draws one camera of one model at one size."""
+_log = logging.getLogger(__name__)
 
-    def __call__(self, data: mujoco.MjData) -> NDArray[np.uint8]:
+SourceT_contra = TypeVar("SourceT_contra", contravariant=True)
+
+
+class Camera(Protocol[SourceT_contra]):
+    """What draws one camera of one model at one size.
+
+    It looks at an `MjData`, or at simulations of a batch; then there is an axis more in front.
+    """
+
+    def __call__(self, source: SourceT_contra) -> NDArray[np.uint8]:
         """Draw the scene, uint8, [H, W, 3]."""
+        ...
+
+    def depth(self, source: SourceT_contra) -> NDArray[np.floating[Any]]:
+        """Return metres along the camera's axis, [H, W]; infinite where there is nothing."""
+        ...
+
+    def geoms(self, source: SourceT_contra) -> NDArray[np.int32]:
+        """Return the geom that each pixel shows, [H, W]; -1 where there is nothing."""
+        ...
+
+    def refresh(self) -> None:
+        """Take note of what has changed in the model: lights, colours, textures, lenses."""
         ...
 
     def close(self) -> None:
@@ -35,8 +57,10 @@ def open_camera(
     *,
     size: tuple[int, int],
     film: bool = False,
-) -> Camera:
+) -> Camera[mujoco.MjData]:
     """Return a camera of the wanted kind; ``"auto"`` is OpenGL, or rays where OpenGL does not work.
+
+    Where rays stand in, the log says so once, and how to get OpenGL.
 
     Args:
         kind: ``"auto"``, ``"gl"`` or ``"ray"``.
@@ -51,7 +75,13 @@ def open_camera(
     if kind != "ray":
         try:
             return GlCamera(model, name, size=size, film=film)
-        except MissingError:
+        except MissingError as error:
             if kind == "gl":
                 raise
+            _tell_once(f"rays draw instead of OpenGL: {error}")
     return RayCamera(model, name, size=size, film=film)
+
+
+@functools.cache
+def _tell_once(warning: str) -> None:
+    _log.warning(warning)

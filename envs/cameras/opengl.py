@@ -53,6 +53,9 @@ class Look:
 
 OBSERVATION: Final = Look(ROBOT_GROUPS, 10, 6, 1, shadow_size=0, passes=1)
 FILM: Final = Look(FILM_GROUPS, 40, 24, 4, shadow_size=2048, passes=4)
+AS_NUMBERS: Final = [
+    flag.value for flag in (mujoco.mjtRndFlag.mjRND_SEGMENT, mujoco.mjtRndFlag.mjRND_IDCOLOR)
+]
 LAMP_RADIUS: Final = 0.12  # tangent of half the angle under which a lamp appears
 
 
@@ -60,7 +63,7 @@ class GlCamera:
     """A camera drawn by OpenGL, with one context for life.
 
     Args:
-        model: the compiled scene; colours may change later, meshes and textures may not.
+        model: the compiled scene; meshes may not change later, textures call for `refresh`.
         camera: name of one of its cameras.
         size: width and height in pixels.
         film: draw what films show, smooth and with shadows, instead of what robots see.
@@ -83,7 +86,7 @@ class GlCamera:
         width, height = size
         look = FILM if film else OBSERVATION
         self._model, self._passes = model, look.passes
-        self._shape = (height, width, 3)
+        self._size = (height, width)
         self._frame = mujoco.MjrRect(0, 0, width, height)
         self._scene = mujoco.MjvScene(model, maxgeom=2 * model.ngeom + 16)
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = bool(look.shadow_size)
@@ -98,22 +101,49 @@ class GlCamera:
         except Exception as error:  # each driver fails in its own way
             GlCamera._failure = str(error).partition("\n")[0]
             raise no_gl(GlCamera._failure) from error
+        self._texels = model.tex_data.copy()
         _open_cameras().add(self)
 
-    def __call__(self, data: mujoco.MjData) -> NDArray[np.uint8]:
+    def __call__(self, source: mujoco.MjData) -> NDArray[np.uint8]:
         """Draw the scene, uint8, [H, W, 3]."""
-        if self._gl is None:
-            raise UsageError("this camera is closed; make another one")
+        passes = (self._draw(source, shift) for shift in _disc(self._passes))
+        if self._passes == 1:
+            return next(passes)
+        total = np.zeros((*self._size, 3), dtype=np.uint16)
+        for picture in passes:
+            total += picture
+        return (total // self._passes).astype(np.uint8)
+
+    def depth(self, source: mujoco.MjData) -> NDArray[np.float32]:
+        """Return metres along the camera's axis, [H, W]; infinite where there is nothing."""
+        self._draw_numbers(source)
+        closeness = np.empty(self._size, dtype=np.float32)
+        mujoco.mjr_readPixels(None, closeness, self._frame, self._renderer())
+        near, far = (
+            np.float32(plane * self._model.stat.extent)
+            for plane in (self._model.vis.map.znear, self._model.vis.map.zfar)
+        )
+        depth_m = near * far / (near + closeness[::-1] * (far - near))
+        return np.where(closeness[::-1] > 0, depth_m, np.float32(np.inf))
+
+    def geoms(self, source: mujoco.MjData) -> NDArray[np.int32]:
+        """Return the geom that each pixel shows, [H, W]; -1 where there is nothing."""
+        numbers = self._draw_numbers(source) @ np.array([1, 1 << 8, 1 << 16], dtype=np.int32)
+        geoms = np.full(self._scene.ngeom + 1, -1, dtype=np.int32)  # number 0 is nothing
+        for drawn in self._scene.geoms[: self._scene.ngeom]:
+            if drawn.objtype == mujoco.mjtObj.mjOBJ_GEOM:
+                geoms[drawn.segid + 1] = drawn.objid
+        return np.asarray(geoms[numbers])
+
+    def refresh(self) -> None:
+        """Take note of textures that have changed in the model; all else is read every time."""
+        if self._gl is None or np.array_equal(self._texels, self._model.tex_data):
+            return
         context, renderer = self._gl
         context.make_current()
-        upside_down = np.empty(self._shape, dtype=np.uint8)
-        total = np.zeros(self._shape, dtype=np.uint16)
-        for shift in _disc(self._passes):
-            self._place(data, shift)
-            mujoco.mjr_render(self._frame, self._scene, renderer)
-            mujoco.mjr_readPixels(upside_down, None, self._frame, renderer)
-            total += upside_down
-        return (total[::-1] // self._passes).astype(np.uint8)
+        for texture in range(self._model.ntex):
+            mujoco.mjr_uploadTexture(self._model, renderer, texture)
+        self._texels = self._model.tex_data.copy()
 
     def close(self) -> None:
         """Free the OpenGL context."""
@@ -125,6 +155,30 @@ class GlCamera:
 
     def __del__(self) -> None:
         self.close()
+
+    def _renderer(self) -> Any:
+        """Return MuJoCo's renderer with its OpenGL context made current."""
+        if self._gl is None:
+            raise UsageError("this camera is closed; make another one")
+        context, renderer = self._gl
+        context.make_current()
+        return renderer
+
+    def _draw(self, data: mujoco.MjData, shift: tuple[float, float]) -> NDArray[np.uint8]:
+        renderer = self._renderer()
+        self._place(data, shift)
+        mujoco.mjr_render(self._frame, self._scene, renderer)
+        upside_down = np.empty((*self._size, 3), dtype=np.uint8)
+        mujoco.mjr_readPixels(upside_down, None, self._frame, renderer)
+        return upside_down[::-1].copy()
+
+    def _draw_numbers(self, data: mujoco.MjData) -> NDArray[np.uint8]:
+        """Draw each thing in the colour that is its number in the scene, plus one."""
+        self._scene.flags[AS_NUMBERS] = True
+        try:
+            return self._draw(data, _disc(1)[0])
+        finally:
+            self._scene.flags[AS_NUMBERS] = False
 
     def _place(self, data: mujoco.MjData, shift: tuple[float, float]) -> None:
         """Bring the scene up to date, pixels and lamps moved by `shift` times their size."""
@@ -166,6 +220,7 @@ def _open_gl(model: mujoco.MjModel, look: Look, size: tuple[int, int]) -> tuple[
     with _set_while(model.vis.quality, quality), _set_while(model.vis.global_, buffer):
         renderer = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
     mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, renderer)
+    renderer.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
     return context, renderer
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import mujoco
 import numpy as np
@@ -14,91 +14,143 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-CUTOFF_M: Final = 20.0  # rays end here
-AMBIENT: Final = 0.5  # brightness of what the lamp does not reach
 SKY_LEVELS: Final = 256
+
+
+class Hits(NamedTuple):
+    """What the rays of one picture, or of many, have met.
+
+    Attributes:
+        origin: where the rays start, [..., 3].
+        directions: of unit length, [..., N, 3].
+        geoms: what each has hit, -1 for nothing, int32, [..., N].
+        distances: in metres, -1 for nothing, [..., N].
+        normals: of what was hit, zero for nothing, [..., N, 3].
+    """
+
+    origin: NDArray[np.float64]
+    directions: NDArray[np.float64]
+    geoms: NDArray[np.int32]
+    distances: NDArray[np.float64]
+    normals: NDArray[np.float64]
 
 
 class RayCamera:
     r"""A camera that casts one ray a pixel: no driver, no context, the same picture everywhere.
 
-    .. math:: c = c_0 \, (a + (1 - a) \max(0, n \cdot l))
+    .. math:: c = c_0 \, (a + b \max(0, n \cdot l))
 
     with the flat colour `c_0` of the geom, its normal `n`, the direction `l` to the model's first
-    light and the ambient share `a`. Textured planes get a two-colour checker, the sky is a
-    gradient; there are no shadows. Colours are read once, when the camera is made.
+    light, its diffuse brightness `b` and the ambient one `a`. Textured planes get a two-colour
+    checker, the sky is a gradient; there are no shadows. What the model says of light, lens and
+    colours is read when the camera is made, and by `refresh`.
 
     Args:
         model: the compiled scene.
         camera: name of one of its cameras; fixed to a body, it does not see that body.
         size: width and height in pixels.
         film: draw what films show instead of what robots see.
+
+    Attributes:
+        index: number of the camera in the model.
+        rays: one a pixel, of unit length, in the camera's frame, [N, 3].
+        groups: the geom groups that rays hit, uint8, [6].
+        own_body: what rays pass through, or -1.
     """
 
     def __init__(
         self, model: mujoco.MjModel, camera: str, *, size: tuple[int, int], film: bool = False
     ) -> None:
         width, height = size
-        self._model = model
-        self._camera = model.camera(camera).id
-        is_fixed = model.cam_mode[self._camera] == mujoco.mjtCamLight.mjCAMLIGHT_FIXED
-        body = int(model.cam_bodyid[self._camera])
-        self._own_body = body if is_fixed and body else -1
-        self._groups = np.array(FILM_GROUPS if film else ROBOT_GROUPS, dtype=np.uint8)
-        self._rays = _pixel_rays(model.cam_fovy[self._camera], width, height)
-        self._lamp = (1.0 - AMBIENT) * _towards_lamp(model)
-        self._palette = _palette(model)
-        self._cells_per_m, self._second_colour = _checker(model)
-        self._shape = (height, width, 3)
-        n_rays = len(self._rays)
-        self._directions = np.empty((n_rays, 3))
-        self._normals = np.empty((n_rays, 3))
-        self._distances = np.empty(n_rays)
-        self._geoms = np.empty(n_rays, dtype=np.int32)
+        self._model, self._size = model, (height, width)
+        self.index = int(model.camera(camera).id)
+        is_fixed = model.cam_mode[self.index] == mujoco.mjtCamLight.mjCAMLIGHT_FIXED
+        body = int(model.cam_bodyid[self.index])
+        self.own_body = body if is_fixed and body else -1
+        self.groups = np.array(FILM_GROUPS if film else ROBOT_GROUPS, dtype=np.uint8)
+        self.refresh()
 
-    def __call__(self, data: mujoco.MjData) -> NDArray[np.uint8]:
+    def __call__(self, source: mujoco.MjData) -> NDArray[np.uint8]:
         """Draw the scene, uint8, [H, W, 3]."""
-        origin = data.cam_xpos[self._camera]
-        np.matmul(self._rays, data.cam_xmat[self._camera].reshape(3, 3).T, out=self._directions)
-        mujoco.mj_multiRay(
-            self._model,
-            data,
-            origin,
-            self._directions.reshape(-1),
-            self._groups,
-            True,  # static geoms too
-            self._own_body,
-            self._geoms,
-            self._distances,
-            self._normals.reshape(-1),
-            len(self._geoms),
-            CUTOFF_M,
-        )
-        colours = self._palette.take(self._palette_rows(origin), axis=0, mode="clip")
-        colours *= self._brightness()[:, None]
-        return colours.astype(np.uint8).reshape(self._shape)
+        return self.shade(self.cast(source))
+
+    def depth(self, source: mujoco.MjData) -> NDArray[np.float64]:
+        """Return metres along the camera's axis, [H, W]; infinite where there is nothing."""
+        return self.measure(self.cast(source))
+
+    def geoms(self, source: mujoco.MjData) -> NDArray[np.int32]:
+        """Return the geom that each pixel shows, [H, W]; -1 where there is nothing."""
+        return self.identify(self.cast(source))
+
+    def refresh(self) -> None:
+        """Take note of what has changed in the model: light, lens and colours."""
+        model, (height, width) = self._model, self._size
+        self.rays = _pixel_rays(model.cam_fovy[self.index], width, height)
+        self._ambient = float(model.vis.headlight.ambient.mean())
+        self._lamp = float(model.light_diffuse[0].mean()) * _towards_lamp(model)
+        self._palette = _palette(model, self._ambient)
+        self._cells_per_m, self._second_colour = _checker(model)
 
     def close(self) -> None:
         """Do nothing: rays hold nothing."""
 
-    def _palette_rows(self, origin: NDArray[np.float64]) -> NDArray[np.int32]:
-        """Return what each ray shows: a geom, a geom's second colour or a level of sky, [N]."""
-        x, y, z = self._directions.T
-        cells = np.floor((x * self._distances + origin[0]) * self._cells_per_m)
-        cells += np.floor((y * self._distances + origin[1]) * self._cells_per_m)
-        rows = self._geoms
-        rows += (cells.astype(np.int32) & 1) * self._second_colour.take(rows, mode="wrap")
+    def cast(self, data: mujoco.MjData) -> Hits:
+        """Return what the rays meet."""
+        origin = data.cam_xpos[self.index].copy()
+        directions = self.rays @ data.cam_xmat[self.index].reshape(3, 3).T
+        n_rays = len(self.rays)
+        geoms, distances = np.empty(n_rays, dtype=np.int32), np.empty(n_rays)
+        normals = np.empty((n_rays, 3))
+        mujoco.mj_multiRay(
+            self._model,
+            data,
+            origin,
+            directions.reshape(-1),
+            self.groups,
+            True,  # static geoms too
+            self.own_body,
+            geoms,
+            distances,
+            normals.reshape(-1),
+            n_rays,
+            mujoco.mjMAXVAL,
+        )
+        return Hits(origin, directions, geoms, distances, normals)
+
+    def shade(self, hits: Hits) -> NDArray[np.uint8]:
+        """Return what the rays show, uint8, [..., H, W, 3]."""
+        colours = self._palette.take(self._palette_rows(hits), axis=0, mode="clip")
+        colours *= self._brightness(hits.normals)[..., None]
+        np.minimum(colours, 255, out=colours)
+        return colours.astype(np.uint8).reshape(*hits.geoms.shape[:-1], *self._size, 3)
+
+    def measure(self, hits: Hits) -> NDArray[np.float64]:
+        """Return metres along the camera's axis, [..., H, W]; infinite where there is nothing."""
+        depth_m = np.where(hits.geoms < 0, np.inf, hits.distances * -self.rays[:, 2])
+        return depth_m.reshape(*hits.geoms.shape[:-1], *self._size)
+
+    def identify(self, hits: Hits) -> NDArray[np.int32]:
+        """Return the geom that each pixel shows, [..., H, W]; -1 where there is nothing."""
+        return hits.geoms.reshape(*hits.geoms.shape[:-1], *self._size)
+
+    def _palette_rows(self, hits: Hits) -> NDArray[np.int32]:
+        """Return what each ray shows, [..., N]: a geom's first or second colour, a level of sky."""
+        origin, geoms = hits.origin[..., None, :], hits.geoms
+        x, y, z = (hits.directions[..., axis] for axis in range(3))
+        cells = np.floor((x * hits.distances + origin[..., 0]) * self._cells_per_m)
+        cells += np.floor((y * hits.distances + origin[..., 1]) * self._cells_per_m)
+        rows = geoms + (cells.astype(np.int32) & 1) * self._second_colour.take(geoms, mode="wrap")
         horizon = 2 * self._model.ngeom + 0.5 * SKY_LEVELS
         sky = (z * (0.5 * SKY_LEVELS) + horizon).astype(np.int32)
-        np.copyto(rows, sky, where=rows < 0)
+        np.copyto(rows, sky, where=geoms < 0)
         return rows
 
-    def _brightness(self) -> NDArray[np.float32]:
-        """Return the share of its colour that each ray shows, [N]; the normal of a miss is zero."""
-        brightness = self._normals @ self._lamp
+    def _brightness(self, normals: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return the share of its colour that each ray shows, [..., N]; a miss has normal zero."""
+        brightness = normals @ self._lamp
         np.maximum(brightness, 0.0, out=brightness)
-        brightness += AMBIENT
-        return brightness.astype(np.float32)
+        brightness += self._ambient
+        return np.asarray(brightness, dtype=np.float32)
 
 
 def _pixel_rays(fovy_deg: float, width: int, height: int) -> NDArray[np.float64]:
@@ -117,7 +169,7 @@ def _towards_lamp(model: mujoco.MjModel) -> NDArray[np.float64]:
     return np.asarray(towards / np.linalg.norm(towards), dtype=np.float64)
 
 
-def _palette(model: mujoco.MjModel) -> NDArray[np.float32]:
+def _palette(model: mujoco.MjModel, ambient: float) -> NDArray[np.float32]:
     """Return colours, 0 to 255: of all geoms, their second ones, the sky from below to above."""
     rgb = np.array(model.geom_rgba[:, :3])
     has_material = model.geom_matid >= 0
@@ -127,7 +179,7 @@ def _palette(model: mujoco.MjModel) -> NDArray[np.float32]:
         texels = _texels(model, texture)
         quarter = len(texels) // 4
         first[geom], second[geom] = texels[quarter, -quarter], texels[quarter, quarter]
-    return np.concatenate([first, second, _sky(model) / AMBIENT]).astype(np.float32)
+    return np.concatenate([first, second, _sky(model) / max(ambient, 1e-3)]).astype(np.float32)
 
 
 def _checker(model: mujoco.MjModel) -> tuple[float, NDArray[np.int32]]:

@@ -8,20 +8,31 @@ from typing import TYPE_CHECKING
 import click
 
 from rivc.cli.output import emit_json, json_option, table, verb
+from rivc.errors import FailedError
 
 if TYPE_CHECKING:
     from rivc.envs import TaskSpec, Variant
+    from rivc.envs.options import CameraKind
 
 
 @verb(example="rivc train quickstart --env.id rivc/VisualTracker-v0")
+@click.option(
+    "--check",
+    "checking",
+    is_flag=True,
+    help="Measure how much of their pictures is black or white.",
+)
 @json_option
-def command(as_json: bool) -> None:
+def command(checking: bool, as_json: bool) -> None:
     """List the robot tasks.
 
     Besides these, any Gymnasium id can be trained, and module:id for one that a module registers.
     """
     from rivc.envs import task_specs
 
+    if checking:
+        _check(as_json)
+        return
     specs = task_specs()
     if as_json:
         emit_json({"envs": [asdict(spec) for spec in specs]})
@@ -30,6 +41,25 @@ def command(as_json: bool) -> None:
     head = ["id", "observes", "actions", "random", "expert", "task"]
     click.echo(table(head, rows, right=["actions", "random", "expert"]))
     click.echo("\nand any Gymnasium id, for example CartPole-v1, or module:id")
+
+
+def _check(as_json: bool) -> None:
+    """Measure the pictures of every task, with each camera that works here."""
+    from rivc.envs import gl_status, task_specs
+    from rivc.envs.exposure import LIMIT, expose
+
+    cameras: list[CameraKind] = ["ray", "gl"] if gl_status().backend else ["ray"]
+    found = [expose(spec.id, camera) for spec in task_specs() for camera in cameras]
+    if as_json:
+        emit_json({"limit": LIMIT, "exposures": [asdict(e) | {"ok": e.ok} for e in found]})
+    else:
+        rows = [[e.env_id, e.camera, f"{e.black:.2%}", f"{e.white:.2%}"] for e in found]
+        click.echo(table(["id", "camera", "black", "white"], rows, right=["black", "white"]))
+    bad = [f"{e.env_id} ({e.camera})" for e in found if not e.ok]
+    if bad:
+        raise FailedError(
+            f"more than {LIMIT:.0%} of the pictures is black or white: {', '.join(bad)}"
+        )
 
 
 def _row(spec: TaskSpec, variant: Variant) -> list[str]:

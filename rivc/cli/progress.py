@@ -139,3 +139,14 @@ def frame_counter() -> Iterator[Callable[[int], None]]:
 
     with Console(stderr=True).status("filming") as status:
         yield lambda count: status.update(f"filming: {count} frames")
+
+
+@contextmanager
+def counted(what: str, total: int) -> Iterator[Callable[[str], None]]:
+    """Show a bar that moves by one each time it is told of something done, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    with _progress() as progress:
+        task = progress.add_task("", total=total, state=what, left="")
+        yield lambda done: progress.update(task, advance=1, state=f"{what}: {done}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 import numpy as np
+import torch
 
+from rivc.neurochip import Inference
 from rivc.train.explore import explore
 from rivc.train.worlds import Episode
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rivc.neurochip import Backend
+    from rivc.nets import QNetwork
     from rivc.snn_convert import SpikingProgram
     from rivc.train.config import Config
     from rivc.train.replay import Replay, Slots
@@ -30,6 +32,31 @@ class Tally:
     spikes: int = 0
     decisions: int = 0
     clipped: int = 0
+
+
+class Sampler(Protocol):
+    """What chooses actions: a chip that holds the program, or the network itself."""
+
+    def infer(self, counts: NDArray[np.uint8]) -> Inference:
+        """Return action values, in steps of the readout, and spikes."""
+        ...
+
+
+class NetworkSampler:
+    """The FPNN in a chip's place: what training would be like if nothing were converted.
+
+    Its readout is real-valued, in the unit that a conversion would have.
+    """
+
+    def __init__(self, net: QNetwork) -> None:
+        self.net = net
+
+    @torch.no_grad()
+    def infer(self, counts: NDArray[np.uint8]) -> Inference:
+        """Return action values over the value of one readout integer, and no spikes."""
+        q = self.net(torch.from_numpy(counts)).double() / float(self.net.readout_scale())
+        no_spikes = np.zeros((0, len(counts)), np.int64)
+        return Inference(cast("NDArray[np.int64]", q.numpy()), no_spikes)
 
 
 class Collector:
@@ -85,10 +112,10 @@ class Collector:
         return rounds * len(self.slots)
 
     def gather(
-        self, config: Config, chip: Backend, program: SpikingProgram, env_steps: int
+        self, config: Config, sampler: Sampler, program: SpikingProgram, env_steps: int
     ) -> None:
-        """Let the chip choose for one step of every copy; `env_steps` have been made so far."""
-        result = chip.infer(self.replay.observations(self.slots))
+        """Let the sampler choose for one step of every copy; `env_steps` have been made so far."""
+        result = sampler.infer(self.replay.observations(self.slots))
         action = explore(config, self.rng, result.readout, program.readout_scale, env_steps)
         self.tally.spikes += int(result.spike_counts.sum())
         self.tally.decisions += len(self.slots)

@@ -43,6 +43,8 @@ class EnvConfig(_Section):
     """Copies stepped side by side."""
     bins: Annotated[int, Field(ge=2)] | tuple[float, ...] | None = None
     """Bins a joint, for Box actions; or their shares of the range, ascending, from -1 to 1."""
+    history: bool = False
+    """Observe the last three pictures, in grey, as the three channels of one."""
     train_episode_steps: Positive | None = None
     """Cut episodes off so early while training, to see more starts; null: the task's time limit."""
 
@@ -115,6 +117,8 @@ class TrainConfig(_Section):
     """Adam's, at the start."""
     learning_rate_end: Share = 0.1
     """Share of the learning rate left at the end, linear in env steps."""
+    sampler: Literal["chip", "network"] = "chip"
+    """What acts while training; network: the FPNN itself, the baseline that never meets a chip."""
     learner: Literal["auto", "torch", "fused"] = "auto"
     """fused: compiled loops for small dense networks; auto: fused where it can, else torch."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64

@@ -18,7 +18,7 @@ from rivc.neurochip.guard import Guarded, StandIn
 from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert import convert
 from rivc.train.checkpoint import load_checkpoint, save_checkpoint
-from rivc.train.collect import Collector
+from rivc.train.collect import Collector, NetworkSampler
 from rivc.train.learners import make_learner
 from rivc.train.replay import Replay
 from rivc.train.setup import (
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from rivc.envs.factory import Task
     from rivc.neurochip import Backend
+    from rivc.train.collect import Sampler
     from rivc.train.config import Config
     from rivc.train.learners import AnyLearner
 
@@ -110,6 +111,12 @@ class Session:
     def replay(self) -> Replay:
         """The replay, which the collector fills."""
         return self.collector.replay
+
+    @property
+    def sampler(self) -> Sampler:
+        """What acts: the chip, or the network itself if the configuration says so."""
+        is_network = self.config.train.sampler == "network"
+        return NetworkSampler(self.learner.net) if is_network else self.chip
 
     @property
     def is_emulated(self) -> bool:

@@ -26,7 +26,8 @@ _ABSURD: Final = 1e3
 
 def make_tasks(config: Config, count: int) -> list[Task]:
     """Build copies of the configured task."""
-    return [make(config.env.id, bins=config.env.bins, **config.env.kwargs) for _ in range(count)]
+    env = config.env
+    return [make(env.id, bins=env.bins, history=env.history, **env.kwargs) for _ in range(count)]
 
 
 def make_training_tasks(config: Config) -> list[Task]:

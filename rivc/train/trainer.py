@@ -164,7 +164,7 @@ class Trainer:
         """Let the chip act until the iteration has its samples."""
         session, progress, copies = self.session, self.session.progress, self.config.env.count
         while progress.is_gathering:
-            session.collector.gather(self.config, session.chip, self.program, progress.env_steps)
+            session.collector.gather(self.config, session.sampler, self.program, progress.env_steps)
             progress.env_steps += copies
             progress.emulated_env_steps += copies * session.is_emulated
 
@@ -208,7 +208,7 @@ class Trainer:
     # -- on the way -------------------------------------------------------------------------
 
     def _evaluate(self) -> None:
-        """Play greedy episodes on the chip, and keep the program if none was better."""
+        """Play greedy episodes, and keep the program if none was better."""
         seeds = evaluation_seeds(self.config.seed, self.config.eval.episodes)
         self.last_score = play(self.evaluation_tasks, self._act, seeds)
         progress = self.session.progress
@@ -217,8 +217,8 @@ class Trainer:
             self.folder.save_best(self.program, self.session.learner.net.state_dict())
 
     def _act(self, observation: NDArray[Any]) -> NDArray[np.int64]:
-        """The chip's greedy actions."""
-        return greedy(self.session.chip.infer(self.program.encode(observation)).readout)
+        """The sampler's greedy actions."""
+        return greedy(self.session.sampler.infer(self.program.encode(observation)).readout)
 
     def _record(self) -> None:
         """Write one record and show it to the observers."""

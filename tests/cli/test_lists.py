@@ -32,6 +32,18 @@ def test_envs_lists_the_registered_tasks(rivc: Call) -> None:
     assert ["actions=5", "1", "x", "5"] in [line.split()[:4] for line in text.splitlines()]
 
 
+def test_envs_measures_its_pictures(rivc: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = json.loads(rivc("envs", "--check", "--json").stdout)
+    assert all(exposure["ok"] for exposure in facts["exposures"])
+    assert "black" in rivc("envs", "--check").stdout.splitlines()[0]
+
+    monkeypatch.setattr("rivc.envs.exposure.LIMIT", -1.0)
+    result = rivc("envs", "--check")
+    assert result.exit_code == 1
+    assert "of the pictures is black or white: rivc/" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 def test_backends_tells_what_installs_a_missing_one(
     rivc: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:

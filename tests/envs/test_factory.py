@@ -94,6 +94,13 @@ def test_any_environment_has_a_layout_and_a_kind(
     task.env.close()
 
 
+def test_a_history_has_three_channels_and_takes_pictures_only() -> None:
+    task = make("rivc/VisualTracker-v0", history=True, obs_mode="depth", camera="ray", size=16)
+    assert (task.observation_kind, task.observation_shape) == ("image", (16, 16, 3))
+    message = complaint(ConfigError, "CartPole-v1", history=True)
+    assert message.startswith("CartPole-v1: a history takes pictures, uint8, [H, W, 1] or")
+
+
 def test_a_module_may_register_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

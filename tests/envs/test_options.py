@@ -22,7 +22,8 @@ GOOD: TaskOptions = {
         (
             "obs_mode",
             "gray",
-            "obs_mode='gray' is not one of 'rgb', 'grey', 'state'; did you mean 'grey'?",
+            "obs_mode='gray' is not one of 'rgb', 'grey', 'depth', 'segmentation', 'state'; "
+            "did you mean 'grey'?",
         ),
         ("camera", "raw", "camera='raw' is not one of 'auto', 'gl', 'ray'; did you mean 'ray'?"),
         (

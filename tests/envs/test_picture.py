@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from rivc.envs.picture import picture_shape, to_grey
+from rivc.envs.picture import depth_levels, picture_shape, to_grey
 
 
 def test_grey_stays_grey() -> None:
@@ -35,3 +35,14 @@ def test_pictures_are_bytes_with_one_or_three_channels_last(
     space: spaces.Space[object], shape: tuple[int, int, int] | None
 ) -> None:
     assert picture_shape(space) == shape
+
+
+def test_depth_is_bright_where_near_and_zero_where_far_or_nothing() -> None:
+    depth_m = np.array([[0.5, 1.0, 1.5, 3.0, 5.0, 9.0, np.inf]])
+    assert depth_levels(depth_m, (1.0, 5.0))[0, :, 0].tolist() == [255, 255, 223, 128, 0, 0, 0]
+
+
+def test_depth_is_the_same_picture_by_picture_and_in_a_batch() -> None:
+    depth_m = np.random.default_rng(0).uniform(0, 6, (3, 4, 5))
+    singly = [depth_levels(one, (0.0, 4.0)) for one in depth_m]
+    np.testing.assert_array_equal(depth_levels(depth_m, (0.0, 4.0)), singly)

@@ -157,7 +157,7 @@ def test_a_saved_history_continues_bit_identically_in_a_fresh_environment() -> N
 
 
 def test_a_history_takes_pictures_only() -> None:
-    with pytest.raises(ConfigError, match="GreyHistory takes uint8"):
+    with pytest.raises(ConfigError, match="a history takes pictures, uint8"):
         GreyHistory(gym.make("CartPole-v1"))
 
 

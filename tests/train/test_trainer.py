@@ -123,6 +123,19 @@ def test_spiking_and_counting_samplers_give_the_same_bytes(
     assert results(tmp_path / "spikes") == results(finished)
 
 
+def test_a_network_in_integers_gathers_what_its_chip_would(finished: Path, tmp_path: Path) -> None:
+    """The network draws the same samples, so that nothing but the number of spikes is another."""
+    Trainer(small(**{"train.sampler": "network"}), tmp_path / "run").run()
+    assert digest(tmp_path / "run" / "best") == digest(finished / "best")
+
+
+def test_a_network_in_floats_gathers_other_samples_than_its_chip(tmp_path: Path) -> None:
+    for name in ("chip", "network"):
+        options = {"quant.enabled": False, "quant.activation_bits": 1, "train.sampler": name}
+        Trainer(small(**options), tmp_path / name).run()
+    assert digest(tmp_path / "chip" / "best") != digest(tmp_path / "network" / "best")
+
+
 def test_a_schedule_that_spikes_otherwise_learns_the_same_policy(
     finished: Path, tmp_path: Path
 ) -> None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
 from rivc.envs.factory import make
+from rivc.train.checkpoint import load_checkpoint, save_checkpoint
 from rivc.train.config import parse_config
+from rivc.train.replay import Replay
 from rivc.train.setup import make_tasks, make_training_tasks
 from rivc.train.worlds import Worlds, episode_seed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TASKS = {
     "CartPole-v1": {},
@@ -45,6 +52,25 @@ def test_a_captured_state_goes_on_as_if_nothing_had_happened(env_id: str) -> Non
     restored.restore(original.capture())
     np.testing.assert_array_equal(original.observation, restored.observation)
     moves = actions(80, 3, 2)
+    for ours, theirs in zip(roll(original, moves), roll(restored, moves), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_configured_history_comes_back_from_a_checkpoint(tmp_path: Path) -> None:
+    kwargs = {"camera": "ray", "size": 16, "obs_mode": "grey"}
+    env = {"id": "rivc/VisualTracker-v0", "history": True, "kwargs": kwargs}
+    config = parse_config({"env": env}, "here")
+    original, restored = (Worlds(make_tasks(config, 2), seed) for seed in (0, 1))
+    roll(original, actions(5, 2, 7))
+    assert original.observation.shape == (2, 16, 16, 3)
+    assert (original.observation[..., 0] != original.observation[..., 2]).any()
+
+    replay = Replay(10, (16, 16, 3), np.uint8, 1)
+    state = {"env_steps": 5, "worlds": original.capture()}
+    saved = save_checkpoint(tmp_path, state, replay, first_open=0)
+    restored.restore(load_checkpoint(saved, replay)["worlds"])
+    np.testing.assert_array_equal(original.observation, restored.observation)
+    moves = actions(40, 2, 7)
     for ours, theirs in zip(roll(original, moves), roll(restored, moves), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 

@@ -10,6 +10,7 @@ from rivc.envs.cameras import RayCamera
 
 SCENE = """
 <mujoco>
+  <visual><headlight ambient=".5 .5 .5" diffuse="0 0 0"/></visual>
   <asset>
     <texture type="skybox" builtin="gradient" rgb1="0 0 1" rgb2="0 1 0" width="16" height="16"/>
     <texture name="checker" type="2d" builtin="checker" rgb1="1 1 1" rgb2=".2 .2 .2"
@@ -18,7 +19,7 @@ SCENE = """
     <material name="paint" rgba="0 .5 0 1"/>
   </asset>
   <worldbody>
-    <light dir="0 0 -1" directional="true"/>
+    <light dir="0 0 -1" directional="true" diffuse=".5 .5 .5"/>
     <geom type="plane" size="4 4 1" material="floor"/>
     <geom type="box" size=".2 .2 .2" pos="1 0 .2" euler="0 0 30" rgba=".8 .4 0 1"/>
     <geom type="capsule" size=".1 .3" pos="-1 .2 .4" material="paint"/>
@@ -27,7 +28,7 @@ SCENE = """
     <geom type="sphere" size="1" pos="0 0 3" rgba="1 1 1 1" group="3"/>
     <camera name="side" pos="0 -2.5 1" xyaxes="1 0 0 0 .3 .95"/>
     <camera name="top" pos="0 0 2" fovy="60"/>
-    <camera name="up" pos="0 0 1" xyaxes="1 0 0 0 -1 0"/>
+    <camera name="up" pos="2 2 1" xyaxes="1 0 0 0 -1 0"/>
     <body pos="0 0 1">
       <geom type="sphere" size=".2" rgba="0 0 1 1"/>
       <camera name="inside" fovy="90"/>
@@ -52,22 +53,21 @@ def test_each_pixel_shows_what_a_single_ray_hits(
 ) -> None:
     model, data = scene
     camera = RayCamera(model, name, size=(24, 16))
-    camera(data)
-    rows = camera._geoms % model.ngeom
-    for direction, row, distance in zip(camera._directions, rows, camera._distances, strict=True):
+    hits = camera.cast(data)
+    for direction, hit, distance in zip(hits.directions, hits.geoms, hits.distances, strict=True):
         geom = np.zeros(1, dtype=np.int32)
         expected = mujoco.mj_ray(
             model,
             data,
-            data.cam_xpos[camera._camera],
+            data.cam_xpos[camera.index],
             direction,
-            camera._groups,
+            camera.groups,
             True,
-            camera._own_body,
+            camera.own_body,
             geom,
         )
         assert distance == pytest.approx(expected)
-        assert distance < 0 or row == geom[0]
+        assert hit == geom[0]
 
 
 def test_the_middle_of_the_picture_is_where_the_camera_looks(
@@ -90,6 +90,23 @@ def test_a_surface_under_the_lamp_has_its_own_colour_and_one_in_shade_half(
     }
     assert {(204, 102, 0), (102, 51, 0)} <= colours  # top and sides of the box
     assert {(255, 255, 255), (51, 51, 51)} <= colours  # both fields of the floor
+
+
+def test_depth_is_measured_along_the_axis_of_the_camera(
+    scene: tuple[mujoco.MjModel, mujoco.MjData],
+) -> None:
+    model, data = scene
+    camera = RayCamera(model, "top", size=(33, 33))
+    is_floor = camera.geoms(data) == 0
+    assert 0.5 < is_floor.mean() < 1
+    np.testing.assert_allclose(camera.depth(data)[is_floor], 2.0)  # the same in the corners
+
+
+def test_nothing_is_infinitely_far_away(scene: tuple[mujoco.MjModel, mujoco.MjData]) -> None:
+    model, data = scene
+    camera = RayCamera(model, "up", size=(16, 16))
+    assert (camera.geoms(data) == -1).all()
+    assert (camera.depth(data) == np.inf).all()
 
 
 def test_the_floor_has_fields_of_half_a_metre(
