@@ -7,7 +7,6 @@ machine does meets both. Only `Estimate`s of kind "measured" come from here.
 from __future__ import annotations
 
 import platform
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,17 +15,17 @@ import numpy as np
 import torch
 from torch import nn
 
+from rivc.bench.timing import by_turns
 from rivc.neurochip import load_backend
 from rivc.neurochip.energy import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
+    from rivc.bench.timing import Work
     from rivc.snn_convert import Layer, SpikingProgram
-
-    Call = Callable[[int], object]
 
 REPEATS: Final = 300
 WARM_UP: Final = 20
@@ -101,35 +100,25 @@ def time_side_by_side(
     torch.set_num_threads(1)
     try:
         with torch.inference_mode():
-            seconds = _alternate([_fp32(program, counts), _emulator(program, counts)], repeats)
+            works = _fp32(program, counts), _emulator(program, counts)
+            seconds = by_turns(works, WARM_UP + repeats)[:, WARM_UP:, 0]
     finally:
         torch.set_num_threads(threads)
     names = ("the same network in fp32, torch", "the program, emulator")
     return [_measured(name, row) for name, row in zip(names, seconds, strict=True)]
 
 
-def _fp32(program: SpikingProgram, counts: NDArray[np.uint8]) -> Call:
+def _fp32(program: SpikingProgram, counts: NDArray[np.uint8]) -> Work:
     net = float_network(program)
     x = torch.from_numpy(counts).float()
     inputs = list(x.permute(0, 3, 1, 2).contiguous() if x.dim() == 4 else x)
     return lambda i: net(inputs[i % len(inputs)][None])
 
 
-def _emulator(program: SpikingProgram, counts: NDArray[np.uint8]) -> Call:
+def _emulator(program: SpikingProgram, counts: NDArray[np.uint8]) -> Work:
     chip = load_backend("emulator")
     chip.load(program)
     return lambda i: chip.infer(counts[i % len(counts)][None])
-
-
-def _alternate(calls: list[Call], repeats: int) -> NDArray[np.float64]:
-    """Seconds of every call, [calls, repeats]."""
-    seconds = np.zeros((len(calls), WARM_UP + repeats))
-    for i in range(WARM_UP + repeats):
-        for k, call in enumerate(calls):
-            start = time.perf_counter()
-            call(i)
-            seconds[k, i] = time.perf_counter() - start
-    return seconds[:, WARM_UP:]
 
 
 def _measured(name: str, seconds: NDArray[np.float64]) -> Estimate:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
     Work = Callable[[int], object]
 
@@ -71,22 +73,24 @@ def race(
         rounds: how many, after one to warm up.
         calls: of each, in a round.
     """
-    first = range(0, (rounds + 1) * calls, calls)
-    times = np.array([[_round(work, i, calls) for work in (ours, others)] for i in first])[1:]
-    ours_us, peer_us = np.median(times, axis=0) * 1e6
-    low, ratio, high = np.quantile(times[:, 1] / times[:, 0], [0.25, 0.5, 0.75])
+    turns = by_turns((ours, others), rounds + 1, calls)[:, 1:]
+    seconds = np.median(turns, axis=2)
+    ours_us, peer_us = np.median(seconds, axis=1) * 1e6
+    low, ratio, high = np.quantile(seconds[1] / seconds[0], [0.25, 0.5, 0.75])
     quartiles = float(low), float(high)
     return Race(what, peer, float(ours_us), float(peer_us), float(ratio), quartiles)
 
 
-def _round(work: Work, first: int, calls: int) -> float:
-    """Seconds of the median call."""
-    times = []
-    for i in range(first, first + calls):
-        start = perf_counter()
-        work(i)
-        times.append(perf_counter() - start)
-    return float(np.median(times))
+def by_turns(works: Sequence[Work], turns: int, calls: int = 1) -> NDArray[np.float64]:
+    """Return the seconds of every call, [works, turns, calls]; each in turn makes some calls."""
+    seconds = np.empty((len(works), turns, calls))
+    for turn in range(turns):
+        for work, times in zip(works, seconds[:, turn], strict=True):
+            for i in range(calls):
+                start = perf_counter()
+                work(turn * calls + i)
+                times[i] = perf_counter() - start
+    return seconds
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -9,11 +9,12 @@ import torch
 from rivc.neurochip import count_synops
 from rivc.snn_convert.certify import Disturbance, certify
 from rivc.snn_convert.program import greedy
-from rivc.train.operators import action_gap
+from rivc.train.operators import action_gap, group_gaps
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from rivc.nets import QNetwork
     from rivc.neurochip import Backend
@@ -33,6 +34,8 @@ def measure(
 
     - `action_gap`: mean lead of the greedy joint action, in unscaled return;
     - `action_gap_steps`: the same in readout steps, the unit in which a chip errs;
+    - `action_gap_group_0` and so on, with more than one group: the mean lead within each group, in
+      unscaled return; the joint gap is the smallest of them over d, state by state;
     - `action_agreement`: share of states in which network and chip choose the same joint action;
     - `conversion_mismatches`: states in which their readouts differ in any integer;
     - `spikes_per_decision`, `synops_per_decision`: means;
@@ -55,6 +58,7 @@ def measure(
     return {
         "action_gap": gap / reward_scale,
         "action_gap_steps": gap / program.readout_scale,
+        **_by_group(group_gaps(q).mean(0) / reward_scale),
         "action_agreement": float(chosen.all(1).mean()),
         "conversion_mismatches": int(
             (nearest != result.readout).reshape(len(counts), -1).any(1).sum()
@@ -63,6 +67,11 @@ def measure(
         "synops_per_decision": float(count_synops(program, counts).mean()),
         **(_certified(program, counts, certify_noise) if certify_noise else {}),
     }
+
+
+def _by_group(gaps: Tensor) -> dict[str, float]:
+    """One metric a group, where there are several."""
+    return {f"action_gap_group_{j}": float(gap) for j, gap in enumerate(gaps) if len(gaps) > 1}
 
 
 def _certified(
