@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from rivc.train.task_world import TaskWorld
 
 DEFAULT_RATE_HZ: Final = 10.0
-_ENDINGS: Final = ("SIGTERM", "SIGHUP")  # a service that is stopped, a connection that is lost
+_ENDINGS: Final = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, a stopped service, a lost connection
 
 
 @dataclass(frozen=True)
