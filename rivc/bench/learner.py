@@ -1,8 +1,9 @@
 """`rivc bench learner`: whole training loops, in processor time an env step, against SB3's DQN.
 
 Same task, network, batch and updates an env step. Ours has 4 bits, converts the network, gathers
-every sample through the emulator, widens gaps, chooses by double Q, audits and records; the peer does
-none of this. Both run in one process by turns: the peer takes its own whenever ours writes a record.
+every sample through the emulator, widens gaps, chooses by double Q, audits and records; the peer
+does none of this. Both run in one process by turns: the peer takes its own whenever ours writes a
+record.
 """
 
 from __future__ import annotations
