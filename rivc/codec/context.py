@@ -87,6 +87,13 @@ def fit_classes(histogram: NDArray[np.int64], count: int) -> NDArray[np.uint8]:
     return np.concatenate([[0], above]).astype(np.uint8)
 
 
+def affordable(layout: Layout, levels: int, neighbours: int, wanted: int) -> int:
+    """Return how many classes, up to those wanted, keep the tables of a model within bounds."""
+    while wanted > 1 and layout.rows * wanted**neighbours * levels > MAX_ENTRIES:
+        wanted -= 1
+    return wanted
+
+
 def fit_model(
     layout: Layout,
     histogram: NDArray[np.int64],
@@ -96,10 +103,7 @@ def fit_model(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
     """Return classes and tables fitted to frames, each with the one before it."""
     levels, neighbours = len(histogram), 3 if inter else 2
-    wanted = MAX_CLASSES
-    while wanted > 1 and layout.rows * wanted**neighbours * levels > MAX_ENTRIES:
-        wanted -= 1
-    classes = fit_classes(histogram, wanted)
+    classes = fit_classes(histogram, affordable(layout, levels, neighbours, MAX_CLASSES))
     shape = (layout.rows, *[int(classes.max()) + 1] * neighbours, levels)
     counts = np.zeros(shape, np.int64)
     flat = counts.reshape(-1)

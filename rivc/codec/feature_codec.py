@@ -10,7 +10,7 @@ from rivc.codec.bitstream import Header, Stamp, is_newer, read_packet, write_pac
 from rivc.codec.descriptor import Descriptor
 from rivc.codec.engine import engine
 from rivc.codec.layout import fit_layout
-from rivc.codec.profiles import BY_NUMBER, PROFILES, Training, find_profile
+from rivc.codec.profiles import BY_NUMBER, FAMILIES, PROFILES, Training, find_profile
 from rivc.errors import DecodeError, MissingError, QuantError, UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     Frame = NDArray[np.uint8]
 
-MODELS: Final = ("rans-intra", "rans-inter")
 MAX_SYMBOL: Final = 255
 NOW: Final = Stamp()
 
@@ -51,6 +50,7 @@ class FeatureCodec:
 
     def __init__(self, descriptor: Descriptor) -> None:
         self.descriptor = descriptor
+        self._blank = np.zeros(descriptor.shape, np.uint8)
         self._pairs = {
             name: find_profile(name).prepare(descriptor, model)
             for name, model in descriptor.models.items()
@@ -63,7 +63,7 @@ class FeatureCodec:
         bit_width: int = 4,
         *,
         starts: ArrayLike | None = None,
-        profiles: Sequence[str] = MODELS,
+        profiles: Sequence[str] = ("rans",),
     ) -> FeatureCodec:
         """Fit layout and models to recorded frames.
 
@@ -71,7 +71,7 @@ class FeatureCodec:
             codes: consecutive frames, uint8 [T, C, H, W].
             bit_width: of a symbol, 1..8.
             starts: frames that begin an episode and have none before, bool [T]; default: the first.
-            profiles: those to fit a model for; the others need none.
+            profiles: those to fit models for, by name or family; the others need none.
 
         Raises:
             QuantError: if the codes are no frames of symbols of so many bits.
@@ -84,7 +84,8 @@ class FeatureCodec:
             previous[np.asarray(starts, np.bool_)] = 0
         bare = Descriptor(codes.shape[1:], bit_width, fit_layout(codes))
         training = Training(codes, previous)
-        rows = [find_profile(name) for name in profiles]
+        names = [one for name in profiles for one in FAMILIES.get(name, (name,))]
+        rows = [find_profile(name) for name in names]
         models = {row.name: row.fit(bare, training) for row in rows if row.fit}
         return cls(Descriptor(bare.shape, bit_width, bare.layout, models))
 
@@ -98,7 +99,7 @@ class FeatureCodec:
         frame: ArrayLike,
         previous: ArrayLike | None = None,
         *,
-        profile: str | None = None,
+        profile: str = "rans",
         stamp: Stamp = NOW,
     ) -> bytes:
         """Return the packet of a frame: its slices one after the other; see `datagrams`.
@@ -106,8 +107,8 @@ class FeatureCodec:
         Args:
             frame: uint8 [C, H, W].
             previous: an earlier frame that the receiver has; a packet that refers to it is smaller.
-            profile: how to code; default: ``rans-inter`` if there is a previous frame, else
-                ``rans-intra``, and ``packed`` where that is smaller.
+            profile: how to code; a family, ``rans`` or ``max``, stands for its ``-inter`` if there
+                is a previous frame, for ``-intra`` if not, and for ``packed`` where that is less.
             stamp: sequence number, distance of the previous frame, time of capture.
 
         Raises:
@@ -115,15 +116,16 @@ class FeatureCodec:
             UsageError: if the profile refers to a previous frame and there is none.
             MissingError: if there is no such profile, or it has no model or no library here.
         """
-        frame = self._checked(frame)
-        before = None if previous is None else self._checked(previous)
-        row = find_profile(profile or MODELS[before is not None])
-        if row.refers and before is None:
-            raise UsageError(f"profile {row.name} refers to a previous frame; give one")
-        payload = self._pair(row).encode(frame, frame if before is None else before)
+        frame, row = self._checked(frame), _choose(profile, inter=previous is not None)
+        before = self._blank
+        if row.refers:
+            if previous is None:
+                raise UsageError(f"profile {row.name} refers to a previous frame; give one")
+            before = self._checked(previous)
+        payload = self._pair(row).encode(frame, before)
         packed = self._pair(PROFILES["packed"])
-        if profile is None and len(payload) > packed.most:
-            row, payload = PROFILES["packed"], packed.encode(frame, frame)
+        if profile in FAMILIES and len(payload) > packed.most:
+            row, payload = PROFILES["packed"], packed.encode(frame, before)
         return write_packet(self._header(row, before, stamp), payload)
 
     def decode(
@@ -167,17 +169,14 @@ class FeatureCodec:
         """
         return cls(Descriptor.load(path))
 
-    def _header(self, row: Profile, before: Frame | None, stamp: Stamp) -> Header:
-        distance, check = 0, 0
-        if row.refers and before is not None:
-            distance, check = stamp.distance, self._check(before)
+    def _header(self, row: Profile, before: Frame, stamp: Stamp) -> Header:
         return Header(
             profile=row.number,
             descriptor_id=self.descriptor_id,
             point=stamp.point,
             sequence=stamp.sequence,
-            distance=distance,
-            check=check,
+            distance=stamp.distance if row.refers else 0,
+            check=self._check(before) if row.refers else 0,
             slice_index=0,
             slice_count=1,
             captured_us=stamp.captured_us,
@@ -199,7 +198,7 @@ class FeatureCodec:
         if row.refers != bool(header.distance):
             raise DecodeError("version", f"a packet of {row.name} with distance {header.distance}")
         if not row.refers:
-            return np.zeros(self.descriptor.shape, np.uint8)
+            return self._blank
         if previous is None:
             frame = f"{header.distance} frames before {header.sequence}"
             raise DecodeError("reference", f"the packet refers to a frame, {frame}; there is none")
@@ -233,6 +232,10 @@ class FeatureCodec:
                 raise MissingError(f"this codec has no model for profile {row.name}; {known}")
             self._pairs[row.name] = row.prepare(self.descriptor, {})
         return self._pairs[row.name]
+
+
+def _choose(profile: str, *, inter: bool) -> Profile:
+    return find_profile(FAMILIES[profile][inter] if profile in FAMILIES else profile)
 
 
 def _frames(codes: ArrayLike, bit_width: int) -> NDArray[np.uint8]:

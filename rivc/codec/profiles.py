@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from rivc.codec.context import fit_model, make_model
+from rivc.codec.baseline import read_picture, write_picture
+from rivc.codec.context import affordable, fit_classes, fit_model, make_model
 from rivc.codec.engine import engine
 from rivc.codec.rans import FLUSH
 from rivc.codec.tables import TOTAL
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, NDArray[Any]]
 
 ZSTD_LEVEL: Final = 3
+_MIXED: Final = {
+    "classes": np.uint8,
+    "chance": np.uint16,
+    "weight": np.int32,
+    "stretch": np.int16,
+    "squash": np.uint16,
+}
 
 
 class Pair(NamedTuple):
@@ -121,6 +129,51 @@ def _rans(descriptor: Descriptor, arrays: Arrays, *, inter: bool) -> Pair:
     )
 
 
+def _fit_mixer(descriptor: Descriptor, training: Training, *, inter: bool) -> Arrays:
+    from rivc.codec.mixing import CLASSES, fit_mixer
+
+    histogram = np.bincount(training.codes.ravel(), minlength=descriptor.grid.levels)
+    classes = fit_classes(histogram, affordable(descriptor.layout, len(histogram), 2, CLASSES))
+    previous = training.previous if inter else np.zeros_like(training.previous)
+    mixer = fit_mixer(descriptor.layout, classes, training.codes, previous)
+    return {name: getattr(mixer, name) for name in _MIXED}
+
+
+def _mixed(descriptor: Descriptor, arrays: Arrays) -> Pair:
+    from rivc.codec import mixing
+
+    mixer = mixing.Mixer(
+        *(getattr(descriptor.layout, name) for name in ("order", "reference", "row")),
+        *(arrays[name].astype(dtype, casting="equiv") for name, dtype in _MIXED.items()),
+    )
+    mixing.check(mixer, descriptor.grid.levels)
+    return Pair(
+        lambda frame, previous: mixing.encode(mixer, frame, previous),
+        lambda payload, previous: mixing.decode(mixer, payload, previous),
+        mixing.most(descriptor.symbols, descriptor.bit_width),
+    )
+
+
+def _image(descriptor: Descriptor, _: Arrays) -> Pair:
+    """A lossless WebP picture: colours, or channels one below the other."""
+    channels, height, width = descriptor.shape
+    colours = channels == 3 and descriptor.bit_width == 8
+    size = (width, height) if colours else (width, height * channels)
+
+    def encode(frame: Frame, _: Frame) -> bytes:
+        picture = frame.transpose(1, 2, 0) if colours else frame.reshape(-1, width)
+        return write_picture(picture, "webp", lossless=True, exact=True)
+
+    def decode(payload: bytes, _: Frame) -> Frame:
+        picture = read_picture(payload, size)
+        frame = picture.transpose(2, 0, 1) if colours else picture[:, :, 0]
+        if frame.max() > descriptor.grid.q_max:
+            raise DecodeError("checksum", f"a symbol of {frame.max()} in a picture")
+        return np.ascontiguousarray(frame.reshape(descriptor.shape))
+
+    return Pair(encode, decode, 2 * descriptor.symbols + 1024)
+
+
 def _zstd(descriptor: Descriptor, _: Arrays) -> Pair:
     grid, size = descriptor.grid, -(-descriptor.symbols * descriptor.bit_width // 8)
     unpacked = _packed(descriptor, {}).decode
@@ -166,10 +219,17 @@ _ROWS: Final = (
         prepare=partial(_rans, inter=True),
         fit=partial(_fit_rans, inter=True),
     ),
-    Profile("zstd", 4, refers=False, prepare=_zstd),
+    Profile("max-intra", 3, refers=False, prepare=_mixed, fit=partial(_fit_mixer, inter=False)),
+    Profile("max-inter", 4, refers=True, prepare=_mixed, fit=partial(_fit_mixer, inter=True)),
+    Profile("zstd", 5, refers=False, prepare=_zstd),
+    Profile("image", 6, refers=False, prepare=_image),
 )
 PROFILES: Final = {row.name: row for row in _ROWS}
 BY_NUMBER: Final = {row.number: row for row in _ROWS}
+FAMILIES: Final = {  # of two profiles, the second for frames with one before them
+    "rans": ("rans-intra", "rans-inter"),
+    "max": ("max-intra", "max-inter"),
+}
 
 
 def find_profile(name: str) -> Profile:

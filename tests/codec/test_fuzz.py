@@ -10,6 +10,7 @@ import pytest
 
 from rivc.codec import PROFILES, DecodeError, FeatureCodec
 from rivc.codec.crc import crc32c
+from rivc.codec.profiles import FAMILIES
 from tests.codec.frames import features
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CODES = features(shape=(5, 6, 7))
-CODEC = FeatureCodec.fit(CODES, profiles=list(PROFILES))
+CODEC = FeatureCodec.fit(CODES, profiles=list(FAMILIES))
 PACKETS = [
     CODEC.encode(CODES[9], CODES[8] if row.refers else None, profile=name)
     for name, row in PROFILES.items()

@@ -30,6 +30,11 @@ def model_of(codec: FeatureCodec, profile: str) -> Model:
     return make_model(layout, arrays["classes"], arrays["starts"], inter=profile == "rans-inter")
 
 
+CODES = features(4)
+MODEL = model_of(FeatureCodec.fit(CODES), "rans-inter")
+PAYLOAD = PLAIN.encode(MODEL, CODES[2], CODES[1])
+
+
 @settings(max_examples=60, deadline=None)
 @given(recordings(), st.sampled_from(["rans-intra", "rans-inter"]))
 def test_both_engines_write_the_same_bytes(recording: tuple[int, Frame], profile: str) -> None:
@@ -44,16 +49,14 @@ def test_both_engines_write_the_same_bytes(recording: tuple[int, Frame], profile
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_both_engines_refuse_the_same_payloads(data: st.DataObject) -> None:
-    codes = features(4)
-    model = model_of(FeatureCodec.fit(codes), "rans-inter")
-    payload = bytearray(PLAIN.encode(model, codes[2], codes[1]))
+    payload = bytearray(PAYLOAD)
     at = data.draw(st.integers(0, len(payload) - 1))
     payload[at] ^= data.draw(st.integers(1, 255))
     payload = payload[: data.draw(st.integers(0, len(payload)))] + data.draw(st.binary(max_size=6))
     ends = []
     for one in (PLAIN, COMPILED):
         try:
-            ends.append(one.decode(model, bytes(payload), codes[1]).tobytes())
+            ends.append(one.decode(MODEL, bytes(payload), CODES[1]).tobytes())
         except DecodeError as error:
             ends.append((error.kind, str(error)))
     assert ends[0] == ends[1]

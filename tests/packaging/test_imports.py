@@ -18,6 +18,7 @@ NEEDS_MORE = (  # torch, or numba
     "rivc.neurochip.snntorch",
     "rivc.neurochip.kernels",
     "rivc.codec.loops",
+    "rivc.codec.mixing",
 )
 FOLDERS = {
     "rivc.quant": ROOT / "rivc" / "quant",
