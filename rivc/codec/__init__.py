@@ -4,10 +4,11 @@
 ends of a link share. docs/bitstream.md gives every byte of a packet.
 """
 
-from rivc.codec.bitstream import Header, Stamp, datagrams, read_slice
+from rivc.codec.bitstream import Header, Stamp, datagrams, packets, read_slice
 from rivc.codec.descriptor import Descriptor
 from rivc.codec.feature_codec import FeatureCodec
 from rivc.codec.profiles import PROFILES, Profile
+from rivc.codec.recording import Recording
 from rivc.errors import DecodeError
 
 __all__ = [
@@ -17,7 +18,9 @@ __all__ = [
     "FeatureCodec",
     "Header",
     "Profile",
+    "Recording",
     "Stamp",
     "datagrams",
+    "packets",
     "read_slice",
 ]

@@ -199,6 +199,20 @@ def datagrams(packet: bytes) -> Iterator[bytes]:
         start = end
 
 
+def packets(stream: bytes) -> Iterator[bytes]:
+    """Yield the packets of a stream, which is one after the other.
+
+    Raises:
+        DecodeError: if a slice is cut off or damaged.
+    """
+    start = end = 0
+    while end < len(stream):
+        header, _, end = read_slice(stream, end)
+        if header.slice_index == header.slice_count - 1:
+            yield stream[start:end]
+            start = end
+
+
 def is_newer(sequence: int, than: int) -> bool:
     """Tell whether one frame came after another, modulo 2^32, less than half a turn before.
 

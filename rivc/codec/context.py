@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from rivc.codec.layout import NONE
-from rivc.codec.tables import cumulative, frequencies
+from rivc.codec.tables import TOTAL, cumulative, frequencies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -138,6 +138,13 @@ def contexts(
         + similar
     )
     return _in_order(model, frame), _in_order(model, at)
+
+
+def ideal_bits(model: Model, frame: Frame, previous: Frame) -> float:
+    r"""Return the bits that the tables of a model allow a frame, :math:`-\sum \log_2 f / 4096`."""
+    symbols, at = contexts(model, frame, previous)
+    size = model.starts[at, symbols + 1].astype(np.int64) - model.starts[at, symbols]
+    return float(-np.log2(size / TOTAL).sum())
 
 
 def places(model: Model, shape: tuple[int, ...]) -> NDArray[np.int64]:

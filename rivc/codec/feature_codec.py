@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from rivc.codec.bitstream import Header, Stamp, is_newer, read_packet, write_packet
+from rivc.codec.context import ideal_bits
 from rivc.codec.descriptor import Descriptor
 from rivc.codec.engine import engine
 from rivc.codec.layout import fit_layout
-from rivc.codec.profiles import BY_NUMBER, FAMILIES, PROFILES, Training, find_profile
+from rivc.codec.profiles import BY_NUMBER, FAMILIES, PROFILES, Training, find_profile, rans_model
 from rivc.errors import DecodeError, MissingError, QuantError, UsageError
 
 if TYPE_CHECKING:
@@ -154,6 +155,20 @@ class FeatureCodec:
         if len(payload) > pair.most:
             raise DecodeError("too_large", f"{len(payload)} bytes; {pair.most} can be a frame")
         return pair.decode(payload, before)
+
+    def ideal_bits(self, frame: ArrayLike, previous: ArrayLike | None = None) -> float:
+        """Return the bits that the tables of ``rans`` allow a frame; a payload takes little more.
+
+        Raises:
+            QuantError: if a frame is none.
+            MissingError: if the codec has no such tables.
+        """
+        row = _choose("rans", inter=previous is not None)
+        self._pair(row)
+        arrays = self.descriptor.models[row.name]
+        model = rans_model(self.descriptor, arrays, inter=row.refers)
+        before = self._blank if previous is None else self._checked(previous)
+        return ideal_bits(model, self._checked(frame), before)
 
     def save(self, path: str | Path) -> None:
         """Write the descriptor to one ``.npz`` file, whole or not at all."""

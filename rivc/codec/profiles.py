@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rivc.codec.context import Frame
+    from rivc.codec.context import Frame, Model
     from rivc.codec.descriptor import Descriptor
 
     Arrays = Mapping[str, NDArray[Any]]
@@ -107,21 +107,26 @@ def _fit_rans(descriptor: Descriptor, training: Training, *, inter: bool) -> Arr
     return {"classes": classes, "starts": starts}
 
 
-def _rans(descriptor: Descriptor, arrays: Arrays, *, inter: bool) -> Pair:
+def rans_model(descriptor: Descriptor, arrays: Arrays, *, inter: bool) -> Model:
+    """Return the model that arrays, which may come from a file, make.
+
+    Raises:
+        DamagedFileError: if they make none.
+    """
     classes = arrays["classes"].astype(np.uint8, casting="equiv")
-    starts = arrays["starts"].astype(np.uint16, casting="equiv")
+    starts = np.ascontiguousarray(arrays["starts"].astype(np.uint16, casting="equiv"))
     levels = descriptor.grid.levels
-    contexts = descriptor.layout.rows * (int(classes.max()) + 1) ** (3 if inter else 2)
+    contexts = descriptor.layout.rows * (int(classes.max(initial=0)) + 1) ** (3 if inter else 2)
     if classes.shape != (levels,) or starts.shape != (contexts, levels + 1):
         raise DamagedFileError(f"tables of shape {starts.shape} for {contexts} contexts")
-    if (
-        starts[:, 0].any()
-        or (starts[:, -1] != TOTAL).any()
-        or (starts[:, 1:] <= starts[:, :-1]).any()
-    ):
+    rises = (starts[:, 1:] > starts[:, :-1]).all()
+    if starts[:, 0].any() or (starts[:, -1] != TOTAL).any() or not rises:
         raise DamagedFileError("a frequency table does not rise from 0 to 4096")
-    model = make_model(descriptor.layout, classes, np.ascontiguousarray(starts), inter=inter)
-    loops = engine()
+    return make_model(descriptor.layout, classes, starts, inter=inter)
+
+
+def _rans(descriptor: Descriptor, arrays: Arrays, *, inter: bool) -> Pair:
+    model, loops = rans_model(descriptor, arrays, inter=inter), engine()
     return Pair(
         lambda frame, previous: loops.encode(model, frame, previous),
         lambda payload, previous: loops.decode(model, payload, previous),

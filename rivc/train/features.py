@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rivc.codec.recording import Recording
 from rivc.errors import UsageError
 from rivc.neurochip import load_backend
 from rivc.snn_convert.program import greedy
@@ -26,24 +27,9 @@ if TYPE_CHECKING:
 _AT_ONCE = 64  # frames that the reference convolves in one go
 
 
-@dataclass(frozen=True)
-class Features:
-    """Recorded frames of one layer.
-
-    Attributes:
-        codes: spike counts, uint8, [T, C, H, W]; a dense layer has H = W = 1.
-        starts: frames that begin an episode, bool, [T].
-        bit_width: of a count.
-    """
-
-    codes: NDArray[np.uint8]
-    starts: NDArray[np.bool_]
-    bit_width: int
-
-
 def record_features(
     folder: RunFolder, layer: int, *, episodes: int, seed: int = 0, which: Which | None = None
-) -> Features:
+) -> Recording:
     """Let a policy play greedy episodes on the emulator, and keep what a layer emitted.
 
     Args:
@@ -74,7 +60,7 @@ def record_features(
     starts = np.zeros(len(counts), np.bool_)
     starts[watched.starts] = True
     bit_width = program.levels_in[layer].bit_length()
-    return Features(emitted(program, layer, counts), starts, bit_width)
+    return Recording(emitted(program, layer, counts), starts, bit_width)
 
 
 def emitted(program: SpikingProgram, layer: int, counts: NDArray[np.uint8]) -> NDArray[np.uint8]:
