@@ -21,8 +21,7 @@ from rivc.errors import DecodeError
 from tests.codec.frames import features, recordings
 
 if TYPE_CHECKING:
-    from rivc.codec.bitstream import OVERHEAD
-from rivc.codec.context import Frame
+    from rivc.codec.context import Frame
 
 COMPILED, PLAIN = engine(compiled=True), engine(compiled=False)
 
