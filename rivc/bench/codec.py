@@ -21,6 +21,8 @@ from rivc.bench.timing import Coded, Report, versions
 from rivc.codec import FeatureCodec, Recording
 from rivc.codec.bitstream import OVERHEAD
 from rivc.codec.descriptor import Descriptor
+from rivc.codec.engine import engine
+from rivc.codec.profiles import rans_model
 from rivc.errors import MismatchError, MissingError
 from rivc.quant import pack
 
@@ -39,6 +41,7 @@ PROFILES: Final = {"rans-intra": False, "rans-inter": True, "max-intra": False, 
 EVERY: Final = 4  # frames measured: one of so many
 SPEED_SYMBOLS: Final = 8192
 ROUNDS: Final = 200
+PLAIN_ROUNDS: Final = 3
 
 
 def run() -> Report:
@@ -82,6 +85,8 @@ def _rows(name: str, codec: FeatureCodec, recording: Recording, chosen: range) -
             yield row(f"ideal of {profile}", float(np.mean(ideal)) + OVERHEAD, None, None)
         sizes = [_size(codec, profile, *pair) for pair in pairs]
         yield row(profile, float(np.mean(sizes)), *wide.speed(profile))
+        if profile == "rans-inter":
+            yield row("the same without numba", float(np.mean(sizes)), *wide.plain_speed())
 
 
 def _size(codec: FeatureCodec, profile: str, frame: Frame, previous: Frame | None) -> int:
@@ -121,6 +126,16 @@ class _Wide:
             self._rate(lambda: self.codec.decode(packet, previous)),
         )
 
+    def plain_speed(self) -> tuple[float, float]:
+        """The same of the payloads of ``rans-inter``, by the loops that need no numba."""
+        descriptor, loops = self.codec.descriptor, engine(compiled=False)
+        model = rans_model(descriptor, descriptor.models["rans-inter"], inter=True)
+        payload = loops.encode(model, self.frame, self.previous)
+        return (
+            self._rate(lambda: loops.encode(model, self.frame, self.previous), PLAIN_ROUNDS),
+            self._rate(lambda: loops.decode(model, payload, self.previous), PLAIN_ROUNDS),
+        )
+
     def zstd_speed(self, level: int) -> tuple[float, float]:
         """The same of zstd on packed symbols, the packing left out."""
         zstd = _zstandard()
@@ -132,10 +147,10 @@ class _Wide:
             self._rate(lambda: decompressor.decompress(small)),
         )
 
-    def _rate(self, work: Callable[[], object]) -> float:
+    def _rate(self, work: Callable[[], object], rounds: int | None = None) -> float:
         work()
         seconds = []
-        for _ in range(ROUNDS):
+        for _ in range(rounds or ROUNDS):
             start = thread_time()
             work()
             seconds.append(thread_time() - start)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rivc.bench.timing import Coded, Race
 
 
-_CODED = ["map", "coder", "bytes", "of fp32", "of packed", "bits", "encode M/s", "decode M/s"]
+_CODED = ["map", "coder", "bytes", "of fp32", "of packed", "bits", "encode", "decode"]
 
 
 @verb(example="rivc bench c99")
@@ -42,7 +42,7 @@ def command(name: str, as_json: bool) -> None:
 
 
 def _coded(one: Coded) -> list[str]:
-    speeds = ["" if speed is None else f"{speed:,.0f}" for speed in (one.encode, one.decode)]
+    speeds = ["" if speed is None else _speed(speed) for speed in (one.encode, one.decode)]
     return [
         one.frames,
         one.coder,
@@ -52,6 +52,10 @@ def _coded(one: Coded) -> list[str]:
         f"{one.bits_per_symbol:.3f}",
         *speeds,
     ]
+
+
+def _speed(million: float) -> str:
+    return f"{million:,.0f}" if million >= 5 else f"{million:.1f}"
 
 
 def _row(race: Race) -> list[str]:
