@@ -50,7 +50,7 @@ def read_picture(data: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
             if picture.size != size:
                 raise DecodeError("checksum", f"a picture of {picture.size} where {size} is due")
             return np.asarray(picture.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, image.DecompressionBombError) as error:
         raise DecodeError("checksum", in_one_line(error)) from error
 
 

@@ -12,7 +12,7 @@ from rivc.codec.descriptor import Descriptor
 from rivc.codec.engine import engine
 from rivc.codec.layout import fit_layout
 from rivc.codec.profiles import BY_NUMBER, FAMILIES, PROFILES, Training, find_profile, rans_model
-from rivc.errors import DecodeError, MissingError, QuantError, UsageError
+from rivc.errors import DamagedFileError, DecodeError, MissingError, QuantError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,10 +52,13 @@ class FeatureCodec:
     def __init__(self, descriptor: Descriptor) -> None:
         self.descriptor = descriptor
         self._blank = np.zeros(descriptor.shape, np.uint8)
-        self._pairs = {
-            name: find_profile(name).prepare(descriptor, model)
-            for name, model in descriptor.models.items()
-        }
+        try:
+            self._pairs = {
+                name: find_profile(name).prepare(descriptor, model)
+                for name, model in descriptor.models.items()
+            }
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedFileError(f"a model lacks an array or its type: {error}") from error
 
     @classmethod
     def fit(

@@ -47,7 +47,7 @@ def encode_weights(weights: ArrayLike, grid: Grid) -> bytes:
         >>> weights = np.zeros(1000, np.int8)
         >>> data = encode_weights(weights, Grid(4))
         >>> len(data), int(np.abs(decode_weights(data, 1000, Grid(4))).max())
-        (44, 0)
+        (41, 0)
     """
     codes = to_codes(weights, grid)
     counts = np.bincount(codes, minlength=1 << grid.bit_width)

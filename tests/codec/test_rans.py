@@ -36,7 +36,7 @@ MODEL = model_of(FeatureCodec.fit(CODES), "rans-inter")
 PAYLOAD = PLAIN.encode(MODEL, CODES[2], CODES[1])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(recordings(), st.sampled_from(["rans-intra", "rans-inter"]))
 def test_both_engines_write_the_same_bytes(recording: tuple[int, Frame], profile: str) -> None:
     bit_width, codes = recording
@@ -47,7 +47,7 @@ def test_both_engines_write_the_same_bytes(recording: tuple[int, Frame], profile
         np.testing.assert_array_equal(one.decode(model, payload, codes[-2]), codes[-1])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_both_engines_refuse_the_same_payloads(data: st.DataObject) -> None:
     payload = bytearray(PAYLOAD)

@@ -23,6 +23,7 @@ def test_weights_of_every_grid_come_back(data: st.DataObject) -> None:
     np.testing.assert_array_equal(decode_weights(coded, size, Grid(bits)), q)
 
 
+@settings(max_examples=20, deadline=None)
 @given(seeds)
 def test_bits_are_within_one_percent_of_the_entropy(seed: int) -> None:
     q = np.clip(np.rint(np.random.default_rng(seed).normal(0, 1.5, 40_000)), -7, 7).astype(np.int8)
