@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,3 +89,14 @@ def test_every_flipped_bit_is_found() -> None:
             data = bytearray(packet)
             data[i // 8] ^= 1 << i % 8
             assert check(bytes(data)) is None
+
+
+def test_a_picture_that_claims_to_be_vast_is_not_opened() -> None:
+    """As long as nobody looks at its size, Pillow takes 8 bytes for each of 2^28 points."""
+    packet = CODEC.encode(CODES[9], profile="image")
+    payload = bytearray(packet[24:-4])
+    payload[21:25] = b"\xff\xff\xff\x0f"
+    tracemalloc.start()
+    assert check(repaired(packet[:24] + bytes(payload) + packet[-4:])) is None
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
