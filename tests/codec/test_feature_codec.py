@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from rivc.codec import PROFILES, DecodeError, Descriptor, FeatureCodec, Stamp, datagrams, read_slice
+from rivc.codec.bitstream import read_packet, write_packet
 from rivc.codec.engine import engine
 from rivc.codec.profiles import FAMILIES
 from rivc.errors import DamagedFileError, MissingError, QuantError, UsageError
@@ -172,6 +173,12 @@ def test_what_is_no_recording_is_refused(
         FeatureCodec.fit(codes, bit_width)
 
 
+@pytest.mark.parametrize("starts", [[0, 12], np.zeros(3, np.bool_)])
+def test_starts_are_flags(starts: Any) -> None:
+    with pytest.raises(QuantError, match="starts are bool"):
+        FeatureCodec.fit(CODES, starts=starts)
+
+
 def test_what_is_no_frame_is_refused() -> None:
     codec = fitted()
     for frame in (CODES[0, :5], CODES[0].astype(np.int16), CODES[0] + np.uint8(16)):
@@ -234,6 +241,12 @@ class TestKinds:
     def test_version(self) -> None:
         assert self.kind(b"XY" + self.key[2:]) == "version"
         assert self.kind(self.key[:2] + b"\x21" + self.key[3:]) == "version"
+
+    def test_version_of_a_profile_without_a_model_here(self) -> None:
+        header, payload = read_packet(self.key)
+        packet = write_packet(header._replace(profile=PROFILES["max-intra"].number), payload)
+        assert self.kind(packet) == "version"
+        assert self.kind(write_packet(header._replace(profile=15), payload)) == "version"
 
     def test_descriptor(self) -> None:
         assert self.kind(fitted(bit_width=3).encode(features(bit_width=3)[0])) == "descriptor"
