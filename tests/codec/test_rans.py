@@ -22,6 +22,7 @@ from tests.codec.frames import features, recordings
 
 if TYPE_CHECKING:
     from rivc.codec.context import Frame
+    from rivc.codec.engine import Engine
 
 COMPILED, PLAIN = engine(compiled=True), engine(compiled=False)
 
@@ -51,9 +52,10 @@ def test_both_engines_write_the_same_bytes(recording: tuple[int, Frame], profile
 @given(st.data())
 def test_both_engines_refuse_the_same_payloads(data: st.DataObject) -> None:
     payload = bytearray(PAYLOAD)
-    at = data.draw(st.integers(0, len(payload) - 1))
-    payload[at] ^= data.draw(st.integers(1, 255))
-    payload = payload[: data.draw(st.integers(0, len(payload)))] + data.draw(st.binary(max_size=6))
+    payload[data.draw(st.integers(0, len(payload) - 1))] ^= data.draw(st.integers(0, 255))
+    if data.draw(st.booleans()):
+        payload = payload[: data.draw(st.integers(0, len(payload)))]
+    payload += data.draw(st.sampled_from([b"", b"", b"\0", b"\0\1"]))
     ends = []
     for one in (PLAIN, COMPILED):
         try:
@@ -61,6 +63,18 @@ def test_both_engines_refuse_the_same_payloads(data: st.DataObject) -> None:
         except DecodeError as error:
             ends.append((error.kind, str(error)))
     assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("one", [PLAIN, COMPILED])
+def test_a_flipped_bit_of_a_payload_is_found_by_the_coder_itself(one: Engine) -> None:
+    kinds = set()
+    for i in range(8 * len(PAYLOAD)):
+        payload = bytearray(PAYLOAD)
+        payload[i // 8] ^= 1 << i % 8
+        with pytest.raises(DecodeError) as caught:
+            one.decode(MODEL, bytes(payload), CODES[1])
+        kinds.add(caught.value.kind)
+    assert {"truncated", "checksum"} <= kinds
 
 
 @pytest.mark.parametrize("bit_width", [1, 2, 4, 8])
