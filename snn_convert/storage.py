@@ -11,7 +11,7 @@ import struct
 import zipfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from rivc.snn_convert.program import FORMAT_VERSION, Layer, SpikingProgram
 from rivc.snn_convert.validate import DTYPES, MAX_LAYERS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 PROGRAM_FILE: Final = "program.npz"
@@ -49,6 +51,18 @@ UNREADABLE: Final = (
     RuntimeError,
     ArithmeticError,
 )
+
+
+class Hashed(Protocol):
+    """What knows the hash of its own content."""
+
+    @property
+    def sha256(self) -> str:
+        """Of everything that decides what it means."""
+        ...
+
+
+HashedT = TypeVar("HashedT", bound=Hashed)
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
@@ -90,19 +104,37 @@ def header_text(program: SpikingProgram) -> bytes:
 
 def load_program(path: str | Path) -> SpikingProgram:
     """Read a program and check its hash; see `SpikingProgram.load`."""
+    return read_hashed(path, "program", lambda whole: parse_program(read_arrays(whole)))
+
+
+def read_hashed(
+    path: str | Path, what: str, parse: Callable[[Path], tuple[HashedT, str]]
+) -> HashedT:
+    """Read what is kept beside its own hash.
+
+    Args:
+        path: of the file.
+        what: it ought to hold, for errors.
+        parse: from the file to the value and the hash that it states; may raise any of
+            `UNREADABLE`.
+
+    Raises:
+        MissingError: if there is no such file.
+        DamagedFileError: if it is not a whole, unaltered one.
+    """
     path = Path(path)
     if not path.is_file():
-        raise MissingError(f"no program at {path}")
+        raise MissingError(f"no {what} at {path}")
     try:
-        program, sha256 = parse_program(read_arrays(path))
+        value, sha256 = parse(path)
     except RivcError as error:
-        raise DamagedFileError(f"{path} is not a whole program: {reason(error)}") from error
+        raise DamagedFileError(f"{path} is not a whole {what}: {reason(error)}") from error
     except UNREADABLE as error:
-        what = f"{type(error).__name__}: {reason(error)}"
-        raise DamagedFileError(f"{path} is not a program: {what}") from error
-    if program.sha256 != sha256:
+        problem = f"{type(error).__name__}: {reason(error)}"
+        raise DamagedFileError(f"{path} is not a {what}: {problem}") from error
+    if value.sha256 != sha256:
         raise DamagedFileError(f"{path} was altered: its content does not have the hash it states")
-    return program
+    return value
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:

@@ -18,28 +18,27 @@ import json
 import math
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from rivc.codec.weights import decode_weights, encode_weights
-from rivc.errors import DamagedFileError, RivcError
+from rivc.errors import DamagedFileError
 from rivc.quant import Grid
 from rivc.snn_convert.storage import (
     HEADER,
     MAX_BYTES,
-    UNREADABLE,
     header_text,
     parse_program,
+    read_hashed,
     read_plain,
-    reason,
     write_atomically,
 )
 from rivc.snn_convert.validate import DTYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -95,20 +94,14 @@ def load_compressed(path: str | Path) -> SpikingProgram:
     """Read a program that was written by `save_compressed`.
 
     Raises:
-        DamagedFileError: if the file is not a whole, unaltered program.
+        MissingError: if there is no such file.
+        DamagedFileError: if it is not a whole, unaltered program.
     """
-    path = Path(path)
-    try:
-        data = read_plain(path, MAX_BYTES)
-        program, sha256 = parse_program(dict(_members(data)))
-    except RivcError as error:
-        raise DamagedFileError(f"{path} is not a whole program: {reason(error)}") from error
-    except UNREADABLE as error:
-        what = f"{type(error).__name__}: {reason(error)}"
-        raise DamagedFileError(f"{path} is not a compressed program: {what}") from error
-    if program.sha256 != sha256:
-        raise DamagedFileError(f"{path} was altered: its content does not have the hash it states")
-    return program
+    return read_hashed(path, "compressed program", _parse)
+
+
+def _parse(path: Path) -> tuple[SpikingProgram, str]:
+    return parse_program(dict(_members(read_plain(path, MAX_BYTES))))
 
 
 def _members(data: bytes) -> Iterator[tuple[str, NDArray[Any]]]:

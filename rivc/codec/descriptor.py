@@ -7,18 +7,18 @@ import io
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from rivc.codec.layout import Layout
-from rivc.errors import DamagedFileError, MissingError, RivcError, UsageError
+from rivc.errors import DamagedFileError, UsageError
 from rivc.quant import Grid
-from rivc.snn_convert.storage import UNREADABLE, read_arrays, reason, write_atomically
+from rivc.snn_convert.storage import read_arrays, read_hashed, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -114,19 +114,7 @@ class Descriptor:
             MissingError: if there is no such file.
             DamagedFileError: if it is not a whole, unaltered descriptor.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise MissingError(f"no codec at {path}")
-        try:
-            descriptor, sha256 = _parse(read_arrays(path))
-        except RivcError as error:
-            raise DamagedFileError(f"{path} is not a whole codec: {reason(error)}") from error
-        except UNREADABLE as error:
-            what = f"{type(error).__name__}: {reason(error)}"
-            raise DamagedFileError(f"{path} is not a codec: {what}") from error
-        if descriptor.sha256 != sha256:
-            raise DamagedFileError(f"{path} was altered: it does not have the hash it states")
-        return descriptor
+        return read_hashed(path, "codec", lambda whole: _parse(read_arrays(whole)))
 
 
 def _parse(members: dict[str, NDArray[Any]]) -> tuple[Descriptor, str]:
