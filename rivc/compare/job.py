@@ -39,7 +39,7 @@ class Evaluation(Section):
     """Visited states on which gap, conversion error and flips are counted."""
     policy: Literal["best", "latest"] = "best"
     """Of the best evaluation while training, or what training ended with."""
-    forms: dict[str, Form] = {CHIP: Form()}
+    forms: dict[str, Form] = Field(default_factory=lambda: {CHIP: Form()})
     """Chips by name; the FPNN is always judged too."""
 
 

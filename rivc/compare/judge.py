@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +14,7 @@ from rivc.train.setup import make_tasks
 from rivc.train.visit import visited_states
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rivc.compare.job import Evaluation
     from rivc.train.appraise import Appraisal
@@ -65,6 +66,14 @@ def judge(
                 | {"program_sha256": policy.program.sha256}
             )
     return results
+
+
+def timed(judgement: Callable[[], list[dict[str, Any]]]) -> dict[str, Any]:
+    """Return results as a row holds them, with the CPU seconds that they took."""
+    before = time.process_time()
+    results = judgement()
+    spent = time.process_time() - before
+    return {"evaluation_cpu_seconds": round(spent, 2), "results": results}
 
 
 def scored(form: str, bit_width: int, score: Score) -> dict[str, Any]:

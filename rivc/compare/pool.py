@@ -68,7 +68,9 @@ class State:
         known: dict[tuple[str, ...], list[float]] = defaultdict(list)
         for job in self.jobs:
             if job.hash in rows:
-                rate = rows[job.hash]["cpu_seconds"] / job.config.train.env_steps
+                row = rows[job.hash]
+                rate = row["cpu_seconds"] + row["evaluation_cpu_seconds"]
+                rate /= job.config.train.env_steps
                 for kind in _kinds(job):
                     known[kind].append(rate)
         if not known:

@@ -183,7 +183,7 @@ def load_suite(source: str | Path) -> Suite:
         suite = Suite.model_validate(tree)
     except ValidationError as error:
         raise ConfigError(f"{source}: {explain(error, _known_keys(tree))}") from error
-    for what, names in {"task": suite.tasks, "variant": suite.variants}.items():
+    for what, names in (("task", [*suite.tasks]), ("variant", [*suite.variants])):
         _check_names(str(source), what, names)
         for entry in suite.exclude:
             _check_known(f"{source}: exclude", what, getattr(entry, what) or (), names)
@@ -210,7 +210,7 @@ def _check_names(source: str, what: str, names: Iterable[str]) -> None:
         seen[slug(name)] = name
 
 
-def _check_known(where: str, what: str, said: Iterable[str], names: Mapping[str, object]) -> None:
+def _check_known(where: str, what: str, said: Iterable[str], names: list[str]) -> None:
     for name in said:
         if name not in names:
             raise ConfigError(f"{where}: no {what} {name!r}{nearest(name, names)}")

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Final
 from filelock import FileLock, Timeout
 
 from rivc.compare.job import RESULT_FILE, RUN_FOLDER, Job, read_result
-from rivc.compare.table import dump_row
+from rivc.compare.table import DONE, dump_row
 from rivc.errors import FailedError, RivcError
 from rivc.snn_convert.storage import read_json, write_atomically
+from rivc.train.run import versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +77,8 @@ def perform(folder: Path, watch: Callable[[Callable[[], None]], None]) -> None:
         raise FailedError(f"another process is doing {job.name}") from None
     try:
         if read_result(folder, job) is None:
-            row = {**job.identity(), "status": "done", **_trained_and_judged(job, folder, watch)}
+            found = _trained_and_judged(job, folder, watch)
+            row = {**job.identity(), "status": DONE, **found, "versions": versions()}
             write_atomically(folder / RESULT_FILE, dump_row(row))
     finally:
         lock.release()
@@ -85,14 +87,12 @@ def perform(folder: Path, watch: Callable[[Callable[[], None]], None]) -> None:
 def _trained_and_judged(
     job: Job, folder: Path, watch: Callable[[Callable[[], None]], None]
 ) -> dict[str, Any]:
-    from rivc.train.run import versions
-
     if job.peer is not None:
         from rivc.compare import sb3
 
-        return sb3.trained_and_judged(job, folder / RUN_FOLDER) | {"versions": versions()}
+        return sb3.trained_and_judged(job, folder / RUN_FOLDER)
 
-    from rivc.compare.judge import curve, judge
+    from rivc.compare.judge import curve, judge, timed
     from rivc.train.policy import load_policy
     from rivc.train.record import read_metrics
 
@@ -110,8 +110,7 @@ def _trained_and_judged(
         "updates": trainer.session.learner.updates,
         "cpu_seconds": round(clock.cpu_seconds, 2),
         "curve": curve(read_metrics(trainer.folder.path), job.config.eval.every_env_steps),
-        "results": judge(policy, job.config, job.evaluation, job.bit_width),
-        "versions": versions(),
+        **timed(lambda: judge(policy, job.config, job.evaluation, job.bit_width)),
     }
 
 
