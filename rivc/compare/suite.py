@@ -22,7 +22,7 @@ SUITES: Final = Shelf("suite", "configs/suites")
 MAX_JOBS: Final = 100_000
 PEER: Final = "peer"
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+-]*$", max_length=60)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 .,%()_+-]*$", max_length=60)]
 BitWidth = Annotated[int, Field(ge=1, le=8)]
 
 

@@ -31,6 +31,16 @@ FLOAT_BITS: Final = 32
 LEGEND: Final = "interquartile mean, 95 % interval of a stratified bootstrap over seeds"
 
 
+def bits(width: int) -> str:
+    """Return a bit width in words."""
+    return "1 bit" if width == 1 else f"{width} bits"
+
+
+def form_name(form: str) -> str:
+    """Return what people call a form."""
+    return "FPNN" if form == FPNN else form
+
+
 @dataclass(frozen=True, slots=True)
 class Contender:
     """What is compared: a variant at a bit width in one of its forms."""
@@ -42,8 +52,15 @@ class Contender:
     @property
     def label(self) -> str:
         """What people call it."""
-        width = "float" if self.bit_width == FLOAT_BITS else f"{self.bit_width} bits"
-        return ", ".join([self.variant, width, *([] if self.form == CHIP else [self.form])])
+        if self.bit_width == FLOAT_BITS:
+            return f"{self.variant}, float"
+        form = [] if self.form == CHIP else [form_name(self.form)]
+        return ", ".join([self.variant, bits(self.bit_width), *form])
+
+    @property
+    def is_plain(self) -> bool:
+        """True for a program on its chip, and for a peer in floating point."""
+        return self.form == CHIP or self.bit_width == FLOAT_BITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +200,10 @@ def outcomes_csv(found: Contest) -> str:
     head = ["task", "variant", "bit_width", "form", "seed", "score", "return_mean"]
     head += ["success_rate", "flip_rate", "cpu_seconds"]
     rows = [
-        [o.task, c.variant, c.bit_width, c.form, o.seed, o.score, o.return_mean]
-        + [o.success_rate, o.flip_rate, o.cpu_seconds]
+        [
+            *(o.task, c.variant, c.bit_width, c.form, o.seed, o.score),
+            *(o.return_mean, o.success_rate, o.flip_rate, o.cpu_seconds),
+        ]
         for c, tasks in found.items()
         for seeds in tasks.values()
         for o in seeds.values()
