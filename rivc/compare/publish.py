@@ -117,8 +117,8 @@ def draw(
         x = Axis("score (random 0, solved 1)", plots.limits(scores.values()), mark=1.0)
         chance = Axis(f"P({found.reference} is better)", (-0.03, 1.03), mark=0.5)
         drawn |= {
-            "scores": _dotted(_dots(scores, x), names),
-            "improvement": _dotted(_dots(better, chance), names),
+            "scores": _dotted(_dots(scores, x), names, comparison.LEGEND),
+            "improvement": _dotted(_dots(better, chance), names, comparison.CHANCE),
             "profiles": _lined([_profiles(contest)], names, "Performance profiles"),
         }
     return {name: files for name, files in drawn.items() if files}
@@ -160,8 +160,8 @@ def _lined(panels: Panels, names: Sequence[str], title: str) -> dict[str, bytes]
     )
 
 
-def _dotted(panels: Panels, names: Sequence[str]) -> dict[str, bytes]:
-    return plots.dot_figure(panels, names, comparison.LEGEND.capitalize()) if panels else {}
+def _dotted(panels: Panels, names: Sequence[str], title: str) -> dict[str, bytes]:
+    return plots.dot_figure(panels, names, title) if panels else {}
 
 
 def _pictures(drawn: dict[str, dict[str, bytes]]) -> list[str]:

@@ -103,16 +103,21 @@ class Suite(Section):
             ConfigError: if a setting is wrong; names the nearest key.
         """
         most = max(entry.seeds or self.seeds for entry in self.tasks.values())
-        resolved = {at: self._resolve(*at) for at in self._places()}
+        places = list(self._places())
+        self._check_count(most * len(places))
+        resolved = {at: self._resolve(*at) for at in places}
         jobs = [
             self._job(at, config, seed)
             for seed in range(most)
             for at, config in resolved.items()
             if seed < (self.tasks[at[0]].seeds or self.seeds) and not self._excluded(*at, seed)
         ]
-        if not 0 < len(jobs) <= MAX_JOBS:
-            raise ConfigError(f"suite {self.name!r} has {len(jobs):,} jobs, not 1..{MAX_JOBS:,}")
+        self._check_count(len(jobs))
         return jobs
+
+    def _check_count(self, count: int) -> None:
+        if not 0 < count <= MAX_JOBS:
+            raise ConfigError(f"suite {self.name!r} has {count:,} jobs, not 1..{MAX_JOBS:,}")
 
     def references(self) -> dict[str, tuple[float, float]]:
         """Return the returns that count as 0 and as 1, by task."""

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 CHIP, FPNN = "chip", "fpnn"
 FLOAT_BITS: Final = 32
-LEGEND: Final = "interquartile mean, 95 % interval of a stratified bootstrap over seeds"
+_INTERVAL: Final = "95 % interval of a stratified bootstrap over seeds"
+LEGEND: Final = f"Interquartile mean, {_INTERVAL}"
+CHANCE: Final = f"Probability of improvement, {_INTERVAL}"
 
 
 def bits(width: int) -> str:
@@ -183,7 +185,7 @@ def markdown(
     title: str, found: Sequence[Line], against: Sequence[Pair], notes: Sequence[str]
 ) -> str:
     """Return everything as Markdown."""
-    parts = [f"# {title}", "", f"Cells: {LEGEND}.", ""]
+    parts = [f"# {title}", "", f"{LEGEND}; pairs: the same intervals.", ""]
     if any(line.score is not None for line in found):
         parts += ["## All tasks", "", "Scores: random 0, solved 1.", ""]
         parts += [*_rows(_ALL, [_all_cells(line) for line in found if line.score]), ""]

@@ -202,8 +202,8 @@ def _dots(place: Any, panel: Panel, rows: Sequence[str], names: Sequence[str]) -
     _frame(place, panel)
     for name, value in panel.points.items():
         at, (shade, _) = rows.index(name), look(name, names)
-        place.plot([value.low, value.high], [at, at], color=shade, linewidth=2.2, alpha=0.45)
-        place.plot([value.value], [at], "o", color=shade, markersize=4)
+        place.plot([value.low, value.high], [at, at], color=shade, linewidth=2, alpha=0.5)
+        place.plot([value.value], [at], "o", color=shade, markersize=3.2)
     place.set_yticks(range(len(rows)), [""] * len(rows))
     place.tick_params(axis="y", length=0, labelcolor="black")
     place.set_ylim(len(rows) - 0.5, -0.5)

@@ -358,8 +358,8 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
 
 
 def explain(error: ValidationError, known: Iterable[str]) -> str:
-    """Return the first problem in one line; an unknown key names the nearest of the known ones."""
-    problem = error.errors()[0]
+    """Return one problem in one line: an unknown key, with the nearest known one, or the first."""
+    problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     key = ".".join(
         str(part) for part in problem["loc"] if not (isinstance(part, str) and "[" in part)
     )

@@ -12,7 +12,6 @@ import torch
 from rivc.compare.job import FLOAT_BITS, Evaluation, Job, Width
 from rivc.envs.factory import make
 from rivc.errors import ConfigError
-from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert import SpikingProgram, reference
 from rivc.train import load_config
 
@@ -21,11 +20,12 @@ if TYPE_CHECKING:
 
     from rivc.compare.sb3 import Peer
     from rivc.envs.factory import Task
+    from rivc.quant.encoding import InputEncoding
     from rivc.train import Config
 
 pytest.importorskip("stable_baselines3", reason="pip install 'rivc[sb3]'")
 
-from rivc.compare import sb3  # noqa: E402 (after the package it is about)
+from rivc.compare import sb3
 
 TINY: dict[str, Any] = {
     "env.count": 4,
@@ -98,7 +98,9 @@ def test_it_makes_the_steps_and_updates_that_rivc_makes(config: Config, peer: Pe
     """An iteration is counted when it ends, so the last may reach a little beyond."""
     gathered = config.train.env_steps - config.train.warmup_env_steps
     assert 0 <= peer.env_steps - config.train.env_steps < config.train.env_steps_per_conversion
-    most = (gathered + 2 * config.train.env_steps_per_conversion) * config.train.updates_per_env_step
+    most = (
+        gathered + 2 * config.train.env_steps_per_conversion
+    ) * config.train.updates_per_env_step
     assert 0.9 * gathered * config.train.updates_per_env_step <= peer.updates <= most
     assert [x for x, _ in peer.curve] == sorted({x for x, _ in peer.curve})
     assert len(peer.curve) == peer.env_steps // config.eval.every_env_steps
