@@ -130,6 +130,7 @@ def run_jobs(jobs: Sequence[Job], folder: Path, workers: int, observe: Observe) 
                 for key in [key for key, (_, process) in running.items() if _ended(process)]:
                     job, process = running.pop(key)
                     del state.started[key]
+                    _let_go([process])
                     if not _collect(job, folder, table):
                         table.append(_failure(job, folder, process.returncode))
                     observe(state)

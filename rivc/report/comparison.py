@@ -165,9 +165,8 @@ def pairs(found: Contest, reference: str) -> list[Pair]:
         for first in found
         if first.variant == reference
         for second in found
-        if second.variant != reference
-        and _is_fair(first, second)
-        and found[first].keys() & found[second].keys()
+        if second.variant != reference and _is_fair(first, second)
+        if _shared_tasks(found[first], found[second])
     ]
 
 
@@ -274,19 +273,23 @@ def _is_fair(first: Contender, second: Contender) -> bool:
 
 def _pair(first: Contender, second: Contender, found: Contest) -> Pair:
     one, two = found[first], found[second]
-    shared = [task for task in one if task in two]
+    shared = _shared_tasks(one, two)
     x, y = scores({t: one[t] for t in shared}), scores({t: two[t] for t in shared})
-    paired = [_shared_scores(one[task], two[task]) for task in shared]
-    paired = [(a, b) for a, b in paired if len(a)]
-    apart = difference([a for a, _ in paired], [b for _, b in paired], _rng())
+    seeds = {t: one[t].keys() & two[t].keys() for t in shared}
+    alike = ({t: {s: side[t][s] for s in seeds[t]} for t in shared} for side in (one, two))
     return Pair(
-        first, second, len(shared), sum(map(len, x)), improvement_interval(x, y, _rng()), apart
+        first,
+        second,
+        len(shared),
+        sum(map(len, x)),
+        improvement_interval(x, y, _rng()),
+        difference(*map(scores, alike), _rng()),
     )
 
 
-def _shared_scores(one: Seeds, two: Seeds) -> tuple[Array, Array]:
-    seeds = sorted(one.keys() & two.keys())
-    return np.array([one[s].score for s in seeds]), np.array([two[s].score for s in seeds])
+def _shared_tasks(one: dict[str, Seeds], two: dict[str, Seeds]) -> list[str]:
+    """The tasks of which both have a seed."""
+    return [task for task in one if one[task].keys() & two.get(task, {}).keys()]
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
