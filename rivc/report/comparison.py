@@ -276,14 +276,14 @@ def _pair(first: Contender, second: Contender, found: Contest) -> Pair:
     shared = _shared_tasks(one, two)
     x, y = scores({t: one[t] for t in shared}), scores({t: two[t] for t in shared})
     seeds = {t: one[t].keys() & two[t].keys() for t in shared}
-    alike = ({t: {s: side[t][s] for s in seeds[t]} for t in shared} for side in (one, two))
+    a, b = (scores({t: {s: side[t][s] for s in seeds[t]} for t in shared}) for side in (one, two))
     return Pair(
         first,
         second,
         len(shared),
         sum(map(len, x)),
         improvement_interval(x, y, _rng()),
-        difference(*map(scores, alike), _rng()),
+        difference(a, b, _rng()),
     )
 
 

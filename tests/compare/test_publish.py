@@ -72,7 +72,7 @@ def test_flips_are_counted_over_all_runs(found: Comparison) -> None:
 def test_tables_and_figures_are_written(found: Comparison, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     one = {"cartpole": found.references["cartpole"]}
-    rows = [row for row in found.rows if row["task"] == "cartpole"]
+    rows = [row for row in found.rows if row["task"] == "cartpole" and row["seed"] < 3]
     failed = [{"job": "a/b/seed3", "error": "gone"}]
     paths = publish(Comparison("T", rows, one, failed, 99), tmp_path, figures=True)
     names = {path.name for path in paths}
@@ -82,7 +82,7 @@ def test_tables_and_figures_are_written(found: Comparison, tmp_path: Path) -> No
     text = (tmp_path / "report.md").read_text()
     assert "![scores](scores.png)" in text
     assert "- failed: a/b/seed3: gone" in text
-    assert "38 of 99 jobs are still to be done." in text
+    assert "80 of 99 jobs are still to be done." in text
     assert len(list(csv.DictReader(io.StringIO((tmp_path / "pairs.csv").read_text())))) > 4
 
 

@@ -40,17 +40,17 @@ TINY: dict[str, Any] = {
 PIXELS: dict[str, Any] = {**TINY, "net.conv": [[4, 3, 3], [5, 3, 2]], "train.env_steps": 160}
 
 
-@pytest.fixture(params=["quickstart", "pan_servo"])
+@pytest.fixture(scope="module", params=["quickstart", "pan_servo"])
 def config(request: pytest.FixtureRequest) -> Config:
     return load_config(request.param, PIXELS if request.param == "pan_servo" else TINY)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def task(config: Config) -> Task:
     return make(config.env.id, **config.env.kwargs)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def peer(config: Config, task: Task) -> Peer:
     return sb3.train(config, task)
 
@@ -112,7 +112,7 @@ def test_a_job_judges_the_peer_in_floating_point_and_at_every_width(tmp_path: Pa
         task="cartpole",
         variant="dqn",
         bit_width=FLOAT_BITS,
-        config=load_config("quickstart", TINY),
+        config=load_config("quickstart", {**TINY, "net.hidden": [8, 8]}),
         peer="sb3",
         widths=(Width(weights=4, activations=4), Width(weights=2, activations=1)),
         evaluation=Evaluation(episodes=2, states=32),
@@ -122,7 +122,8 @@ def test_a_job_judges_the_peer_in_floating_point_and_at_every_width(tmp_path: Pa
     assert forms == [("fpnn", 32), ("chip", 4), ("chip", 1)]
     program = SpikingProgram.load(tmp_path / "program-1bit.npz")
     assert row["results"][2]["program_sha256"] == program.sha256
-    assert [layer.weight_bits for layer in program.layers] == [2, 2]
+    assert [layer.weight_bits for layer in program.layers] == [8, 2, 8]
+    assert [layer.levels for layer in program.layers[:2]] == [1, 1]
     assert row["cpu_seconds"] > 0
 
 
