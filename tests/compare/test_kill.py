@@ -64,11 +64,11 @@ def test_a_suite_that_is_stopped_and_killed_ends_in_the_same_table(
     """Ctrl-C in the first job, a kill in the second, whose process then stops by itself."""
     out = tmp_path / "out"
     process = start(tiny_file, out, workers=1)
-    wait_for(lambda: any(out.glob("jobs/*/*/clock.json")))
+    wait_for(lambda: any(out.glob("jobs/*/*/*/clock.json")))
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
     process = start(tiny_file, out, workers=1)
-    wait_for(lambda: any(out.glob("jobs/cartpole/none-*/clock.json")))
+    wait_for(lambda: any(out.glob("jobs/cartpole/none-*/*/clock.json")))
     process.kill()
     process.wait()
     assert start(tiny_file, out, workers=1).wait() == 0
