@@ -17,6 +17,7 @@ NEEDS_MORE = (  # torch, or numba
     "rivc.snn_convert.freeze",
     "rivc.neurochip.snntorch",
     "rivc.neurochip.kernels",
+    "rivc.quant.compiled",
 )
 FOLDERS = {
     "rivc.quant": ROOT / "rivc" / "quant",
