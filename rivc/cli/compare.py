@@ -58,10 +58,11 @@ def command(  # noqa: PLR0913, PLR0917 (one argument an option)
     figures: bool,
     as_json: bool,
 ) -> None:
-    """Prove a claim over seeds: interquartile means with intervals, pairs, profiles, curves.
+    """Compare variants over seeds: train a suite, or judge runs.
 
     A suite trains and judges every job that is not done yet; stopped or killed, the same command
-    goes on. RUN is the folder of a run: runs of one configuration are seeds of one variant.
+    goes on. RUN is the folder of a run: runs of one configuration are seeds of one variant. Tables
+    and figures hold interquartile means with intervals, pairs, profiles, curves and flip rates.
     """
     if bool(runs) == (suite is not None):
         raise click.UsageError("give either --suite FILE or folders of runs")

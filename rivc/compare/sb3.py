@@ -153,7 +153,7 @@ def train(config: Config, task: Task) -> Peer:
         envs = DummyVecEnv([_limited(copy) for copy in make_training_tasks(config)])
         stack.callback(envs.close)
         model = DQN("MlpPolicy", envs, **arguments(config))
-        model.learn(config.train.env_steps, callback=look.if_due, log_interval=None)
+        model.learn(config.train.env_steps, callback=look.if_due)
         look.now(model)
     model.q_net.load_state_dict(look.best)
     return Peer(
