@@ -184,7 +184,7 @@ def _extractor() -> type:
     from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
     from torch import nn
 
-    class Convolutions(BaseFeaturesExtractor):
+    class Convolutions(BaseFeaturesExtractor):  # type: ignore[misc]  # untyped here
         def __init__(self, space: Any, conv: Any) -> None:
             channels, side, modules = space.shape[0], space.shape[1], []
             for filters, kernel, stride in conv:

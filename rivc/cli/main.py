@@ -31,6 +31,7 @@ VERBS: Final = {
     "cost": "Count operations, bytes and energy of a decision.",
     "compare": "Compare variants over seeds: train a suite, or judge runs.",
     "stress": "Tell what each disturbance by itself costs a policy.",
+    "codec": "Fit a feature codec to a layer; code its counts.",
     "video": "Film a policy at work.",
     "drive": "Drive a robot in closed loop at a fixed rate.",
     "demo": "Train, evaluate, verify and film the visual tracker.",
