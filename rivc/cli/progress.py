@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
+    from rivc.compare.pool import State
+
 LINES: Final = 20  # at most about so many in a run
 
 
@@ -91,8 +93,7 @@ class Bar:
         then, before = self._first or (now, env_steps)
         if env_steps <= before:
             return ""
-        seconds = round((now - then) * (self.env_steps - env_steps) / (env_steps - before))
-        return f"{seconds // 60}:{seconds % 60:02d} left"
+        return time_left((now - then) * (self.env_steps - env_steps) / (env_steps - before))
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -100,6 +101,17 @@ class Bar:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+
+def time_left(seconds: float) -> str:
+    """Return a time as people read it.
+
+    >>> time_left(75), time_left(7530)
+    ('1:15 left', '2:05:30 left')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d} left" if hours else f"{minutes}:{rest:02d} left"
 
 
 def _progress() -> Progress:
@@ -150,3 +162,33 @@ def counted(what: str, total: int) -> Iterator[Callable[[str], None]]:
     with _progress() as progress:
         task = progress.add_task("", total=total, state=what, left="")
         yield lambda done: progress.update(task, advance=1, state=f"{what}: {done}")
+
+
+@contextmanager
+def suite_display(jobs: int) -> Iterator[Callable[[State], None]]:
+    """Show how far a suite is: a bar on a terminal, a line for each job that ends elsewhere."""
+
+    def words(state: State) -> tuple[str, str]:
+        seconds = state.seconds_left()
+        failed = f", {state.failed} failed" if state.failed else ""
+        left = "" if seconds is None else time_left(seconds)
+        return f"{state.done:,}/{jobs:,} jobs{failed}, {len(state.started)} running", left
+
+    shown: set[tuple[int, int]] = set()
+
+    def tell(state: State) -> None:
+        if (state.done, state.failed) not in shown:
+            shown.add((state.done, state.failed))
+            note("  ".join(words(state)).rstrip())
+
+    if not sys.stderr.isatty():
+        yield tell
+        return
+    with _progress() as progress:
+        task = progress.add_task("", total=jobs, state="starting", left="")
+
+        def draw(state: State) -> None:
+            text, left = words(state)
+            progress.update(task, completed=state.done, state=text, left=left)
+
+        yield draw

@@ -7,9 +7,10 @@ the nearest key. The resolved configuration is written beside every result.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rivc.errors import ConfigError, MissingError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+    from importlib.resources.abc import Traversable
 
     from pydantic.fields import FieldInfo
 
@@ -26,13 +28,15 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A part of a file of settings: frozen, and unknown keys are errors."""
+
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True
     )
 
 
-class EnvConfig(_Section):
+class EnvConfig(Section):
     """The robot task."""
 
     id: str = "CartPole-v1"
@@ -49,7 +53,7 @@ class EnvConfig(_Section):
     """Cut episodes off so early while training, to see more starts; null: the task's time limit."""
 
 
-class NetConfig(_Section):
+class NetConfig(Section):
     """The Q-network; convolutions need images."""
 
     conv: tuple[tuple[Positive, Positive, Positive], ...] = ()
@@ -58,7 +62,7 @@ class NetConfig(_Section):
     """Units of each hidden dense layer."""
 
 
-class QuantConfig(_Section):
+class QuantConfig(Section):
     """Widths, and the arithmetic they live in."""
 
     enabled: bool = True
@@ -71,7 +75,7 @@ class QuantConfig(_Section):
     """Arithmetic profile; auto: the back end's."""
 
 
-class BackendConfig(_Section):
+class BackendConfig(Section):
     """The chip that gathers every sample."""
 
     name: str = "emulator"
@@ -84,7 +88,7 @@ class BackendConfig(_Section):
     """Seconds that an inference may take before the chip counts as failed; null: any time."""
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """The loop; every cadence is in env steps, all copies counted."""
 
     env_steps: Positive = 30_000
@@ -137,7 +141,7 @@ class TrainConfig(_Section):
     """Share of the network in the new target; 1 is a plain copy."""
 
 
-class ExploreConfig(_Section):
+class ExploreConfig(Section):
     """How the chip's greedy actions are varied, drawn for each environment and group by itself."""
 
     kind: Literal["epsilon", "boltzmann"] = "epsilon"
@@ -150,7 +154,7 @@ class ExploreConfig(_Section):
     """Length of the linear fall."""
 
 
-class EvalConfig(_Section):
+class EvalConfig(Section):
     """Greedy episodes on the chip while training; the best program is kept."""
 
     every_env_steps: Positive = 2_500
@@ -159,14 +163,14 @@ class EvalConfig(_Section):
     """Episodes an evaluation."""
 
 
-class CheckpointConfig(_Section):
+class CheckpointConfig(Section):
     """What makes a run resumable."""
 
     every_env_steps: Positive = 5_000
     """How often."""
 
 
-class AuditConfig(_Section):
+class AuditConfig(Section):
     """Equality of all forms, checked while training."""
 
     every_conversions: Positive = 50
@@ -175,14 +179,14 @@ class AuditConfig(_Section):
     """Replayed states an audit."""
 
 
-class LogConfig(_Section):
+class LogConfig(Section):
     """Metrics, to JSON lines and TensorBoard."""
 
     every_env_steps: Positive = 500
     """How often."""
 
 
-class Config(_Section):
+class Config(Section):
     """A whole run."""
 
     name: str = "run"
@@ -220,13 +224,37 @@ class Config(_Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, explicit_end=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """YAML files that are shipped with rivc.
+
+    Attributes:
+        what: they are called in an error.
+        folder: that holds them, from the top of the source tree.
+    """
+
+    what: str
+    folder: str
+
+    def names(self) -> list[str]:
+        """Return the names of the files on it."""
+        entries = self._place().iterdir()
+        return sorted(Path(x.name).stem for x in entries if x.name.endswith(".yaml"))
+
+    def text(self, name: str) -> str:
+        """Return what is in one of the files."""
+        return (self._place() / f"{name}.yaml").read_text()
+
+    def _place(self) -> Traversable:
+        return files("rivc").joinpath(*self.folder.split("/"))
+
+
+CONFIGS: Final = Shelf("configuration", "configs")
+
+
 def config_names() -> list[str]:
     """Return the names of the shipped configurations."""
-    return sorted(
-        Path(entry.name).stem
-        for entry in files("rivc.configs").iterdir()
-        if entry.name.endswith(".yaml")
-    )
+    return CONFIGS.names()
 
 
 def config_keys() -> list[str]:
@@ -267,14 +295,7 @@ def load_config(source: str | Path, overrides: Mapping[str, Any] | None = None) 
         >>> load_config("quickstart", {"seed": 3}).seed
         3
     """
-    text, name = _read(str(source))
-    try:
-        tree = yaml.safe_load(text) or {}
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{source} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{source} must hold keys and values, not a {type(tree).__name__}")
-    tree.setdefault("name", name)
+    tree = read_tree(str(source), CONFIGS)
     for key, value in (overrides or {}).items():
         _set(tree, key, value)
     return parse_config(tree, str(source))
@@ -285,25 +306,44 @@ def parse_config(tree: Mapping[str, Any], source: str) -> Config:
     try:
         return Config.model_validate(dict(tree))
     except ValidationError as error:
-        raise ConfigError(f"{source}: {_explain(error)}") from error
+        known = [*config_keys(), *Config.model_fields]
+        raise ConfigError(f"{source}: {explain(error, known)}") from error
 
 
-def _read(source: str) -> tuple[str, str]:
+def read_tree(source: str, shelf: Shelf) -> dict[str, Any]:
+    """Return what a YAML file, or a shipped one, holds; its `name` is the file's if it has none.
+
+    Raises:
+        MissingError: if there is neither such a file nor such a name.
+        ConfigError: if it is not YAML, or not keys and values.
+    """
+    text, name = _read(source, shelf)
+    try:
+        tree = yaml.safe_load(text) or {}
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{source} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{source} must hold keys and values, not a {type(tree).__name__}")
+    tree.setdefault("name", name)
+    return tree
+
+
+def _read(source: str, shelf: Shelf) -> tuple[str, str]:
     path = Path(source)
     try:
         if path.is_file():
             return path.read_text(), path.stem
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {source}: {error}") from error
-    names = config_names()
+    names = shelf.names()
     if (
         path.stem in names
-        and path.parent in {Path(), Path("configs")}
+        and path.parent in {Path(), Path(shelf.folder)}
         and path.suffix in {"", ".yaml"}
     ):
-        return (files("rivc.configs") / f"{path.stem}.yaml").read_text(), path.stem
+        return shelf.text(path.stem), path.stem
     raise MissingError(
-        f"no configuration {source!r}; shipped: {', '.join(names)}{nearest(source, names)}"
+        f"no {shelf.what} {source!r}; shipped: {', '.join(names)}{nearest(source, names)}"
     )
 
 
@@ -317,12 +357,12 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
     tree[leaf] = value
 
 
-def _explain(error: ValidationError) -> str:
-    """The first problem in one line."""
-    problem = error.errors()[0]
+def explain(error: ValidationError, known: Iterable[str]) -> str:
+    """Return one problem in one line: an unknown key, with the nearest known one, or the first."""
+    problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     key = ".".join(
         str(part) for part in problem["loc"] if not (isinstance(part, str) and "[" in part)
     )
     if problem["type"] == "extra_forbidden":
-        return f"unknown key {key!r}{nearest(key, [*config_keys(), *Config.model_fields])}"
+        return f"unknown key {key!r}{nearest(key, known)}"
     return f"{key}: {problem['msg']}, got {problem['input']!r}"

@@ -11,9 +11,22 @@ import pytest
 from tests.packaging.test_imports import modules
 
 NEEDS = {"rivc.neurochip.akida": "akida"}  # an optional package
+OTHERS = [
+    "rivc.nets.build",
+    "rivc.nets.network",
+    "rivc.nets.calibrate",
+    "rivc.cli.progress",
+    "rivc.compare.margins",
+    "rivc.compare.sb3",
+    "rivc.compare.suite",
+    "rivc.report.comparison",
+    "rivc.report.curves",
+    "rivc.report.plots",
+    "rivc.report.statistics",
+]
 NAMES = [
     name
-    for name in [*modules(), "rivc.nets.build", "rivc.nets.network", "rivc.nets.calibrate"]
+    for name in [*modules(), *OTHERS]
     if name not in NEEDS or find_spec(NEEDS[name]) is not None
 ]
 

@@ -1,0 +1,175 @@
+"""What a comparison leaves behind: tables as Markdown and CSV, figures as PNG and SVG."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from rivc.compare.outcomes import (
+    are_comparable,
+    by_width,
+    curve_panels,
+    flip_panels,
+    outcomes,
+    series,
+)
+from rivc.errors import UsageError
+from rivc.report import comparison, plots
+from rivc.report.comparison import CHIP, FLOAT_BITS, bits, form_name
+from rivc.report.plots import Axis, Panel
+from rivc.report.statistics import exceeding, interval
+from rivc.snn_convert.storage import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from rivc.compare.outcomes import References
+    from rivc.compare.table import Row
+    from rivc.report.comparison import Contender, Contest, Line, Pair
+    from rivc.report.plots import Panels
+    from rivc.report.statistics import Estimate
+
+REPORT_FILE: Final = "report.md"
+LEVELS: Final = np.linspace(-0.1, 1.2, 66)  # of performance profiles
+RESAMPLES: Final = 2_000
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that is said of some rows.
+
+    Attributes:
+        title: of the comparison.
+        rows: of jobs that are done.
+        references: of their tasks.
+        failed: rows of those that failed.
+        jobs: how many there are in all.
+    """
+
+    title: str
+    rows: Sequence[Row]
+    references: References
+    failed: Sequence[Row] = ()
+    jobs: int = 0
+
+    @property
+    def contest(self) -> Contest:
+        """Outcomes by contender, task and seed."""
+        return comparison.contest(outcomes(self.rows, self.references))
+
+    @property
+    def reference(self) -> str:
+        """The variant that the others are compared with: the first."""
+        return str(self.rows[0]["variant"])
+
+    @property
+    def is_normalised(self) -> bool:
+        """True if scores of all tasks can be put together."""
+        return are_comparable(self.references)
+
+
+def publish(found: Comparison, folder: Path, *, figures: bool) -> list[Path]:
+    """Write tables and figures, and return their paths.
+
+    Raises:
+        MissingError: if figures are wanted and matplotlib is not installed.
+        UsageError: if a file cannot be written, or no job is done.
+    """
+    if not found.rows:
+        raise UsageError("no job is done, so there is nothing to report")
+    contest = found.contest
+    lines = comparison.lines(contest, together=found.is_normalised)
+    pairs = comparison.pairs(contest, found.reference) if found.is_normalised else []
+    drawn = draw(found, contest, lines, pairs) if figures else {}
+    text = comparison.markdown(found.title, lines, pairs, [*_pictures(drawn), *_state(found)])
+    files = {
+        REPORT_FILE: text.encode(),
+        "outcomes.csv": comparison.outcomes_csv(contest).encode(),
+        "scores.csv": comparison.lines_csv(lines).encode(),
+        "pairs.csv": comparison.pairs_csv(pairs).encode(),
+    }
+    files |= {f"{name}.{kind}": x for name, kinds in drawn.items() for kind, x in kinds.items()}
+    for name, content in files.items():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / name, content)
+        except OSError as error:
+            raise UsageError(f"cannot write {folder / name}: {error.strerror}") from error
+    return [folder / name for name in files]
+
+
+def draw(
+    found: Comparison, contest: Contest, lines: Sequence[Line], pairs: Sequence[Pair]
+) -> dict[str, dict[str, bytes]]:
+    """Return the figures that there is something for, by name and format."""
+    names = list(dict.fromkeys(series(c.variant, c.bit_width) for c in contest))
+    curves, flips = curve_panels(found.rows, found.references), flip_panels(found.rows)
+    drawn = {"curves": _lined(curves, names, "Greedy return while training: interquartile mean")}
+    forms = list(dict.fromkeys(name for row in flips for p in row for name in p.curves))
+    drawn["flips"] = _lined(flips, forms, "When an error flips the action")
+    if found.is_normalised:
+        scores = {line.contender: line.score for line in lines if line.score is not None}
+        better = {pair.second: pair.improvement for pair in pairs}
+        x = Axis("score (random 0, solved 1)", plots.limits(scores.values()), mark=1.0)
+        chance = Axis(f"P({found.reference} is better)", (-0.03, 1.03), mark=0.5)
+        drawn |= {
+            "scores": _dotted(_dots(scores, x), names, comparison.LEGEND),
+            "improvement": _dotted(_dots(better, chance), names, comparison.CHANCE),
+            "profiles": _lined([_profiles(contest)], names, "Performance profiles"),
+        }
+    return {name: files for name, files in drawn.items() if files}
+
+
+def _profiles(contest: Contest) -> list[Panel]:
+    profile = partial(exceeding, thresholds=LEVELS)
+    curves = {
+        contender: (
+            LEVELS,
+            interval(profile, comparison.scores(tasks), np.random.default_rng(0), RESAMPLES),
+        )
+        for contender, tasks in contest.items()
+        if contender.form == CHIP or contender.bit_width == FLOAT_BITS
+    }
+    x, y = Axis("score (random 0, solved 1)"), Axis("share of runs above", (-0.02, 1.02))
+    return [Panel(bits(w), x, y, by_width(curves, CHIP, w)) for w in _widths(contest)]
+
+
+def _dots(found: Mapping[Contender, Estimate], x: Axis) -> list[list[Panel]]:
+    """Panels of points: a row a form, a column a bit width."""
+    forms = list(dict.fromkeys(c.form for c in found if c.bit_width != FLOAT_BITS))
+    return [
+        [
+            Panel(f"{form_name(form)}, {bits(width)}", x, points=by_width(found, form, width))
+            for width in _widths(found)
+        ]
+        for form in forms
+    ]
+
+
+def _widths(found: Iterable[Contender]) -> list[int]:
+    return sorted({contender.bit_width for contender in found} - {FLOAT_BITS})
+
+
+def _lined(panels: Panels, names: Sequence[str], title: str) -> dict[str, bytes]:
+    return (
+        plots.line_figure(panels, names, title) if any(p.curves for r in panels for p in r) else {}
+    )
+
+
+def _dotted(panels: Panels, names: Sequence[str], title: str) -> dict[str, bytes]:
+    return plots.dot_figure(panels, names, title) if panels else {}
+
+
+def _pictures(drawn: dict[str, dict[str, bytes]]) -> list[str]:
+    return [line for name in drawn for line in (f"![{name}]({name}.png)", "")]
+
+
+def _state(found: Comparison) -> list[str]:
+    """What is still missing."""
+    missing = found.jobs - len(found.rows) - len(found.failed)
+    lines = [f"{missing:,} of {found.jobs:,} jobs are still to be done."] if missing > 0 else []
+    return lines + [f"- failed: {row['job']}: {row['error']}" for row in found.failed]

@@ -1,0 +1,342 @@
+r"""The peer: Stable-Baselines3's DQN in floating point, and the same quantized after training.
+
+It gets the network, the batch, the updates and the env steps of the configuration, and its
+cadences; the best of its evaluations is judged, as with rivc. What differs is DQN itself: targets
+in unscaled reward, Huber loss of width 1, no double Q, no gap, no margin, one draw of epsilon for
+all copies, vectors in real numbers instead of counts. It cannot be resumed: killed, it starts anew.
+
+Quantization copies its weights into the same network of `rivc.nets`, whose inputs span [-1, 1].
+With SB3's input u = a x + c (half the range and the centre of a feature; 1/2 and 1/2 for pixels):
+
+.. math:: W' = W\,diag(a), \qquad b' = b + W c
+
+Activation steps are then calibrated on states of its replay, and the network is converted.
+
+Reference:
+    Raffin et al. (2021), Stable-Baselines3: reliable reinforcement learning implementations, JMLR.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+from gymnasium.wrappers import TimeLimit
+from torch import Tensor, nn
+
+from rivc.compare.judge import episode_seeds, judge, scored, timed
+from rivc.errors import ConfigError, MissingError
+from rivc.nets.calibrate import calibrate
+from rivc.nets.network import channels_first
+from rivc.neurochip import load_backend
+from rivc.quant.geometry import same_padding
+from rivc.snn_convert import convert
+from rivc.train.appraise import FPNN
+from rivc.train.evaluate import evaluation_seeds, play
+from rivc.train.policy import Policy
+from rivc.train.session import CALIBRATION_STATES
+from rivc.train.setup import (
+    make_encoding,
+    make_network,
+    make_tasks,
+    make_training_tasks,
+    profile_name,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import gymnasium as gym
+    from numpy.typing import NDArray
+
+    from rivc.compare.job import Job, Width
+    from rivc.envs.factory import Task
+    from rivc.nets import QNetwork
+    from rivc.quant.encoding import InputEncoding
+    from rivc.train.config import Config
+    from rivc.train.evaluate import Act
+
+REMEDY: Final = "pip install 'rivc[sb3]'"
+NETWORK_FILE: Final = "network.safetensors"
+
+
+@dataclass
+class Peer:
+    """What SB3 leaves behind.
+
+    Attributes:
+        q_net: its network, with the weights of the best evaluation.
+        seen: observations of its replay, [N, *shape].
+        env_steps: made.
+        updates: taken.
+        cpu_seconds: of training, evaluations on the way included, as for rivc.
+        curve: its evaluations, [[env_steps, return], ...].
+    """
+
+    q_net: nn.Module
+    seen: NDArray[Any]
+    env_steps: int
+    updates: int
+    cpu_seconds: float
+    curve: list[list[float]]
+
+
+def trained_and_judged(job: Job, run: Path) -> dict[str, Any]:
+    """Train a job's network with SB3, quantize it to each width, and judge all of them.
+
+    Raises:
+        MissingError: if SB3 is not installed.
+        ConfigError: if it cannot train what the configuration asks for.
+    """
+    from safetensors.torch import save_file
+
+    with ExitStack() as stack:
+        tasks = make_tasks(job.config, min(job.config.env.count, job.evaluation.episodes))
+        for task in tasks:
+            stack.callback(task.env.close)
+        peer = train(job.config, tasks[0])
+        run.mkdir(parents=True, exist_ok=True)
+        save_file(peer.q_net.state_dict(), run / NETWORK_FILE)
+        return {
+            "env_steps": peer.env_steps,
+            "updates": peer.updates,
+            "cpu_seconds": round(peer.cpu_seconds, 2),
+            "curve": peer.curve,
+            **timed(lambda: _judged(peer, job, tasks, run)),
+        }
+
+
+def _judged(peer: Peer, job: Job, tasks: list[Task], run: Path) -> list[dict[str, Any]]:
+    """SB3's own network first, in floating point, then the chips at every width."""
+    own = play(tasks, acting(peer.q_net), episode_seeds(job.evaluation))
+    results = [scored(FPNN, job.bit_width, own)]
+    for width in job.widths:
+        policy = quantized(peer, job.config, tasks[0], width)
+        policy.program.save(run / f"program-{width.activations}bit.npz")
+        _, *chips = judge(policy, job.config, job.evaluation, width.activations)
+        results += chips
+    return results
+
+
+def train(config: Config, task: Task) -> Peer:
+    """Train SB3's DQN by a configuration; the same configuration gives the same weights.
+
+    Args:
+        config: of the run.
+        task: a copy of what it names; only looked at.
+
+    Raises:
+        MissingError: if SB3 is not installed.
+        ConfigError: if it cannot train what the configuration asks for.
+    """
+    if find_spec("stable_baselines3") is None:
+        raise MissingError(f"the peer sb3 needs stable-baselines3: {REMEDY}")
+    from stable_baselines3 import DQN
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    before = time.process_time()
+    if task.action_layout[0] != 1:
+        d, n = task.action_layout
+        raise ConfigError(
+            f"DQN of the peer sb3 has one choice a step; {task.env_id} has {d} of {n}"
+        )
+    with ExitStack() as stack:
+        look = _Look(config, make_tasks(config, min(config.env.count, config.eval.episodes)))
+        for played in look.tasks:
+            stack.callback(played.env.close)
+        envs = DummyVecEnv([_limited(copy) for copy in make_training_tasks(config)])
+        stack.callback(envs.close)
+        model = DQN("MlpPolicy", envs, **arguments(config))
+        model.learn(config.train.env_steps, callback=look.if_due)
+        look.now(model)
+    model.q_net.load_state_dict(look.best)
+    return Peer(
+        model.q_net.requires_grad_(requires_grad=False),
+        _seen(model.replay_buffer),
+        model.num_timesteps,
+        model._n_updates,
+        time.process_time() - before,
+        look.curve,
+    )
+
+
+def arguments(config: Config) -> dict[str, Any]:
+    """Return the arguments of SB3's DQN that a configuration amounts to.
+
+    Raises:
+        ConfigError: if an iteration would hold a part of a vector step or of an update.
+
+    Example:
+        >>> from rivc.train import load_config
+        >>> found = arguments(load_config("quickstart"))
+        >>> found["train_freq"], found["gradient_steps"]  # 8 copies: 32 env steps, 16 updates
+        (4, 16)
+    """
+    loop, explore = config.train, config.explore
+    rounds = loop.env_steps_per_conversion / config.env.count
+    updates = loop.env_steps_per_conversion * loop.updates_per_env_step
+    if rounds % 1 or updates % 1 or not updates:
+        raise ConfigError(
+            f"the peer sb3 needs whole rounds of env.count and whole updates in "
+            f"train.env_steps_per_conversion, not {rounds:g} and {updates:g}"
+        )
+
+    def learning_rate(left: float) -> float:
+        end = loop.learning_rate_end
+        return loop.learning_rate * (end + left * (1.0 - end))
+
+    policy: dict[str, Any] = {"net_arch": list(config.net.hidden)}
+    if config.net.conv:
+        policy["features_extractor_class"] = Convolutions
+        policy["features_extractor_kwargs"] = {"conv": config.net.conv}
+    return {
+        "learning_rate": learning_rate,
+        "buffer_size": min(loop.replay_capacity, loop.env_steps + config.env.count),
+        "learning_starts": loop.warmup_env_steps,
+        "batch_size": loop.batch_size,
+        "tau": loop.target_blend,
+        "gamma": loop.discount,
+        "train_freq": int(rounds),
+        "gradient_steps": int(updates),
+        "n_steps": loop.n_step,
+        "target_update_interval": loop.env_steps_per_target_sync,
+        "exploration_fraction": explore.epsilon_env_steps / loop.env_steps,
+        "exploration_initial_eps": explore.epsilon_start,
+        "exploration_final_eps": explore.epsilon_end,
+        "max_grad_norm": loop.max_grad_norm,
+        "policy_kwargs": policy,
+        "seed": config.seed,
+        "device": "cpu",
+    }
+
+
+class Convolutions(nn.Module):
+    """The convolutions of `rivc.nets` in floating point, as SB3 takes a features extractor.
+
+    Args:
+        space: of observations, [C, H, W].
+        conv: filters, kernel and stride of each.
+
+    Attributes:
+        features_dim: numbers that come out, in H, W, C order as in `rivc.nets`.
+    """
+
+    def __init__(self, space: Any, conv: Sequence[tuple[int, int, int]]) -> None:
+        super().__init__()
+        channels, height, width = space.shape
+        modules: list[nn.Module] = []
+        for filters, kernel, stride in conv:
+            (top, bottom), (left, right) = (
+                same_padding(n, kernel, stride) for n in (height, width)
+            )
+            modules += [
+                nn.ZeroPad2d((left, right, top, bottom)),
+                nn.Conv2d(channels, filters, kernel, stride),
+                nn.ReLU(),
+            ]
+            channels, height, width = filters, -(-height // stride), -(-width // stride)
+        self.chain = nn.Sequential(*modules)
+        self.features_dim = channels * height * width
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the features, [B, features_dim], of pictures between 0 and 1, [B, C, H, W]."""
+        features: Tensor = self.chain(x)
+        return features.permute(0, 2, 3, 1).flatten(1)
+
+
+def acting(q_net: nn.Module) -> Act:
+    """Return what acts greedily by SB3's network, on observations as rivc has them."""
+
+    @torch.no_grad()
+    def act(observation: NDArray[Any]) -> NDArray[np.int64]:
+        x = channels_first(torch.from_numpy(observation))
+        return np.asarray(q_net(x).argmax(1, keepdim=True).numpy())
+
+    return act
+
+
+def quantized(peer: Peer, config: Config, task: Task, width: Width) -> Policy:
+    """Return SB3's network as a policy of rivc, quantized after training to a bit width."""
+    widths = {"weight_bits": width.weights, "activation_bits": width.activations}
+    quant = config.quant.model_copy(update={**widths, "enabled": False})
+    settings = config.model_copy(update={"quant": quant})
+    profile = profile_name(settings, load_backend(config.backend.name).profile)
+    net = make_network(
+        settings, make_encoding(task, peer.seen, profile), task.action_layout, profile
+    )
+    copy_weights(peer.q_net, net)
+    drawn = np.random.default_rng(config.seed).integers(len(peer.seen), size=CALIBRATION_STATES)
+    calibrate(net, torch.from_numpy(net.encoding.encode(peer.seen[drawn])))
+    return Policy("best", net.requires_grad_(requires_grad=False), convert(net))
+
+
+@torch.no_grad()
+def copy_weights(q_net: nn.Module, net: QNetwork) -> None:
+    """Give a network of `rivc.nets` the weights of SB3's of the same shapes; see the module."""
+    theirs = [m for m in q_net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    for layer, (ours, _) in zip(theirs, net.chain(), strict=True):
+        ours.weight.copy_(layer.weight)
+        if layer.bias is not None:
+            ours.bias.copy_(layer.bias)
+    first, _ = next(net.chain())
+    scale, centre = _input_of(net.encoding)
+    first.bias.add_((first.weight * centre).flatten(1).sum(1))
+    first.weight.mul_(scale)
+
+
+def _input_of(encoding: InputEncoding) -> tuple[Tensor, Tensor]:
+    """What SB3's input is of ours, which spans [-1, 1]: scale and centre, one a feature or one."""
+    if encoding.kind == "image":
+        return torch.tensor(0.5), torch.tensor(0.5)
+    half = np.array(encoding.step) * encoding.levels / 2
+    centre = np.array(encoding.low) + half
+    return torch.from_numpy(half).float(), torch.from_numpy(centre).float()
+
+
+@dataclass
+class _Look:
+    """The evaluations while SB3 trains: those that rivc would make."""
+
+    config: Config
+    tasks: list[Task]
+    best_return: float = -np.inf
+    best: dict[str, Tensor] = field(default_factory=dict)
+    curve: list[list[float]] = field(default_factory=list)
+    done: int = 0
+
+    def if_due(self, local: dict[str, Any], _: object) -> bool:
+        """SB3's callback after every vector step; never stops it."""
+        if local["self"].num_timesteps // self.config.eval.every_env_steps > self.done:
+            self.now(local["self"])
+        return True
+
+    def now(self, model: Any) -> None:
+        """Evaluate, and keep the weights if none were better."""
+        seeds = evaluation_seeds(self.config.seed, self.config.eval.episodes)
+        value = play(self.tasks, acting(model.q_net), seeds).return_mean
+        if value >= self.best_return:
+            self.best_return = value
+            self.best = {k: v.clone() for k, v in model.q_net.state_dict().items()}
+        passed = model.num_timesteps // self.config.eval.every_env_steps
+        if passed > self.done:
+            self.curve.append([model.num_timesteps, value])
+            self.done = passed
+
+
+def _limited(task: Task) -> Callable[[], gym.Env[Any, Any]]:
+    """Return what makes the environment of a task, with its time limit."""
+    limit = task.max_episode_steps
+    return lambda: task.env if limit is None else TimeLimit(task.env, limit)
+
+
+def _seen(buffer: Any) -> NDArray[Any]:
+    """Return the observations of SB3's replay, [N, *shape], as rivc has them."""
+    held = buffer.observations[: buffer.size()]
+    flat = held.reshape(-1, *held.shape[2:])
+    return np.asarray(flat.transpose(0, 2, 3, 1) if flat.ndim == 4 else flat)

@@ -1,0 +1,156 @@
+"""The process of one job: ``python -m rivc.compare.work FOLDER``.
+
+It trains, or goes on with, what the folder's ``job.json`` says, judges it and leaves
+``result.json``. It runs as long as the one who started it holds its standard input open: when that
+ends, whether let go of or killed, training stops with a checkpoint. Killed at any moment, the job
+ends in the same result when it is started again.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Final
+
+from filelock import FileLock, Timeout
+
+from rivc.compare.job import RESULT_FILE, RUN_FOLDER, Job, read_result
+from rivc.compare.table import DONE, dump_row
+from rivc.errors import FailedError, RivcError
+from rivc.snn_convert.storage import read_json, write_atomically
+from rivc.train.run import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rivc.train.trainer import Trainer
+
+STOPPED: Final = 130
+GRACE_S: Final = 10.0  # for an iteration and its checkpoint
+LOCK_S: Final = 3 * GRACE_S  # a process whose starter was killed may still be stopping
+CLOCK_FILE: Final = "clock.json"
+
+
+class Stopped(Exception):  # noqa: N818 (no error: nothing went wrong)
+    """Training was stopped; it can be gone on with."""
+
+
+class Clock:
+    """CPU seconds that the training of a folder took, over all its processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / CLOCK_FILE
+        before = read_json(self._path)["cpu_seconds"] if self._path.exists() else 0.0
+        self._offset = float(before) - time.process_time()
+
+    @property
+    def cpu_seconds(self) -> float:
+        """So far."""
+        return self._offset + time.process_time()
+
+    def note(self, _: object = None) -> None:
+        """Write it down, so that a kill loses no more than what came since."""
+        write_atomically(self._path, dump_row({"cpu_seconds": self.cpu_seconds}))
+
+
+def perform(folder: Path, watch: Callable[[Callable[[], None]], None]) -> None:
+    """Do a job, or what is left of it.
+
+    Args:
+        folder: that holds ``job.json``.
+        watch: is handed what stops the training.
+
+    Raises:
+        Stopped: if it was.
+        FailedError: if another process is at it.
+        RivcError: whatever training and evaluation raise.
+    """
+    job = Job.load(folder)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=LOCK_S)
+    except Timeout:
+        raise FailedError(f"another process is doing {job.name}") from None
+    try:
+        if read_result(folder, job) is None:
+            found = _trained_and_judged(job, folder, watch)
+            row = {**job.identity(), "status": DONE, **found, "versions": versions()}
+            write_atomically(folder / RESULT_FILE, dump_row(row))
+    finally:
+        lock.release()
+
+
+def _trained_and_judged(
+    job: Job, folder: Path, watch: Callable[[Callable[[], None]], None]
+) -> dict[str, Any]:
+    if job.peer is not None:
+        from rivc.compare import sb3
+
+        return sb3.trained_and_judged(job, folder / RUN_FOLDER)
+
+    from rivc.compare.judge import curve, judge, timed
+    from rivc.train.policy import load_policy
+    from rivc.train.record import read_metrics
+
+    clock = Clock(folder)
+    trainer = _trainer(job, folder / RUN_FOLDER)
+    trainer.observers.append(clock.note)
+    watch(lambda: setattr(trainer, "stop_requested", True))
+    trainer.run()
+    clock.note()
+    if not trainer.session.progress.finished:
+        raise Stopped
+    policy = load_policy(trainer.folder, job.evaluation.policy)
+    return {
+        "env_steps": trainer.session.progress.env_steps,
+        "updates": trainer.session.learner.updates,
+        "cpu_seconds": round(clock.cpu_seconds, 2),
+        "curve": curve(read_metrics(trainer.folder.path), job.config.eval.every_env_steps),
+        **timed(lambda: judge(policy, job.config, job.evaluation, job.bit_width)),
+    }
+
+
+def _trainer(job: Job, run: Path) -> Trainer:
+    from rivc.train.trainer import Trainer
+
+    return Trainer.resume(run) if (run / "config.yaml").exists() else Trainer(job.config, run)
+
+
+def stop_when_alone(stop: Callable[[], None]) -> None:
+    """Stop, gently and then for good, as soon as standard input ends."""
+
+    def wait() -> None:
+        while os.read(0, 4096):  # not through sys.stdin, whose lock would be held at the end
+            pass
+        stop()
+        time.sleep(GRACE_S)
+        os._exit(STOPPED)
+
+    Thread(target=wait, daemon=True).start()
+
+
+def main() -> int:
+    """Do the job of the folder that was named; return the exit code."""
+    import torch
+
+    torch.set_num_threads(1)
+    try:
+        perform(Path(sys.argv[1]), stop_when_alone)
+    except Stopped:
+        return STOPPED
+    except RivcError as error:
+        sys.stderr.write(f"{' '.join(str(error).split())}\n")
+        return error.exit_code
+    except Exception as error:  # the last resort: the line that the table quotes comes last
+        traceback.print_exc()
+        sys.stderr.write(f"unexpected {type(error).__name__}: {' '.join(str(error).split())}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,218 @@
+r"""What few seeds say about an algorithm: interquartile means with intervals, and pairs of them.
+
+A set of scores is one array a task, with one normalised score a seed. Tasks count alike: where one
+has fewer seeds, each of them counts for more. With as many seeds everywhere, every definition here
+is that of Agarwal et al.
+
+Intervals are percentile intervals of a stratified bootstrap: seeds are drawn anew within each task,
+never across tasks. Equal arguments and generators give equal numbers.
+
+Reference:
+    Agarwal, Schwarzer, Castro, Courville, Bellemare (2021), Deep reinforcement learning at the edge
+    of the statistical precipice, NeurIPS.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rivc.errors import UsageError
+
+RESAMPLES: Final = 10_000
+LEVEL: Final = 0.95
+TRIMMED: Final = 0.25  # share of scores that an interquartile mean leaves out, at either end
+_CHUNK: Final = 1 << 22  # numbers in memory at a time
+
+Array = NDArray[np.float64]
+Scores = Sequence[Array]
+"""One array a task; the last axis is seeds, any axis before it is carried along."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A statistic and its interval; arrays where the statistic is one.
+
+    Attributes:
+        value: of the scores themselves.
+        low: lower end.
+        high: upper end.
+    """
+
+    value: Any
+    low: Any
+    high: Any
+
+
+def iqm(scores: Scores) -> Array:
+    r"""Return the mean of the middle half of all scores.
+
+    With n scores in ascending order and :math:`c = \lfloor n / 4 \rfloor`:
+
+    .. math:: IQM = \frac{1}{n - 2c} \sum_{i = c + 1}^{n - c} x_{(i)}
+
+    Scores of a task with fewer seeds are repeated until all tasks have as many.
+
+    Args:
+        scores: one array a task, [..., seeds].
+
+    Returns:
+        [...].
+
+    Raises:
+        UsageError: if a task has no score.
+
+    Example:
+        >>> float(iqm([np.array([0.0, 1.0, 2.0, 9.0])]))
+        1.5
+    """
+    pooled = np.sort(_pooled(scores), axis=-1)
+    cut = int(TRIMMED * pooled.shape[-1])
+    return np.asarray(pooled[..., cut : pooled.shape[-1] - cut].mean(-1))
+
+
+def mean(scores: Scores) -> Array:
+    """Return the mean over tasks of the mean over seeds, [...]."""
+    return np.asarray(np.mean([task.mean(-1) for task in _checked(scores)], axis=0))
+
+
+def exceeding(scores: Scores, thresholds: Array) -> Array:
+    r"""Return the performance profile: the share of scores above each threshold.
+
+    .. math:: F(\tau) = \frac{1}{M} \sum_m \frac{1}{N_m} \sum_n [x_{m,n} > \tau]
+
+    Args:
+        scores: one array a task, [..., seeds].
+        thresholds: tau, [T].
+
+    Returns:
+        [..., T].
+    """
+    shares = [(task[..., None, :] > thresholds[:, None]).mean(-1) for task in _checked(scores)]
+    return np.asarray(np.mean(shares, axis=0))
+
+
+def improvement(x: Scores, y: Scores) -> Array:
+    r"""Return the probability that x does better than y on a task drawn at random.
+
+    .. math:: P(X > Y) = \frac{1}{M} \sum_m \frac{1}{N_m K_m}
+              \sum_{n, k} \big([x_{m,n} > y_{m,k}] + \tfrac12 [x_{m,n} = y_{m,k}]\big)
+
+    Args:
+        x: one array a task, [..., seeds].
+        y: the same tasks, in the same order, [..., seeds].
+
+    Returns:
+        [...].
+    """
+    return np.asarray(np.mean([_above(a, b) for a, b in _paired(x, y)], axis=0))
+
+
+def interval(
+    statistic: Callable[[Scores], Array],
+    scores: Scores,
+    rng: np.random.Generator,
+    resamples: int = RESAMPLES,
+) -> Estimate:
+    """Return a statistic of one set of scores with its 95 % interval.
+
+    Args:
+        statistic: from scores, [..., seeds], to [...] or more.
+        scores: one array a task, [..., seeds]; all that lies before the last axis is of the same
+            seeds and drawn with them, as the points of a curve are.
+        rng: of the resamples.
+        resamples: how many.
+    """
+    return _estimate(lambda drawn: statistic(drawn[0]), [_checked(scores)], rng, resamples, False)
+
+
+def difference(
+    x: Scores, y: Scores, rng: np.random.Generator, resamples: int = RESAMPLES
+) -> Estimate:
+    """Return how much the interquartile mean of x is above that of y, seed by seed.
+
+    The n-th score of both belongs to the same seed, so both are drawn together.
+
+    Raises:
+        UsageError: if a task has other seeds in x than in y.
+    """
+    for a, b in _paired(x, y):
+        if a.shape != b.shape:
+            raise UsageError(f"pairs need as many seeds, not {a.shape[-1]} and {b.shape[-1]}")
+    return _estimate(lambda s: iqm(s[0]) - iqm(s[1]), [x, y], rng, resamples, True)
+
+
+def improvement_interval(
+    x: Scores, y: Scores, rng: np.random.Generator, resamples: int = RESAMPLES
+) -> Estimate:
+    """Return the probability of improvement with its interval; both sides are drawn apart."""
+    return _estimate(
+        lambda s: improvement(s[0], s[1]), [_checked(x), _checked(y)], rng, resamples, False
+    )
+
+
+def _estimate(
+    statistic: Callable[[list[Scores]], Array],
+    sides: list[Scores],
+    rng: np.random.Generator,
+    resamples: int,
+    together: bool,
+) -> Estimate:
+    """The statistic, and its percentiles over resamples of the seeds."""
+    size = sum(task.size for side in sides for task in side)
+    chunk = max(1, min(resamples, _CHUNK // size))
+    drawn = []
+    for start in range(0, resamples, chunk):
+        count = min(chunk, resamples - start)
+        drawn.append(statistic(_resampled(sides, rng, count, together)))
+    tail = 100 * (1 - LEVEL) / 2
+    low, high = np.percentile(np.concatenate(drawn), [tail, 100 - tail], axis=0)
+    return Estimate(statistic(sides), low, high)
+
+
+def _resampled(
+    sides: list[Scores], rng: np.random.Generator, count: int, together: bool
+) -> list[Scores]:
+    """Draw the seeds of every task `count` times; a new first axis holds the draws."""
+    first: list[NDArray[np.int64]] = []
+    drawn: list[Scores] = []
+    for side in sides:
+        if not (together and first):
+            first = [rng.integers(n, size=(count, n)) for n in (t.shape[-1] for t in side)]
+        drawn.append([_take(task, at) for task, at in zip(side, first, strict=True)])
+    return drawn
+
+
+def _take(task: Array, at: NDArray[np.int64]) -> Array:
+    """[..., seeds] and [R, seeds] to [R, ..., seeds]."""
+    return np.moveaxis(task[..., at], -2, 0)
+
+
+def _above(a: Array, b: Array) -> Array:
+    above, equal = a[..., :, None] > b[..., None, :], a[..., :, None] == b[..., None, :]
+    return np.asarray((above + equal / 2).mean((-2, -1)))
+
+
+def _pooled(scores: Scores) -> Array:
+    """All scores in one axis, those of every task as often, [..., N]."""
+    counts = [task.shape[-1] for task in _checked(scores)]
+    most = math.lcm(*counts)
+    repeated = [np.repeat(task, most // n, -1) for task, n in zip(scores, counts, strict=True)]
+    return np.concatenate(repeated, axis=-1)
+
+
+def _checked(scores: Scores) -> Scores:
+    if not scores or not all(task.shape[-1] for task in scores):
+        raise UsageError("there is no score to take a statistic of")
+    return scores
+
+
+def _paired(x: Scores, y: Scores) -> list[tuple[Array, Array]]:
+    if len(x) != len(y):
+        raise UsageError(f"both sides need the same tasks, not {len(x)} and {len(y)}")
+    return list(zip(_checked(x), _checked(y), strict=True))

@@ -1,0 +1,99 @@
+"""What a comparison leaves behind, from rows that were made up."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rivc.compare.outcomes import RAW, curve_panels, flip_panels, outcomes
+from rivc.compare.publish import Comparison, publish
+from rivc.compare.suite import load_suite
+from rivc.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Make = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def found(row: Make) -> Comparison:
+    """Every job of the shipped peers suite, better with more seeds and bits."""
+    suite = load_suite("peers")
+    rows = [row(job, 10.0 * job.bit_width + job.config.seed) for job in suite.jobs()]
+    return Comparison("Suite peers", rows, suite.references(), jobs=len(rows) + 2)
+
+
+def test_scores_are_normalised_by_the_task(found: Comparison) -> None:
+    every = outcomes(found.rows, found.references)
+    for outcome in every:
+        random, solved = found.references[outcome.task]
+        assert outcome.score == (outcome.return_mean - random) / (solved - random)
+    assert len(every) == sum(len(row["results"]) for row in found.rows)
+
+
+def test_chips_come_first_by_width_and_variant(found: Comparison) -> None:
+    order = list(dict.fromkeys(o.contender for o in outcomes(found.rows, found.references)))
+    labels = [contender.label for contender in order]
+    assert labels[:4] == [
+        "rivc, 2 bits",
+        "float then converted, 2 bits",
+        "SB3 DQN, 2 bits",
+        "SB3 DQN, tuned, 2 bits",
+    ]
+    assert labels[-2:] == ["SB3 DQN, float", "SB3 DQN, tuned, float"]
+
+
+def test_there_is_a_panel_a_task_and_width_and_one_for_all(found: Comparison) -> None:
+    panels = curve_panels(found.rows, found.references)
+    assert [len(row) for row in panels] == [2] * 5
+    assert panels[0][0].title == "all tasks, 2 bits"
+    assert set(panels[1][0].curves) == {
+        "rivc",
+        "float then converted",
+        "SB3 DQN (float)",
+        "SB3 DQN, tuned (float)",
+    }
+    raw = curve_panels(found.rows, dict.fromkeys(found.references, RAW))
+    assert len(raw) == 4
+
+
+def test_flips_are_counted_over_all_runs(found: Comparison) -> None:
+    [row] = flip_panels(found.rows)
+    assert [panel.title for panel in row] == ["all bit widths", "2 bits", "4 bits"]
+    _, share = row[0].curves["chip"]
+    assert set(share.value) == {0.25}
+
+
+def test_tables_and_figures_are_written(found: Comparison, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    one = {"cartpole": found.references["cartpole"]}
+    rows = [row for row in found.rows if row["task"] == "cartpole" and row["seed"] < 3]
+    failed = [{"job": "a/b/seed3", "error": "gone"}]
+    paths = publish(Comparison("T", rows, one, failed, 99), tmp_path, figures=True)
+    names = {path.name for path in paths}
+    figures = {"curves", "flips", "scores", "improvement", "profiles"}
+    assert {f"{x}.{kind}" for x in figures for kind in ("png", "svg")} <= names
+    assert all(path.stat().st_size for path in paths)
+    text = (tmp_path / "report.md").read_text()
+    assert "![scores](scores.png)" in text
+    assert "- failed: a/b/seed3: gone" in text
+    assert "80 of 99 jobs are still to be done." in text
+    assert len(list(csv.DictReader(io.StringIO((tmp_path / "pairs.csv").read_text())))) > 4
+
+
+def test_nothing_done_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no job is done"):
+        publish(Comparison("T", [], {}), tmp_path, figures=False)
+
+
+def test_a_suite_that_is_not_finished_is_reported(found: Comparison, tmp_path: Path) -> None:
+    """Each variant has another seed only: there is nothing to pair."""
+    variants = {"rivc": 0, "SB3 DQN": 1}
+    rows = [r for r in found.rows if variants.get(r["variant"]) == r["seed"]]
+    publish(Comparison("T", rows, found.references), tmp_path, figures=False)
+    assert "## Pairs" not in (tmp_path / "report.md").read_text()
