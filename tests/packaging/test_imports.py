@@ -23,6 +23,7 @@ FOLDERS = {
     "rivc.snn_convert": ROOT / "snn_convert",
     "rivc.neurochip": ROOT / "neurochip",
     "rivc.robot": ROOT / "rivc" / "robot",
+    "rivc.split": ROOT / "rivc" / "split",
 }
 
 

@@ -1,0 +1,1 @@
+"""The policy split between robot and server."""
