@@ -6,7 +6,8 @@
     |-- UsageError              exit 2: what was asked for is wrong
     |   |-- ConfigError         a configuration key, type or value
     |   |-- MissingError        a file, an environment id, an optional package or a system library
-    |   `-- DamagedFileError    a file that is not what it claims to be
+    |   |-- DamagedFileError    a file that is not what it claims to be
+    |   `-- DecodeError         a packet of features that must not be used; `kind` says why
     `-- FailedError             exit 1: the request was fine, the work was not
         |-- QuantError          a value that the integer arithmetic cannot hold
         |-- ChipLimitError      a program that does not fit the chip
@@ -20,10 +21,14 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+DecodeErrorKind = Literal[
+    "truncated", "checksum", "version", "descriptor", "stale", "reference", "too_large"
+]
 
 
 class RivcError(Exception):
@@ -48,6 +53,18 @@ class MissingError(UsageError):
 
 class DamagedFileError(UsageError):
     """A file is truncated, altered or of another kind than its name says."""
+
+
+class DecodeError(UsageError):
+    """A packet of features that must not be used.
+
+    Attributes:
+        kind: "truncated", "checksum", "version", "descriptor", "stale", "reference" or "too_large".
+    """
+
+    def __init__(self, kind: DecodeErrorKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class FailedError(RivcError):

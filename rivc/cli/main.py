@@ -30,6 +30,7 @@ VERBS: Final = {
     "certify": "Tell what can be promised about a policy on a chip that errs.",
     "cost": "Count operations, bytes and energy of a decision.",
     "stress": "Tell what each disturbance by itself costs a policy.",
+    "codec": "Fit a feature codec to a layer; code its counts.",
     "video": "Film a policy at work.",
     "drive": "Drive a robot in closed loop at a fixed rate.",
     "demo": "Train, evaluate, verify and film the visual tracker.",

@@ -1,0 +1,62 @@
+"""Pictures: what a camera policy can send instead of features, the bar that these must clear."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rivc.errors import DecodeError, MissingError, UsageError, in_one_line
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def write_picture(picture: NDArray[np.uint8], kind: str, **options: Any) -> bytes:
+    """Return a picture as a file.
+
+    Args:
+        picture: uint8, [H, W] or [H, W, 3].
+        kind: "webp" or "jpeg".
+        options: of Pillow, such as ``quality=50`` or ``lossless=True``.
+
+    Raises:
+        UsageError: if the picture is too large for the format.
+        MissingError: if Pillow is not installed.
+    """
+    buffer = io.BytesIO()
+    try:
+        _pillow().fromarray(picture).save(buffer, kind, **options)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"no {kind} picture of {picture.shape}: {in_one_line(error)}") from error
+    return buffer.getvalue()
+
+
+def read_picture(data: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return a WebP or JPEG picture, [H, W, 3].
+
+    Args:
+        data: the file.
+        size: width and height that it must have; another one is not unpacked.
+
+    Raises:
+        DecodeError: if it is no such picture.
+        MissingError: if Pillow is not installed.
+    """
+    image = _pillow()
+    try:
+        with image.open(io.BytesIO(data), formats=["WEBP", "JPEG"]) as picture:
+            if picture.size != size:
+                raise DecodeError("checksum", f"a picture of {picture.size} where {size} is due")
+            return np.asarray(picture.convert("RGB"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DecodeError("checksum", in_one_line(error)) from error
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingError("pictures need Pillow; pip install 'rivc[codec]'") from error
+    return Image
