@@ -34,14 +34,14 @@ class Split:
     Attributes:
         edge: from the observation to the counts, as a readout of one group.
         server: from the counts to the readout of the uncut program.
-        layer: index in the uncut program of the last layer of the edge half.
+        layer: how many layers of the uncut program stand before the cut.
 
     Example:
         >>> from rivc.snn_convert import SpikingProgram
         >>> program = SpikingProgram.load("tests/golden/conv.npz")
-        >>> split = cut(program, 0)
+        >>> split = cut(program, 1)
         >>> split.shape, split.bit_width, cuts(program)
-        ((4, 3, 3), 2, (0, 1, 3))
+        ((4, 3, 3), 2, (1, 2, 4))
     """
 
     edge: SpikingProgram
@@ -77,14 +77,14 @@ def cut(program: SpikingProgram, layer: int) -> Split:
 
     Args:
         program: the program.
-        layer: index of the layer; one of `cuts(program)`.
+        layer: how many layers stand before the cut, 1 for the first; one of `cuts(program)`.
 
     Raises:
         ConfigError: if the program cannot be cut there.
     """
     if layer not in cuts(program):
-        raise ConfigError(f"no cut at layer {layer}: {_where(program)}")
-    shape, levels = program.shapes[layer + 1], program.levels_in[layer + 1]
+        raise ConfigError(f"no cut after layer {layer}: {_where(program)}")
+    shape, levels = program.shapes[layer], program.levels_in[layer]
     size = math.prod(shape)
     if size > MAX_FEATURES:
         raise ConfigError(
@@ -92,14 +92,14 @@ def cut(program: SpikingProgram, layer: int) -> Split:
         )
     edge = SpikingProgram(
         encoding=program.encoding,
-        layers=(*program.layers[: layer + 1], *_head(program, shape)),
+        layers=(*program.layers[:layer], *_head(program, shape)),
         readout_scale=1.0,
         action_layout=(1, size),
         profile=program.profile,
     )
     server = SpikingProgram(
         encoding=_counts_encoding(shape, levels),
-        layers=program.layers[layer + 1 :],
+        layers=program.layers[layer:],
         readout_scale=program.readout_scale,
         action_layout=program.action_layout,
         profile=program.profile,
@@ -108,10 +108,12 @@ def cut(program: SpikingProgram, layer: int) -> Split:
 
 
 def cuts(program: SpikingProgram) -> tuple[int, ...]:
-    """Return the layers that a program can be cut at: all that emit counts anew."""
-    return tuple(
-        i for i, a in enumerate(program.layers) if not a.is_readout and a.kind != "flatten"
-    )
+    """Return the layers that a program can be cut behind, 1 for the first: all that emit counts.
+
+    A flatten only orders anew what the layer before it emits.
+    """
+    layers = enumerate(program.layers, 1)
+    return tuple(i for i, a in layers if not a.is_readout and a.kind != "flatten")
 
 
 def to_planes(counts: NDArray[Any]) -> NDArray[np.uint8]:
@@ -151,5 +153,5 @@ def _counts_encoding(shape: tuple[int, ...], levels: int) -> InputEncoding:
 def _where(program: SpikingProgram) -> str:
     if not cuts(program):
         return "no layer of this program emits counts"
-    named = (f"{i} ({program.layers[i].kind} {program.shapes[i + 1]})" for i in cuts(program))
+    named = (f"{i} ({program.layers[i - 1].kind} {program.shapes[i]})" for i in cuts(program))
     return f"the layers that emit counts are {', '.join(named)}"

@@ -10,15 +10,13 @@ The row of all bits and channels loses nothing: with it the split policy is the 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
+from rivc.codec import FeatureCodec
 from rivc.errors import ConfigError, QuantError
 from rivc.split.cut import from_planes, to_planes
 
@@ -27,10 +25,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from rivc.codec import Recording
     from rivc.split.cut import Split
 
     Planes = NDArray[np.uint8]
-    Fit = Callable[[Planes, int], "Codec"]
     Infer = Callable[[Planes], NDArray[np.int64]]
 
 MAX_ROWS: Final = 64
@@ -90,7 +88,7 @@ class Ladder:
         shape: of the counts, (H, W, C) or (units,).
         bit_width: of the counts.
         order: channels by importance, the most important first.
-        rows: by return, then by bytes.
+        rows: the best first.
 
     Raises:
         ConfigError: if a row keeps what there is not.
@@ -136,13 +134,6 @@ class Ladder:
             raise QuantError(f"a packet decodes to {planes.shape}, not to what row {row} keeps")
         return planes
 
-    @cached_property
-    def identity(self) -> bytes:
-        """Sixteen bytes that two ladders of the same rows share, whatever they were measured at."""
-        points = [list(row.point) for row in self.rows]
-        told = json.dumps([list(self.shape), self.bit_width, list(self.order), points])
-        return hashlib.sha256(told.encode()).digest()[:16]
-
 
 def check_point(point: Point, bit_width: int, channels: int) -> None:
     """Raise ConfigError unless there is so much to keep."""
@@ -186,35 +177,34 @@ def importance(split: Split, counts: NDArray[np.uint8], infer: Infer) -> tuple[i
 
 
 def fit_ladder(
-    split: Split,
-    counts: NDArray[np.uint8],
-    points: Sequence[Point],
-    fit: Fit,
-    order: tuple[int, ...] = (),
+    split: Split, recording: Recording, points: Sequence[Point], order: tuple[int, ...] = ()
 ) -> Ladder:
-    """Fit a codec for each row on the first half of recorded counts, and measure on the second.
+    """Fit a codec for each row on the first half of a recording, and measure it on the second.
 
     Args:
         split: the cut.
-        counts: of consecutive frames, uint8, [T, *shape], T >= 4.
+        recording: of its counts.
         points: of the rows, the best first.
-        fit: makes a codec from planes [T, C, H, W] and their bit width.
         order: channels by importance; empty: as they are.
 
     Raises:
         ConfigError: if there are too few frames, or a point keeps what there is not.
     """
-    if len(counts) < 4:
-        raise ConfigError(f"{len(counts)} frames are too few to fit and to measure; record 4")
+    half = len(recording.codes) // 2
+    if half < 2 or recording.codes.shape[1] != split.shape[-1]:
+        raise ConfigError(
+            f"{recording.codes.shape} is no recording of {split.shape}, or has fewer than 4 frames"
+        )
     order = order or tuple(range(split.shape[-1]))
     rows: list[Row] = []
     for point in points:
         check_point(point, split.bit_width, split.shape[-1])
-        planes = np.stack([to_planes(c) for c in counts])[:, list(order[: point.channels])]
+        planes = np.ascontiguousarray(recording.codes[:, list(order[: point.channels])])
         planes = coarse(planes, split.bit_width, point.bit_width)
-        half = len(planes) // 2
-        codec = next((r.codec for r in rows if r.point[:2] == point[:2]), None)
-        codec = codec or fit(planes[:half], point.bit_width)
+        codec = next((row.codec for row in rows if row.point[:2] == point[:2]), None)
+        if codec is None:
+            starts = recording.starts[:half]
+            codec = FeatureCodec.fit(planes[:half], point.bit_width, starts=starts)
         sizes = _sizes(codec, planes[half:], point.skip)
         p95 = int(np.percentile(sizes, 95, method="higher"))
         rows.append(Row(point, codec, float(np.mean(sizes)), p95))

@@ -56,11 +56,6 @@ IDENTITY = bytes(range(16))
 MS = 1_000_000
 
 
-def packed(planes: NDArray[np.uint8], bit_width: int) -> PackedCodec:
-    """Fit, as far as packing can be fitted."""
-    return PackedCodec(planes.shape[1:], bit_width)
-
-
 def lossless(split: Split) -> Ladder:
     """A ladder of one row that keeps everything."""
     return ladder_of(split, Point(split.bit_width, split.shape[-1]))
@@ -97,7 +92,7 @@ class Rig:
         limits: ServerLimits | None = None,
         robot_key: bytes = KEY,
     ) -> None:
-        self.split = split or cut(conv_program(), 0)
+        self.split = split or cut(conv_program(), 1)
         self.ladder = ladder or lossless(self.split)
         self.clock, self.times = SimulatedClock(), times or LinkTimes(50, 60, 15)
         self.server = Server(self.ladder, infer_of(self.split), IDENTITY, KEY, limits, lambda: 0)

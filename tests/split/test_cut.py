@@ -25,7 +25,7 @@ def test_halves_in_a_row_are_the_uncut_program_at_every_cut(
     for layer in cuts(program):
         split = cut(program, layer)
         counts = split.counts(reference.run(split.edge, x))
-        assert np.array_equal(counts, emitted[layer])
+        assert np.array_equal(counts, emitted[layer - 1])
         sent = np.stack([from_planes(to_planes(c), split.shape) for c in counts])
         assert np.array_equal(reference.run(split.server, sent), whole)
 
@@ -54,16 +54,16 @@ def test_halves_survive_the_disk(tmp_path: object, program: SpikingProgram) -> N
 
 def test_a_cut_where_no_counts_are_emitted_names_those_that_can_be() -> None:
     program = conv_program()
-    assert cuts(program) == (0, 1, 3)
-    for layer in (-1, 2, 4, 9):
-        with pytest.raises(ConfigError, match=r"3 \(dense \(5,\)\)"):
+    assert cuts(program) == (1, 2, 4)
+    for layer in (-1, 0, 3, 5, 9):
+        with pytest.raises(ConfigError, match=r"4 \(dense \(5,\)\)"):
             cut(program, layer)
     with pytest.raises(ConfigError, match="no layer of this program"):
-        cut(cut(dense_program(), 0).server, 0)
+        cut(cut(dense_program(), 1).server, 1)
 
 
 def test_a_count_that_cannot_be_is_told_of() -> None:
-    split: Split = cut(dense_program(), 0)
+    split: Split = cut(dense_program(), 1)
     for wrong in (-1, 16):
         with pytest.raises(QuantError, match=r"0\.\.15"):
             split.counts(np.full((1, 1, 5), wrong, np.int64))
@@ -72,4 +72,4 @@ def test_a_count_that_cannot_be_is_told_of() -> None:
 def test_too_many_features_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rivc.split.cut.MAX_FEATURES", 4)
     with pytest.raises(ConfigError, match="cut at a later layer"):
-        cut(dense_program(), 0)
+        cut(dense_program(), 1)

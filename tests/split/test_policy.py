@@ -166,7 +166,7 @@ def test_a_server_that_was_started_again_is_joined_again() -> None:
 
 
 def test_a_narrow_link_gets_a_narrow_row_and_a_wide_one_everything() -> None:
-    split = cut(conv_program(), 0)
+    split = cut(conv_program(), 1)
     ladder = ladder_of(split, Point(2, 3), Point(1, 3), Point(1, 1, skip=2))
     narrow = over(Phase(kbit_per_s=25, delay_ms=2), Phase(10, kbit_per_s=1e5, delay_ms=2))
     rig = Rig(narrow, split=split, ladder=ladder, times=LinkTimes(50, 100, 15))

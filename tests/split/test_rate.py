@@ -98,15 +98,15 @@ def run(kbit_per_s: float, frames: int, state: RateState) -> tuple[RateState, li
 
 def test_the_bandwidth_is_found_and_used() -> None:
     start = joined(RateState(), 10 * MS, 0)
-    state, rows = run(200, 300, start)
-    assert rows[100:].count(1) > 40  # every third frame, 1,060 bytes in 42 ms
-    assert state.kbit_per_s == pytest.approx(200, rel=0.25)
+    state, rows = run(250, 300, start)
+    assert rows[100:].count(1) > 40  # every third frame, 1,060 bytes in 34 ms
+    assert state.kbit_per_s == pytest.approx(250, rel=0.25)
     _, rows = run(10_000, 100, state)
     assert set(rows[-50:]) == {0}
     assert len(rows) - rows.count(0) < 40
-    _, rows = run(30, 300, start)
+    _, rows = run(45, 300, start)
     assert rows[100:].count(4) > 40
-    assert set(rows[100:]) == {4, None}
+    assert rows[100:].count(0) == rows[100:].count(1) == 0
 
 
 def test_up_takes_ten_good_frames_and_down_none() -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 S = 1_000_000_000
-SPLIT = cut(conv_program(), 0)
+SPLIT = cut(conv_program(), 1)
 LADDER = ladder_of(SPLIT, Point(2, 3), Point(1, 2))
 
 
@@ -227,7 +227,9 @@ def test_without_the_key_nothing_is_answered() -> None:
 def test_a_robot_believes_nobody_without_the_key() -> None:
     server, session = new_server(), joined(new_server())
     sequence, _ = session.frame(some_counts(), 0, 0)
-    forged = Message(Kind.ANSWER, session._now.session, 1, ANSWER.pack(sequence, *[0] * 5) + bytes(16))
+    forged = Message(
+        Kind.ANSWER, session._now.session, 1, ANSWER.pack(sequence, *[0] * 5) + bytes(16)
+    )
     for seal in (Seal(b"some other key..."), Seal(KEY)):
         assert session.receive(seal.seal(forged), 0) is None
     assert session.dropped == {"unauthenticated": 2}
