@@ -10,8 +10,7 @@ import json
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,6 +21,9 @@ from rivc.snn_convert import SpikingProgram
 from rivc.snn_convert.storage import read_json, read_plain, write_atomically
 from rivc.split.cut import Split
 from rivc.split.ladder import MAX_ROWS, Ladder, Point, Row
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SPLIT_FILE: Final = "split.json"
 CONFIG_FILE: Final = "config.yaml"

@@ -2,9 +2,10 @@ r"""The ladder of rates: fewer bits, fewer channels, fewer frames, each row with
 
 A row takes the m most important channels, rounds counts of b bits to k bits of the same code,
 
-.. math:: c' = min(\lfloor (c + 2^{b-k-1}) / 2^{b-k} \rfloor, 2^k - 1), \qquad \hat c = 2^{b-k} c',
+.. math:: c' = min(rint(c / 2^{b-k}), 2^k - 1), \qquad \hat c = 2^{b-k} c',
 
 so that silence stays silence and no weight changes, and codes what is left with tables of its own.
+Ties go to even: most counts are small, and a lone spike rounded up would be two.
 The row of all bits and channels loses nothing: with it the split policy is the uncut one.
 """
 
@@ -128,11 +129,11 @@ class Ladder:
             RivcError: if the packet does not hold that.
         """
         point, codec = self.rows[row].point, self.rows[row].codec
-        planes: Planes = codec.decode(packet, previous)
+        planes = codec.decode(packet, previous)
         wanted = point.channels, *(self.shape[:2] if len(self.shape) == 3 else (1, 1))
         if planes.shape != wanted or planes.max() >> point.bit_width:
             raise QuantError(f"a packet decodes to {planes.shape}, not to what row {row} keeps")
-        return planes
+        return np.asarray(planes, np.uint8)
 
 
 def check_point(point: Point, bit_width: int, channels: int) -> None:
@@ -147,12 +148,12 @@ def coarse(counts: NDArray[np.uint8], bit_width: int, kept: int) -> NDArray[np.u
     """Round counts to the leading bits of their code.
 
     >>> coarse(np.arange(16, dtype=np.uint8), 4, 2).tolist()
-    [0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3]
+    [0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3]
     """
     shift = bit_width - kept
     if not shift:
         return counts
-    rounded = (counts.astype(np.uint16) + (1 << (shift - 1))) >> shift
+    rounded = np.rint(counts / np.float32(1 << shift))
     return np.minimum(rounded, (1 << kept) - 1).astype(np.uint8)
 
 

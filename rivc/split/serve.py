@@ -35,13 +35,13 @@ class Host:
 
     Attributes:
         address: where it listens, once it does.
-        failure: what ended it, if anything did.
+        ended: is done when it is stopped, or the chip has failed.
     """
 
     def __init__(self, server: Server, window_s: float = WINDOW_S) -> None:
         self._server, self._window_s = server, window_s
         self._batch: asyncio.TimerHandle | None = None
-        self._writers: dict[Hashable, asyncio.StreamWriter] = {}
+        self._writers: dict[Any, asyncio.StreamWriter] = {}  # by the task that reads
         self._udp: asyncio.DatagramTransport | None = None
         self.address: Address | None = None
         self.ended: asyncio.Future[None] | None = None
@@ -64,16 +64,23 @@ class Host:
             yield self.address
         finally:
             closing.close()
-            for writer in self._writers.values():
-                writer.close()
+            for talk in self._writers:
+                talk.cancel()
+            await asyncio.gather(*self._writers, return_exceptions=True)
             if self._batch is not None:
                 self._batch.cancel()
 
-    async def run(self, address: Address) -> None:
-        """Listen until cancelled, or until the chip fails, which is raised."""
-        async with self.listening(address):
-            if self.ended is not None:
-                await self.ended
+    def stop(self) -> None:
+        """Let `until_ended` return."""
+        if self.ended is not None and not self.ended.done():
+            self.ended.set_result(None)
+
+    async def until_ended(self, seconds: float | None = None) -> None:
+        """Return when it is stopped or the time is over; raise what the chip failed with."""
+        if self.ended is not None:
+            await asyncio.wait([self.ended], timeout=seconds)
+            if self.ended.done():
+                self.ended.result()
 
     async def _listen_udp(self, address: Address) -> tuple[Any, int]:
         loop = asyncio.get_running_loop()
@@ -114,7 +121,7 @@ class Host:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Read one connection to its end."""
-        peer = object()
+        peer = asyncio.current_task()
         if len(self._writers) >= MAX_CONNECTIONS:
             writer.close()
             return

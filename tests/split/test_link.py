@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 MS = 1_000_000
 
 
-def arrivals(*phases: Phase, size: int = 100 - OVERHEAD, every_ms: float = 20, seed: int = 0):  # type: ignore[no-untyped-def]
+def arrivals(*phases: Phase, seed: int = 0) -> tuple[list[int], list[list[int]]]:
+    """When packets of 100 bytes in all are sent, one every 20 ms, and arrive."""
     model = LinkModel(LinkTrace(phases), seed)
-    sent = [round(i * every_ms * MS) for i in range(5000)]
-    return sent, [model.arrivals(size, time_ns) for time_ns in sent]
+    sent = [i * 20 * MS for i in range(5000)]
+    return sent, [model.arrivals(100 - OVERHEAD, time_ns) for time_ns in sent]
 
 
 def test_bandwidth_and_delay_add_up() -> None:
