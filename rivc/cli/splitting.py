@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import yaml
 
 from rivc.cli.driving import ending_gently, mock_limits, open_program
@@ -101,6 +102,8 @@ def new_server(folder: SplitFolder, key: bytes, limits: ServerLimits, backend: s
     """Return a server whose half is loaded onto a chip."""
     chip = load_backend(backend)
     chip.load(folder.split.server)
+    chip.infer(np.zeros((1, *folder.split.shape), np.uint8))
+    folder.ladder.warm_up()
     return Server(folder.ladder, lambda x: chip.infer(x).readout, folder.identity, key, limits)
 
 

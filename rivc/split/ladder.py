@@ -109,6 +109,14 @@ class Ladder:
         for row in self.rows:
             check_point(row.point, self.bit_width, channels)
 
+    def warm_up(self) -> None:
+        """Code one silent frame with each row, because the first is the slowest."""
+        silence = np.zeros(self.shape, np.uint8)
+        for row, _ in enumerate(self.rows):
+            planes = self.reduce(row, silence)
+            for previous in (None, planes):
+                self.decode(row, self.rows[row].codec.encode(planes, previous), previous)
+
     def reduce(self, row: int, counts: NDArray[np.uint8]) -> Planes:
         """Return what a row keeps of counts, uint8, [C', H, W]."""
         point = self.rows[row].point

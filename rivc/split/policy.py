@@ -143,6 +143,8 @@ class SplitPolicy:
                 f"{split.server.action_layout}"
             )
         chip.load(split.edge)
+        chip.infer(np.zeros((1, *split.edge.encoding.shape), np.uint8))
+        link.ladder.warm_up()
         self._split, self._chip, self._actions, self._link = split, chip, actions, link
         self._fallback, self._clock = fallback, link.clock
         self._compute_ns = compute_ns or link.clock.now_ns

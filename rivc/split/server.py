@@ -185,7 +185,7 @@ class Server:
         robot = self._robots.get(message.session)
         if robot is not None and robot.nonce == nonce:
             return [(peer, robot.welcome)]  # it was lost, or this is a replay, which helps nobody
-        refusal = self._refusal(identity, robot, now_ns)
+        refusal = self._refusal(identity, robot, peer, now_ns)
         if refusal is not None:
             body = REFUSED.pack(nonce, refusal)
             return [(peer, self._seal.seal(Message(Kind.REFUSED, message.session, 0, body)))]
@@ -196,14 +196,20 @@ class Server:
         self._robots[message.session] = _Robot(message.session, nonce, welcome, seal, peer, now_ns)
         return [(peer, welcome)]
 
-    def _refusal(self, identity: bytes, taken_by: _Robot | None, now_ns: int) -> Refusal | None:
-        """Why a robot may not join; makes room by forgetting who is idle or was never known."""
+    def _refusal(
+        self, identity: bytes, taken_by: _Robot | None, peer: Peer, now_ns: int
+    ) -> Refusal | None:
+        """Why a robot may not join; makes room by forgetting who is idle or was never known.
+
+        A robot that joins again does not count twice: it gives up its old session.
+        """
         if identity != self._identity:
             return Refusal.SPLIT
         if taken_by is not None:
             return Refusal.TAKEN
         self._forget_idle(now_ns)
-        if self.robots >= self._limits.max_robots:
+        others = sum(robot.is_known and robot.peer != peer for robot in self._robots.values())
+        if others >= self._limits.max_robots:
             return Refusal.FULL
         unknown = [session for session, robot in self._robots.items() if not robot.is_known]
         if len(unknown) >= self._limits.max_robots:

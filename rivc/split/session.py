@@ -200,7 +200,7 @@ class Session:
         """Take a message in; None if it means nothing.
 
         Raises:
-            LinkError: if the server does not let the robot in.
+            LinkError: if the server does not let the robot in, the first time that it asks.
         """
         message, now = self._seal.parse(data), self._now
         if message is not None and message.session != now.session:
@@ -222,7 +222,7 @@ class Session:
         self._sent: OrderedDict[int, tuple[int, NDArray[np.uint8]]] = OrderedDict()
         self._acknowledged = 0
 
-    def _joined(self, message: Message, data: bytes, now_ns: int) -> Joined | str | None:
+    def _joined(self, message: Message, data: bytes, now_ns: int) -> Joined | str:
         if not self._seal.is_sealed(data):
             return "unauthenticated"
         if message.body[:NONCE] != self._now.nonce or self._now.seal is not None:
@@ -230,9 +230,9 @@ class Session:
         if message.kind == Kind.REFUSED:
             reason = REFUSED.unpack(message.body)[1]
             told = REFUSALS.get(reason, f"reason {reason}")
-            if reason == Refusal.TAKEN:
-                self._begin()
-                return None
+            if reason == Refusal.TAKEN or self.joins > 1:
+                self._begin()  # a robot at work does not stop for this: it asks again
+                return "refused"
             raise LinkError(f"the server refuses this robot: {told}")
         _, answer = WELCOME.unpack(message.body)
         self._now.seal = self._seal.of_session(self._now.nonce, answer)
@@ -279,7 +279,7 @@ class Session:
         seal = self._now.seal or self._seal
         return seal.seal(Message(kind, self._now.session, counter, body))
 
-    def _noted(self, event: Event | str | None) -> Event | None:
+    def _noted(self, event: Event | str) -> Event | None:
         """An event as it is; a reason to drop a message is counted."""
         if isinstance(event, str):
             self.dropped[event] += 1

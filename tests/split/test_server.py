@@ -179,6 +179,30 @@ def test_a_robot_that_joins_again_takes_its_own_place() -> None:
     assert server.dropped == {"unknown session": 1}
 
 
+def test_a_full_server_lets_a_robot_join_again_but_no_other() -> None:
+    server = new_server(max_robots=1)
+    old = joined(server)
+    server.receive(old.frame(some_counts(), 0, 0)[1], "robot", 0)
+    old.give_up(10 * S)
+    join(server, old, now_ns=10 * S)
+    server.receive(old.frame(some_counts(), 0, 10 * S)[1], "robot", 10 * S)
+    assert server.robots == 1
+    assert len(server.answer(10 * S)) == 1
+    with pytest.raises(LinkError):
+        joined_elsewhere(server, new_session())
+    old.give_up(20 * S)
+    joined_elsewhere(server, old)  # which has moved, and goes on without the server for now
+    assert not old.is_joined
+    assert old.dropped == {"refused": 1}
+
+
+def joined_elsewhere(server: Server, session: Session) -> None:
+    asked = session.join(20 * S)
+    assert asked is not None
+    [(_, reply)] = server.receive(asked, "elsewhere", 20 * S)
+    session.receive(reply, 20 * S)
+
+
 def test_a_replayed_packet_is_dropped_and_counted() -> None:
     server = new_server()
     session = joined(server)
