@@ -22,7 +22,7 @@ from rivc.robot.rate import Durations
 from rivc.snn_convert.program import greedy
 from rivc.split import rate
 from rivc.split.rate import RateLimits, RateState
-from rivc.split.session import KEPT, Answer, Joined, Lost, Session
+from rivc.split.session import ASK_AGAIN_NS, KEPT, Answer, Joined, Lost, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -217,14 +217,17 @@ class SplitPolicy:
             self._frames.popitem(last=False)
 
     def _join(self, now_ns: int) -> None:
-        """Ask for a session; the first wait of a slot may be for the welcome."""
-        asked = self._link.session.join(now_ns)
+        """Ask for a session again and again, for at most half of the wait of a slot."""
+        session, clock = self._link.session, self._clock
         self._frames.clear()
-        if asked is not None:
-            self._post(asked)
         until_ns = now_ns + round(self._link.times.wait_ms * MILLISECOND_NS) // 2
-        while not self._link.session.is_joined and self._take(until_ns):
-            pass
+        while True:
+            asked = session.join(clock.now_ns())
+            if asked is not None:
+                self._post(asked)
+            heard = self._take(min(until_ns, clock.now_ns() + ASK_AGAIN_NS))
+            if session.is_joined or (not heard and clock.now_ns() >= until_ns):
+                return
 
     def _post(self, data: bytes) -> None:
         self._link.transport.send(data)

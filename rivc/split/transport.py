@@ -102,7 +102,10 @@ class InProcess:
         """Let the server work, and take what it said."""
         if not self._inbox and self._server.is_waited_for:
             self._deliver(self._server.answer(self._clock.now_ns()))
-        return self._inbox.popleft() if self._inbox else None
+        if not self._inbox:
+            self._clock.sleep_until(until_ns)
+            return None
+        return self._inbox.popleft()
 
     def close(self) -> None:
         """Nothing to let go of."""

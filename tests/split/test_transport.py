@@ -6,8 +6,8 @@ import asyncio
 import socket
 import threading
 import time
-from contextlib import ExitStack, closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, suppress
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -41,36 +41,39 @@ PATIENT = LinkTimes(50, 10_000, 10_000)  # waits for every answer, on any machin
 
 
 @contextmanager
-def hosted(scheme: str, trace: LinkTrace | None = None) -> Iterator[tuple[Address, Server, Any]]:
-    """A server in a thread of its own, behind a proxy if there is a trace."""
+def hosted(scheme: str, trace: LinkTrace | None = None) -> Iterator[tuple[Address, Server]]:
+    """A server of the test program."""
     server = Server(LADDER, infer_of(SPLIT), IDENTITY, KEY)
-    ready, ended = threading.Event(), threading.Event()
-    where: list[Address] = []
-    loop = asyncio.new_event_loop()
+    with listening_in_a_thread(server, scheme, trace) as address:
+        yield address, server
+
+
+@contextmanager
+def listening_in_a_thread(
+    server: Server, scheme: str = "udp", trace: LinkTrace | None = None
+) -> Iterator[Address]:
+    """A server in a thread of its own, behind a proxy if there is a trace."""
+    ready, where = threading.Event(), list[Address]()
+    loop, ended = asyncio.new_event_loop(), asyncio.Event()
 
     async def main() -> None:
         local = Address(scheme, "127.0.0.1", 0)
-        async with Host(server).listening(local) as address:
-            if trace is None:
-                where.append(address)
-                await until_ended()
-                return
-            async with Proxy(address, trace).listening(local) as before:
-                where.append(before)
-                await until_ended()
-
-    async def until_ended() -> None:
-        ready.set()
-        while not ended.is_set():
-            await asyncio.sleep(0.01)
+        async with AsyncExitStack() as stack:
+            address = await stack.enter_async_context(Host(server).listening(local))
+            if trace is not None:
+                proxy = Proxy(address, trace).listening(local)
+                address = await stack.enter_async_context(proxy)
+            where.append(address)
+            ready.set()
+            await ended.wait()
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(main()))
     thread.start()
     try:
         assert ready.wait(30)
-        yield where[0], server, loop
+        yield where[0]
     finally:
-        ended.set()
+        loop.call_soon_threadsafe(ended.set)
         thread.join(30)
         loop.close()
 
@@ -109,7 +112,7 @@ def decide(
 def test_every_action_over_the_loopback_is_that_of_the_uncut_program(
     scheme: str, new_policy: Make
 ) -> None:
-    with hosted(scheme) as (address, server, _):
+    with hosted(scheme) as (address, server):
         policy = new_policy(address)
         got, wanted = decide(policy, 200)
         assert got == wanted
@@ -123,7 +126,7 @@ def test_every_action_over_the_loopback_is_that_of_the_uncut_program(
 
 
 def test_many_robots_share_one_server(new_policy: Make) -> None:
-    with hosted("udp") as (address, server, _):
+    with hosted("udp") as (address, server):
         results: dict[int, tuple[list[float], list[float]]] = {}
 
         def robot(seed: int) -> None:
@@ -142,7 +145,7 @@ def test_many_robots_share_one_server(new_policy: Make) -> None:
 
 def test_a_proxy_makes_a_poor_link_and_no_wrong_action(new_policy: Make) -> None:
     trace = LinkTrace((Phase(kbit_per_s=1e4, delay_ms=1, duplicate=0.3, jitter_ms=1),))
-    with hosted("udp", trace) as (address, server, _):
+    with hosted("udp", trace) as (address, server):
         got, wanted = decide(new_policy(address), 60)
         assert got == wanted
         assert server.dropped["replayed"] > 0
@@ -162,7 +165,7 @@ def test_nobody_there_means_the_safe_action_and_no_error(new_policy: Make) -> No
 
 @pytest.mark.parametrize("scheme", ["udp", "tcp"])
 def test_rubbish_on_the_socket_disturbs_nobody(scheme: str, new_policy: Make) -> None:
-    with hosted(scheme) as (address, server, _):
+    with hosted(scheme) as (address, server):
         policy = new_policy(address)
         rng = np.random.default_rng(0)
         kind = socket.SOCK_DGRAM if scheme == "udp" else socket.SOCK_STREAM
@@ -227,7 +230,7 @@ def test_an_address_in_use_is_told_of() -> None:
         async with Host(Server(LADDER, infer_of(SPLIT), IDENTITY)).listening(address):
             pass
 
-    with hosted("tcp") as (address, _, _), pytest.raises(LinkError, match="cannot listen"):
+    with hosted("tcp") as (address, _), pytest.raises(LinkError, match="cannot listen"):
         asyncio.run(listen(address))
     with pytest.raises(LinkError, match="cannot be found"):
         connect(Address("udp", "no such host", 1), MonotonicClock())
