@@ -15,7 +15,7 @@ from tests.programs import conv_program, dense_program, random_counts
 from tests.strategies import counts_for, programs
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(programs(), st.data())
 def test_halves_in_a_row_are_the_uncut_program_at_every_cut(
     program: SpikingProgram, data: st.DataObject

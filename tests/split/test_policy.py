@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import Phase as HypothesisPhase
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,7 +70,7 @@ def test_a_slow_answer_commands_while_it_is_young_enough_and_no_longer() -> None
     assert rig.policy.decisions == {"fallback": 60}
 
 
-@settings(max_examples=40)
+@settings(max_examples=25, phases=[HypothesisPhase.explicit, HypothesisPhase.generate])
 @given(
     st.lists(
         st.builds(
@@ -89,17 +90,17 @@ def test_a_slow_answer_commands_while_it_is_young_enough_and_no_longer() -> None
     st.integers(0, 1000),
 )
 def test_no_link_lets_an_old_answer_command_the_robot(phases: list[Phase], seed: int) -> None:
-    timed = [replace(phase, seconds=2.0 * i) for i, phase in enumerate(phases)]
+    timed = [replace(phase, seconds=1.0 * i) for i, phase in enumerate(phases)]
     rig = Rig(over(*timed, seed=seed))
-    rig.run(100 * len(phases))  # asserts the age of every decision
-    assert rig.policy.decisions.total() == 100 * len(phases)
+    rig.run(50 * len(phases))  # asserts the age of every decision
+    assert rig.policy.decisions.total() == 50 * len(phases)
     assert len(rig.policy._frames) <= 64
 
 
 ROUGH = Phase(delay_ms=4, jitter_ms=2, loss=0.1, burst=3, reorder=0.1, duplicate=0.1)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_after_five_seconds_of_outage_it_is_back_within_ten_frames(seed: int) -> None:
     calm = Phase(delay_ms=4, jitter_ms=2, reorder=0.1, duplicate=0.1)
     dark = Phase(seconds=10, kbit_per_s=0)
@@ -116,7 +117,7 @@ def test_after_five_seconds_of_outage_it_is_back_within_ten_frames(seed: int) ->
     assert rig.policy.rows["skipped"] <= 250
 
 
-@pytest.mark.parametrize("frames", [3_000, pytest.param(30_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("frames", [1_000, pytest.param(30_000, marks=pytest.mark.slow)])
 def test_minutes_on_a_rough_link(frames: int) -> None:
     rig = Rig(over(ROUGH))
     rig.run(frames)
@@ -129,10 +130,10 @@ def test_minutes_on_a_rough_link(frames: int) -> None:
 
 def test_a_loss_spoils_no_frame_but_its_own() -> None:
     rig = Rig(over(Phase(delay_ms=2, loss=0.1, burst=1)))
-    rig.run(2000)
+    rig.run(1000)
     assert rig.policy.lost == {}
     lost = rig.policy.decisions["earlier"] + rig.policy.decisions["fallback"]
-    assert lost / 2000 == pytest.approx(1 - 0.9**2, abs=0.03)
+    assert lost / 1000 == pytest.approx(1 - 0.9**2, abs=0.04)
 
 
 def test_a_robot_with_another_key_is_never_answered() -> None:

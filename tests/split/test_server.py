@@ -329,3 +329,26 @@ def test_mutated_packets_crash_nothing_and_leave_nothing(packets: int, key: byte
 
 def test_a_ladder_of_one_lossless_row_is_the_default_of_the_tests() -> None:
     assert lossless(SPLIT).rows[0].point == Point(2, 3, 1)
+
+
+@pytest.mark.parametrize("rounds", [30, pytest.param(12_000, marks=pytest.mark.slow)])
+def test_32_robots_at_20_hz_leave_nothing_behind(rounds: int) -> None:
+    """Ten minutes of them in the slow form, in simulated time."""
+    server = new_server(max_robots=32)
+    sessions = {f"robot {i}": joined(server, f"robot {i}") for i in range(32)}
+    early = 0
+    tracemalloc.start()
+    try:
+        for i in range(rounds):
+            now_ns = i * S // 20
+            for peer, session in sessions.items():
+                server.receive(session.frame(some_counts(i % 7), 0, now_ns)[1], peer, now_ns)
+            for peer, data in server.answer(now_ns):
+                assert isinstance(sessions[str(peer)].receive(data, now_ns), Answer)
+            early = early or (tracemalloc.get_traced_memory()[0] if i == rounds // 4 else 0)
+        assert tracemalloc.get_traced_memory()[0] - early < 500_000
+    finally:
+        tracemalloc.stop()
+    assert (server.answered, server.batches) == (32 * rounds, rounds)
+    assert not server.dropped
+    assert all(len(robot.decoded) <= 2 for robot in server._robots.values())
