@@ -4,8 +4,8 @@
 that may be slow, lossy or gone. Nothing here needs torch or a simulator.
 """
 
-from rivc.split.cut import Split, cut, cuts
 from rivc.split.folder import SplitFolder
+from rivc.split.halves import Split, cut, cuts
 from rivc.split.ladder import Ladder, Point, Row, fit_ladder, importance
 from rivc.split.link import LinkModel, LinkTrace, Phase, load_trace, parse_trace
 from rivc.split.policy import Link, LinkTimes, SafeAction, SplitPolicy

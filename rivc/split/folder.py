@@ -19,7 +19,7 @@ from rivc.errors import ConfigError, DamagedFileError, MissingError
 from rivc.robot.faults import parse
 from rivc.snn_convert import SpikingProgram
 from rivc.snn_convert.storage import read_json, read_plain, write_atomically
-from rivc.split.cut import Split
+from rivc.split.halves import Split
 from rivc.split.ladder import MAX_ROWS, Ladder, Point, Row
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import numpy as np
 
 from rivc.codec import FeatureCodec
 from rivc.errors import ConfigError, QuantError
-from rivc.split.cut import from_planes, to_planes
+from rivc.split.halves import from_planes, to_planes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rivc.codec import Recording
-    from rivc.split.cut import Split
+    from rivc.split.halves import Split
 
     Planes = NDArray[np.uint8]
     Infer = Callable[[Planes], NDArray[np.int64]]

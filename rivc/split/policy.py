@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from rivc.neurochip import Backend
     from rivc.robot import ActionTable, Clock, Percentiles, Policy
-    from rivc.split.cut import Split
+    from rivc.split.halves import Split
     from rivc.split.ladder import Ladder
     from rivc.split.transport import Transport
 

@@ -1,4 +1,4 @@
-"""A `Server` on UDP or TCP sockets, in one asyncio loop.
+"""A `Server` on UDP, TCP or Zenoh, in one asyncio loop.
 
 A batch begins a short window after the first frame that waits. Connections, their buffers and the
 messages on them are bounded; a peer that is silent, or says what cannot be, is disconnected.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from rivc.errors import LinkError
@@ -16,7 +16,7 @@ from rivc.split.transport import LENGTH, Address
 from rivc.split.wire import MAX_MESSAGE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Hashable
+    from collections.abc import AsyncIterator, Callable, Hashable
 
     from rivc.split.server import Replies, Server
 
@@ -42,7 +42,7 @@ class Host:
         self._server, self._window_s = server, window_s
         self._batch: asyncio.TimerHandle | None = None
         self._writers: dict[Any, asyncio.StreamWriter] = {}  # by the task that reads
-        self._udp: asyncio.DatagramTransport | None = None
+        self._post: Callable[[Any, bytes], None] = self._write
         self.address: Address | None = None
         self.ended: asyncio.Future[None] | None = None
 
@@ -54,7 +54,11 @@ class Host:
             LinkError: if the address cannot be listened at.
         """
         self.ended = asyncio.get_running_loop().create_future()
-        listen = {"udp": self._listen_udp, "tcp": self._listen_tcp}[address.scheme]
+        listen = {
+            "udp": self._listen_udp,
+            "tcp": self._listen_tcp,
+            "zenoh": self._listen_zenoh,
+        }[address.scheme]
         try:
             closing, port = await listen(address)
         except (OSError, OverflowError, UnicodeError) as error:
@@ -84,14 +88,28 @@ class Host:
 
     async def _listen_udp(self, address: Address) -> tuple[Any, int]:
         loop = asyncio.get_running_loop()
-        self._udp, _ = await loop.create_datagram_endpoint(
+        udp, _ = await loop.create_datagram_endpoint(
             lambda: _Datagrams(self), (address.host, address.port)
         )
-        return self._udp, self._udp.get_extra_info("sockname")[1]
+        self._post = lambda peer, data: udp.sendto(data, peer)
+        return udp, udp.get_extra_info("sockname")[1]
 
     async def _listen_tcp(self, address: Address) -> tuple[Any, int]:
         listener = await asyncio.start_server(self._talk, address.host, address.port)
         return listener, listener.sockets[0].getsockname()[1]
+
+    async def _listen_zenoh(self, address: Address) -> tuple[Any, int]:
+        from rivc.split.zenoh import Peers
+
+        loop = asyncio.get_running_loop()
+
+        def heard(key: str, data: bytes) -> None:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self.take, data, key.rpartition("/")[2])
+
+        peers = Peers(f"{address.host}/up/*", heard)
+        self._post = lambda peer, data: peers.put(f"{address.host}/down/{peer}", data)
+        return peers, 0
 
     # -- messages -------------------------------------------------------------------------------
 
@@ -112,12 +130,13 @@ class Host:
 
     def _send(self, replies: Replies) -> None:
         for peer, data in replies:
-            writer = self._writers.get(peer)
-            if writer is not None:
-                if writer.transport.get_write_buffer_size() < UNSENT_BYTES:
-                    writer.write(LENGTH.pack(len(data)) + data)
-            elif self._udp is not None:
-                self._udp.sendto(data, peer)  # type: ignore[arg-type]
+            self._post(peer, data)
+
+    def _write(self, peer: Any, data: bytes) -> None:
+        """Write to a connection, unless it does not read."""
+        writer = self._writers.get(peer)
+        if writer is not None and writer.transport.get_write_buffer_size() < UNSENT_BYTES:
+            writer.write(LENGTH.pack(len(data)) + data)
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Read one connection to its end."""

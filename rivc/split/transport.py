@@ -42,13 +42,15 @@ class Transport(Protocol):
 
 
 class Address(NamedTuple):
-    """Where a server is, or listens."""
+    """Where a server is, or listens; of Zenoh the host is the prefix of its keys."""
 
     scheme: str
     host: str
     port: int
 
     def __str__(self) -> str:
+        if self.scheme == "zenoh":
+            return f"zenoh://{self.host}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
 
@@ -63,9 +65,13 @@ def parse_address(text: str) -> Address:
     7447
     """
     scheme, has_scheme, rest = text.partition("://")
+    if scheme == "zenoh" and rest.replace("/", "").isalnum() and rest.strip("/") == rest:
+        return Address(scheme, rest, 0)
     host, has_port, port = rest.rpartition(":")
     if scheme not in {"udp", "tcp"} or not (has_scheme and has_port and host):
-        raise ConfigError(f"{text!r} is no address; give udp://HOST:PORT or tcp://HOST:PORT")
+        raise ConfigError(
+            f"{text!r} is no address; give udp://HOST:PORT, tcp://HOST:PORT or zenoh://PREFIX"
+        )
     if not port.isdecimal() or int(port) > 65535:
         raise ConfigError(f"{text!r}: the port is a number up to 65535")
     return Address(scheme, host.strip("[]"), int(port))
@@ -76,7 +82,12 @@ def connect(address: Address, clock: Clock) -> Transport:
 
     Raises:
         LinkError: if the host has no address.
+        MissingError: if zenoh is asked for and not installed.
     """
+    if address.scheme == "zenoh":
+        from rivc.split.zenoh import ZenohTransport
+
+        return ZenohTransport(address.host, clock)
     kind = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}[address.scheme]
     try:
         family, *_, where = socket.getaddrinfo(address.host, address.port, type=kind)[0]

@@ -9,8 +9,8 @@ import numpy as np
 
 from rivc.neurochip import load_backend
 from rivc.snn_convert.program import greedy
-from rivc.split.cut import cut
 from rivc.split.folder import SplitFolder
+from rivc.split.halves import cut
 from rivc.split.ladder import Ladder, Point, fit_ladder, importance
 from rivc.train.appraise import appraisal_seeds
 from rivc.train.evaluate import play
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rivc.split.cut import Split
+    from rivc.split.halves import Split
     from rivc.split.ladder import Infer
     from rivc.train.policy import Which
     from rivc.train.run import RunFolder

@@ -12,7 +12,7 @@ from rivc.neurochip import load_backend
 from rivc.quant import Grid
 from rivc.quant.pack import pack, unpack
 from rivc.robot import ActionTable, Frame, SimulatedClock
-from rivc.split.cut import Split, cut
+from rivc.split.halves import Split, cut
 from rivc.split.ladder import Ladder, Point, Row
 from rivc.split.policy import Link, LinkTimes, SafeAction, SplitPolicy
 from rivc.split.server import Server, ServerLimits

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from rivc.codec import Recording
 from rivc.errors import ConfigError, DamagedFileError, MissingError, QuantError
-from rivc.split.cut import cut, to_planes
 from rivc.split.folder import SplitFolder
+from rivc.split.halves import cut, to_planes
 from rivc.split.ladder import Ladder, Point, coarse, fit_ladder, importance
 from tests.programs import conv_program, dense_program
 from tests.split.parts import infer_of, ladder_of

@@ -15,7 +15,7 @@ from rivc.errors import ConfigError, LinkError
 from rivc.robot.clock import SECOND_NS
 from rivc.snn_convert import reference
 from rivc.snn_convert.program import greedy
-from rivc.split.cut import cut, cuts
+from rivc.split.halves import cut, cuts
 from rivc.split.ladder import Point
 from rivc.split.link import LinkModel, LinkTrace, Phase
 from rivc.split.policy import LinkTimes

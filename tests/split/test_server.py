@@ -10,7 +10,7 @@ import pytest
 
 from rivc.errors import LinkError
 from rivc.snn_convert import reference
-from rivc.split.cut import Split, cut
+from rivc.split.halves import Split, cut
 from rivc.split.ladder import Point
 from rivc.split.server import KEPT, Server, ServerLimits
 from rivc.split.session import Answer, Joined, Lost, Session

@@ -14,7 +14,7 @@ from rivc.neurochip import load_backend
 from rivc.robot import ActionTable, Frame, MonotonicClock
 from rivc.snn_convert import SpikingProgram, reference
 from rivc.snn_convert.program import greedy
-from rivc.split.cut import cut, to_planes
+from rivc.split.halves import cut, to_planes
 from rivc.split.ladder import Ladder, Point, Row
 from rivc.split.policy import Link, SafeAction, SplitPolicy
 from rivc.split.server import Server

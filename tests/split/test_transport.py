@@ -7,17 +7,18 @@ import socket
 import threading
 import time
 from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, suppress
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from rivc.errors import ConfigError, LinkError
+from rivc.errors import ConfigError, LinkError, MissingError
 from rivc.neurochip import load_backend
 from rivc.robot import ActionTable, Frame, MonotonicClock
 from rivc.snn_convert import reference
 from rivc.snn_convert.program import greedy
-from rivc.split.cut import cut
+from rivc.split.halves import cut
 from rivc.split.link import LinkTrace, Phase
 from rivc.split.policy import Link, LinkTimes, SafeAction, SplitPolicy
 from rivc.split.proxy import Proxy
@@ -57,7 +58,7 @@ def listening_in_a_thread(
     loop, ended = asyncio.new_event_loop(), asyncio.Event()
 
     async def main() -> None:
-        local = Address(scheme, "127.0.0.1", 0)
+        local = Address(scheme, "rivc/test" if scheme == "zenoh" else "127.0.0.1", 0)
         async with AsyncExitStack() as stack:
             address = await stack.enter_async_context(Host(server).listening(local))
             if trace is not None:
@@ -108,7 +109,10 @@ def decide(
     return got, wanted
 
 
-@pytest.mark.parametrize("scheme", ["udp", "tcp"])
+needs_zenoh = pytest.mark.skipif(not find_spec("zenoh"), reason="needs the extra zenoh")
+
+
+@pytest.mark.parametrize("scheme", ["udp", "tcp", pytest.param("zenoh", marks=needs_zenoh)])
 def test_every_action_over_the_loopback_is_that_of_the_uncut_program(
     scheme: str, new_policy: Make
 ) -> None:
@@ -242,6 +246,12 @@ def test_an_address_in_use_is_told_of() -> None:
 def test_what_is_no_address_is_told_of(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_address(text)
+
+
+@pytest.mark.skipif(bool(find_spec("zenoh")), reason="zenoh is installed")
+def test_zenoh_that_is_missing_names_the_remedy() -> None:
+    with pytest.raises(MissingError, match=r"rivc\[zenoh\]"):
+        connect(parse_address("zenoh://rivc/arm"), MonotonicClock())
 
 
 def test_addresses_may_be_of_version_6() -> None:

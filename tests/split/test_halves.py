@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rivc.errors import ConfigError, QuantError
 from rivc.neurochip import load_backend
 from rivc.snn_convert import SpikingProgram, reference
-from rivc.split.cut import Split, cut, cuts, from_planes, to_planes
+from rivc.split.halves import Split, cut, cuts, from_planes, to_planes
 from tests.programs import conv_program, dense_program, random_counts
 from tests.strategies import counts_for, programs
 
@@ -70,6 +70,6 @@ def test_a_count_that_cannot_be_is_told_of() -> None:
 
 
 def test_too_many_features_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rivc.split.cut.MAX_FEATURES", 4)
+    monkeypatch.setattr("rivc.split.halves.MAX_FEATURES", 4)
     with pytest.raises(ConfigError, match="cut at a later layer"):
         cut(dense_program(), 1)
