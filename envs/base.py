@@ -1,4 +1,4 @@
-"""What every robot task on MuJoCo shares: clocks, observations, exact state, films.
+"""What every robot task on MuJoCo shares: the control loop, exact state, films.
 
 A task is one file: a subclass of `MujocoTask` with its MJCF, and a row in `rivc.envs.registry`. The
 subclass fills in the hooks; the control loop stands once, in `MujocoTask.step`.
@@ -15,19 +15,18 @@ import mujoco
 import numpy as np
 from gymnasium import spaces
 
-from rivc.envs.cameras import open_camera
 from rivc.envs.cameras.segments import segment_levels
 from rivc.envs.disturb import Disturbances, read_difficulty, read_disturbances
 from rivc.envs.disturb.disturber import Disturber
 from rivc.envs.options import check_options
 from rivc.envs.physics import (
-    control_reach,
     count_substeps,
     load_scene,
     restore_physics,
     save_physics,
+    step_physics,
 )
-from rivc.envs.picture import depth_levels, to_grey
+from rivc.envs.sight import Cameras, clip_state, develop, observation_space
 from rivc.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -158,16 +157,10 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         self.model = load_scene(self.asset, self.disturbances.distractors_count)
         self.model.opt.timestep = self.physics_dt_s
         self.data = mujoco.MjData(self.model)
-        self._disturber = Disturber(self.model)
-        self._ctrl_reach = control_reach(self.model)
-        self._state_bounds = (
-            np.array([row.low for row in self.state_rows], dtype=np.float32),
-            np.array([row.high for row in self.state_rows], dtype=np.float32),
-        )
+        self._disturber = Disturber(self.model, self.disturbances)
+        self._cameras = Cameras(self.model)
         self._segment_levels = segment_levels(self.model, self.segments)
-        self.observation_space = self._observation_space()
-        self._eye: Camera[mujoco.MjData] | None = None
-        self._film: Camera[mujoco.MjData] | None = None
+        self.observation_space = observation_space(obs_mode, size, self.state_rows)
 
     # What a task fills in.
 
@@ -199,7 +192,7 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
     def expert_action(self) -> ActionT:
         """Return the scripted expert's choice in the present state."""
 
-    # What is the same for all tasks.
+    # The control loop.
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -211,32 +204,26 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         info = self.restart(seed=seed, options=options)
         return self._receive(), info
 
+    def step(self, action: ActionT) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
+        """Hold a command for `control_dt_s` and judge where it led; it never truncates."""
+        self.begin_step(action)
+        step_physics(self.model, self.data, self.substeps, self._disturber.control_noise())
+        reward, terminated, info = self.end_step()
+        return self._receive(), reward, terminated, False, info
+
     def restart(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         """Do what `reset` does, but do not look; return the info."""
         super().reset(seed=seed)
-        self._disturb((options or {}).get("difficulty", self.difficulty))
+        self._disturb(read_difficulty((options or {}).get("difficulty", self.difficulty)))
         mujoco.mj_resetData(self.model, self.data)
         self.episode = self._begin()
         self._has_succeeded = False
         self._disturber.move(self.data)
         mujoco.mj_forward(self.model, self.data)
         self.measures = self._measure()
-        info: dict[str, Any] = dict(self.measures)
-        if self._is_disturbed:
-            info |= {
-                "difficulty": self._disturber.difficulty,
-                "disturbances": dict(self._disturber.drawn),
-            }
-        return info
-
-    def step(self, action: ActionT) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
-        """Hold a command for `control_dt_s` and judge where it led; it never truncates."""
-        self.begin_step(action)
-        self._run_physics()
-        reward, terminated, info = self.end_step()
-        return self._receive(), reward, terminated, False, info
+        return {**self.measures, **self._disturber.info()}
 
     def begin_step(self, action: ActionT) -> None:
         """Do what `step` does before the physics: check the action and command it."""
@@ -261,28 +248,38 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         }
         return sum(terms.values()), terminated, info
 
+    def _disturb(self, difficulty: tuple[float, float]) -> None:
+        """Draw what disturbs the next episode, from a stream that takes nothing from the task's."""
+        if self._disturber.is_on:
+            seed: int = self.np_random.bit_generator.state["state"]["state"]
+            self._disturber.begin(difficulty, seed)
+            self._cameras.refresh()
+
+    def _settle(self) -> None:
+        """Bring poses and measures up to date with the positions, and leave the dynamics alone."""
+        mujoco.mj_kinematics(self.model, self.data)
+        mujoco.mj_camlight(self.model, self.data)
+        self.measures = self._measure()
+
+    def _receive(self) -> NDArray[Any]:
+        """Return the observation that reaches the policy now."""
+        return self._disturber.channel.receive(self.observe, self.observation_space)
+
+    # What robots and films see.
+
     def observe(self) -> NDArray[Any]:
         """Return the observation of the present state, without noise, delay or loss."""
         if self.obs_mode == "state":
-            low, high = self._state_bounds
-            state = np.array(self._state(), dtype=np.float32)
-            return np.minimum(np.maximum(state, low), high)
+            return clip_state(self._state(), self.observation_space)
         return self.develop(self.open_eye(), self.data)
 
     def open_eye(self) -> Camera[mujoco.MjData]:
         """Return the robot's own camera, which is opened when it is first needed."""
-        if self._eye is None:
-            self._eye = open_camera(self.camera, self.model, self.eye, size=(self.size, self.size))
-        return self._eye
+        return self._cameras.get(self.eye, self.camera, (self.size, self.size))
 
     def develop(self, camera: Camera[SourceT], source: SourceT) -> NDArray[np.uint8]:
         """Return what a camera sees in the form of `obs_mode`, uint8, [..., H, W, channels]."""
-        if self.obs_mode == "depth":
-            return depth_levels(camera.depth(source), self.depth_range_m)
-        if self.obs_mode == "segmentation":
-            return self._segment_levels[camera.geoms(source) + 1][..., None]
-        picture = camera(source)
-        return to_grey(picture) if self.obs_mode == "grey" else picture
+        return develop(camera, source, self.obs_mode, self.depth_range_m, self._segment_levels)
 
     def render(self) -> NDArray[np.uint8]:
         """Return a frame of the film of the world, uint8, [height, width, 3].
@@ -291,16 +288,46 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         """
         if self.render_mode is None:
             raise UsageError("render() needs an environment made with render_mode='rgb_array'")
-        if self._film is None:
-            self._film = open_camera("auto", self.model, "film", size=self.video_size, film=True)
-        return self._film(self.data)
+        return self._cameras.get("film", "auto", self.video_size, film=True)(self.data)
 
     def close(self) -> None:
         """Free the cameras; a later picture opens them again."""
-        for camera in (self._eye, self._film):
-            if camera is not None:
-                camera.close()
-        self._eye = self._film = None
+        self._cameras.close()
+
+    # What the future depends on.
+
+    def get_state(self) -> dict[str, Any]:
+        """Return all that the future depends on, as a dict of arrays and of values that JSON holds.
+
+        An environment made with the same options continues from it bit-identically.
+        """
+        state: dict[str, Any] = {
+            "task": type(self).__name__,
+            "physics": save_physics(self.model, self.data),
+            "episode": asdict(self.episode),
+            "has_succeeded": self._has_succeeded,
+            "rng": dict(self.np_random.bit_generator.state),
+        }
+        if self._disturber.is_on:
+            state["disturbances"] = self._disturber.get_state()
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from what `get_state` returned, here or in another process.
+
+        Raises:
+            ConfigError: the state is that of another task, or of one with other disturbances.
+        """
+        if state["task"] != type(self).__name__:
+            raise ConfigError(f"this is a {type(self).__name__}, the state is of {state['task']}")
+        self._disturber.set_state(state.get("disturbances"), self.action_space.dtype)
+        self._cameras.refresh()
+        restore_physics(self.model, self.data, state["physics"])
+        self.episode = self.episode_type(**state["episode"])
+        self._has_succeeded = bool(state["has_succeeded"])
+        self.np_random = np.random.Generator(np.random.PCG64())
+        self.np_random.bit_generator.state = state["rng"]
+        self._settle()
 
     def action_commands(self) -> NDArray[np.float64]:
         """Return what each action, or choice of every group, makes of `data.ctrl`, [n, motors]."""
@@ -312,82 +339,3 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
             rows.append(self.data.ctrl.copy())
         self.data.ctrl[:] = ctrl
         return np.array(rows)
-
-    def get_state(self) -> dict[str, Any]:
-        """Return all that the future depends on, as a dict of arrays and of values that JSON holds.
-
-        An environment made with the same options continues from it bit-identically.
-        """
-        state = {
-            "task": type(self).__name__,
-            "physics": save_physics(self.model, self.data),
-            "episode": asdict(self.episode),
-            "has_succeeded": self._has_succeeded,
-            "rng": dict(self.np_random.bit_generator.state),
-        }
-        return state | ({"disturbances": self._disturber.get_state()} if self._is_disturbed else {})
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Continue from what `get_state` returned, here or in another process.
-
-        Raises:
-            ConfigError: the state is that of another task, or of one with other disturbances.
-        """
-        if state["task"] != type(self).__name__:
-            raise ConfigError(f"this is a {type(self).__name__}, the state is of {state['task']}")
-        if ("disturbances" in state) != self._is_disturbed:
-            has = "none" if self._is_disturbed else "some"
-            raise ConfigError(f"the state has {has}; make the task with the same disturbances")
-        if self._is_disturbed:
-            self._disturber.set_state(state["disturbances"], self.action_space.dtype)
-            self._refresh_cameras()
-        restore_physics(self.model, self.data, state["physics"])
-        self.episode = self.episode_type(**state["episode"])
-        self._has_succeeded = bool(state["has_succeeded"])
-        self.np_random = np.random.Generator(np.random.PCG64())
-        self.np_random.bit_generator.state = state["rng"]
-        self._settle()
-
-    @property
-    def _is_disturbed(self) -> bool:
-        return bool(self.disturbances.extents())
-
-    def _disturb(self, difficulty: float | Sequence[float]) -> None:
-        """Draw what disturbs the next episode, from a stream that takes nothing from the task's."""
-        if self._is_disturbed:
-            seed: int = self.np_random.bit_generator.state["state"]["state"]
-            self._disturber.begin(self.disturbances, read_difficulty(difficulty), seed)
-            self._refresh_cameras()
-
-    def _refresh_cameras(self) -> None:
-        for camera in (self._eye, self._film):
-            if camera is not None:
-                camera.refresh()
-
-    def _receive(self) -> NDArray[Any]:
-        """Return the observation that reaches the policy now."""
-        return self._disturber.channel.receive(self.observe, self.observation_space)
-
-    def _run_physics(self) -> None:
-        """Step the physics to the next action; noise on the controls does not stay."""
-        channel = self._disturber.channel
-        if not channel.actuator_noise_share:
-            mujoco.mj_step(self.model, self.data, self.substeps)
-            return
-        wanted = self.data.ctrl.copy()
-        self.data.ctrl += channel.jitter(self._ctrl_reach)
-        mujoco.mj_step(self.model, self.data, self.substeps)
-        self.data.ctrl[:] = wanted
-
-    def _settle(self) -> None:
-        """Bring poses and measures up to date with the positions, and leave the dynamics alone."""
-        mujoco.mj_kinematics(self.model, self.data)
-        mujoco.mj_camlight(self.model, self.data)
-        self.measures = self._measure()
-
-    def _observation_space(self) -> spaces.Box:
-        if self.obs_mode == "state":
-            low, high = self._state_bounds
-            return spaces.Box(low, high, dtype=np.float32)
-        channels = 3 if self.obs_mode == "rgb" else 1
-        return spaces.Box(0, 255, (self.size, self.size, channels), np.uint8)

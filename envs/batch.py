@@ -111,9 +111,15 @@ class BatchedTasks(VectorEnv["NDArray[Any]", Any, "NDArray[Any]"]):
         Args:
             seed: of the first copy, the next one gets the next number; or one for each.
             options: of the tasks, and the mask, bool, [N].
+
+        Raises:
+            UsageError: there are more or fewer seeds, or bits of the mask, than copies.
         """
         rest = dict(options or {})
-        ids = np.flatnonzero(rest.pop("reset_mask", [True] * self.num_envs)).tolist()
+        mask = np.array(rest.pop("reset_mask", [True] * self.num_envs))
+        if mask.shape != (self.num_envs,):
+            raise UsageError(f"a reset_mask of {mask.shape} for {self.num_envs} environments")
+        ids = np.flatnonzero(mask).tolist()
         seeds = range(seed, seed + self.num_envs) if isinstance(seed, int) else seed
         seeds = [None] * self.num_envs if seeds is None else list(seeds)
         if len(seeds) != self.num_envs:

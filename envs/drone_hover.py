@@ -147,7 +147,7 @@ class DroneHover(MujocoTask["NDArray[np.int64]"]):
         mujoco.mju_axisAngle2Quat(tilt, (cos(towards_rad), sin(towards_rad), 0), lean_rad)
         mujoco.mju_mulQuat(data.qpos[3:7], turn, tilt)
         data.qvel[:3] = rng.uniform(-0.3, 0.3, 3)
-        data.act[0] = self._commands[0, 1]
+        data.act[0] = data.ctrl[0] = self._commands[0, 1]  # hovers until a command arrives
         return Hover()
 
     def _command(self, action: NDArray[np.int64]) -> None:

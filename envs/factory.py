@@ -82,10 +82,10 @@ def make(env_id: str, *, bins: Bins | None = None, history: bool = False, **kwar
     spec = _find_spec(env_id)
     env = _build(spec, kwargs)
     try:
-        if bins is not None:
-            env = BinnedAction(env, bins)
         if history:
             env = GreyHistory(env)
+        if bins is not None:  # outside, where it is found by those who ask what a bin stands for
+            env = BinnedAction(env, bins)
         kind, shape = _observation(env.observation_space)
         return Task(env, spec.max_episode_steps, _action_layout(env.action_space), kind, shape)
     except ConfigError as error:

@@ -40,10 +40,20 @@ def load_scene(asset: str, most_distractors: float = 0) -> mujoco.MjModel:
         return with_distractors(mujoco.MjSpec.from_file(path), most_distractors)
 
 
-def control_reach(model: mujoco.MjModel) -> NDArray[np.float64]:
-    """Return half the range of each control, or 1 where it has none, [nu]."""
-    low, high = model.actuator_ctrlrange.T
-    return np.asarray(np.where(model.actuator_ctrllimited, (high - low) / 2, 1.0))
+def step_physics(
+    model: mujoco.MjModel,
+    data: mujoco.MjData,
+    substeps: int,
+    noise: NDArray[np.float64] | None = None,
+) -> None:
+    """Step while the controls hold, with noise on them, [nu], that does not stay."""
+    if noise is None:
+        mujoco.mj_step(model, data, substeps)
+        return
+    wanted = data.ctrl.copy()
+    data.ctrl += noise
+    mujoco.mj_step(model, data, substeps)
+    data.ctrl[:] = wanted
 
 
 def save_physics(model: mujoco.MjModel, data: mujoco.MjData) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, SupportsFloat
+from typing import TYPE_CHECKING, Any, Final, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     Bins = int | Sequence[float]
 
 
+MAX_BINS: Final = 1024
+
+
 class BinnedAction(
     gym.ActionWrapper["NDArray[Any]", "Integers", "NDArray[Any]"], RecordConstructorArgs
 ):
@@ -37,12 +40,12 @@ class BinnedAction(
 
     Args:
         env: an environment with a bounded ``Box`` of floats as action space.
-        bins: choices for each number, 2 or more; or their shares, ascending, -1 to 1:
+        bins: choices for each number, 2 to 1,024; or their shares, ascending, -1 to 1:
             ``(-0.25, 0, 0.25)`` spares a robot whose full force is too much.
 
     Raises:
-        ConfigError: the action space is not such a box, or there are fewer than 2 bins, or shares
-            out of order or range.
+        ConfigError: the action space is not such a box, or there are too few or too many bins, or
+            shares out of order or range.
     """
 
     def __init__(self, env: gym.Env[Any, Any], bins: Bins = 3) -> None:
@@ -146,8 +149,13 @@ def _shares(bins: Bins) -> NDArray[np.float64]:
     if isinstance(bins, int):
         if bins < 2:
             raise ConfigError(f"bins={bins} leaves no choice; 2 is bang-bang, 3 adds the middle")
+        if bins > MAX_BINS:
+            raise ConfigError(f"bins={bins} are more than {MAX_BINS}; 3 to 15 are usual")
         return (2 * np.arange(bins)[:, None] - (bins - 1)) / (bins - 1)
-    shares = np.asarray(bins, dtype=np.float64)
+    try:
+        shares = np.asarray(bins, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"bins={bins!r} are neither a number of bins nor shares") from error
     if shares.ndim != 1 or len(shares) < 2:
         raise ConfigError(f"bins={bins!r} leaves no choice; give shares like [-0.5, 0, 0.5]")
     if not (np.all(np.diff(shares) > 0) and shares[0] >= -1 and shares[-1] <= 1):

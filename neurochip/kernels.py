@@ -16,13 +16,13 @@ be read-only here.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
-import numba
 import numpy as np
 
 from rivc.neurochip.floats import Kernels, few_at_a_time, flatten, sum_type
 from rivc.neurochip.staircase import firing_offset
+from rivc.quant.compiled import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,16 +34,9 @@ if TYPE_CHECKING:
     Counts = NDArray[np.uint8]
     Pair = tuple[int, int]
     Step = Callable[[Counts], NDArray[Any]]
-    F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _loop(function: F) -> F:
-    """Compile when it is first called with a choice of types, or take it from the disk."""
-    compiled: F = numba.njit(cache=True, error_model="numpy")(function)
-    return compiled
-
-
-@_loop
+@compiled
 def add_rows(x: Counts, weight: NDArray[np.int8], sums: NDArray[Any]) -> None:
     """Write x @ weight to sums, [B, out], four rows of weights at a time."""
     loud = np.empty(x.shape[1], np.intp)
@@ -52,7 +45,8 @@ def add_rows(x: Counts, weight: NDArray[np.int8], sums: NDArray[Any]) -> None:
         for i in range(x.shape[1]):  # without a branch, which nobody could foretell
             loud[n] = i
             n += min(x[b, i], 1)
-        sums[b] = 0
+        for j in range(weight.shape[1]):
+            sums[b, j] = 0
         for k in range(0, n - 3, 4):
             i0, i1, i2, i3 = loud[k], loud[k + 1], loud[k + 2], loud[k + 3]
             x0, x1, x2, x3 = x[b, i0], x[b, i1], x[b, i2], x[b, i3]
@@ -66,7 +60,7 @@ def add_rows(x: Counts, weight: NDArray[np.int8], sums: NDArray[Any]) -> None:
                 sums[b, j] += x0 * weight[i0, j]
 
 
-@_loop
+@compiled
 def gather(x: Counts, stride: Pair, corner: Pair, rows: NDArray[Any]) -> None:
     """Write the windows of pictures, [B, H, W * C], to rows, [B, h, w, kh, kw * C].
 
@@ -88,7 +82,7 @@ def gather(x: Counts, stride: Pair, corner: Pair, rows: NDArray[Any]) -> None:
                         target[k] = source[k]
 
 
-@_loop
+@compiled
 def fire(
     sums: NDArray[Any],
     frac_bits: int,
@@ -104,7 +98,7 @@ def fire(
             counts[b, j] = np.uint8(min(max(v_mem, 0), top[j]) / threshold[j])
 
 
-@_loop
+@compiled
 def pool(x: Counts, window: Pair, corner: Pair, largest: Counts) -> None:
     """Write the largest counts of windows (side, stride) of [B, H, W, C] over zeros."""
     (side, stride), (top, left) = window, corner
@@ -121,7 +115,7 @@ def pool(x: Counts, window: Pair, corner: Pair, largest: Counts) -> None:
                             target[c] = max(target[c], source[c])
 
 
-@_loop
+@compiled
 def read_out(
     x: Counts, weight: NDArray[np.int8], bias: NDArray[Any], readout: NDArray[np.int64]
 ) -> None:
@@ -135,7 +129,7 @@ def read_out(
             readout[b, j] = total
 
 
-@_loop
+@compiled
 def add_up(counts: Counts, totals: NDArray[np.int64]) -> None:
     """Write the sum of each row."""
     for b in range(counts.shape[0]):

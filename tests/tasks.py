@@ -1,4 +1,4 @@
-"""Every way to act in every robot task of the registry, and how to play it."""
+"""Every way to act in every robot task of the registry, both cameras, and how to play it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rivc.envs import task_specs
 from rivc.envs.base import MujocoTask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 IDS: Final = [spec.id for spec in task_specs()]
 VARIANTS: Final = [
@@ -19,6 +19,9 @@ VARIANTS: Final = [
     for spec in task_specs()
     for variant in spec.all_variants()
 ]
+CAMERAS: Final = ["ray", pytest.param("gl", marks=pytest.mark.gl)]
+
+Step = tuple[bytes, float, bool, bool]
 
 
 class Played(NamedTuple):
@@ -34,6 +37,16 @@ def build(env_id: str, **options: object) -> MujocoTask[Any]:
     env = gym.make(env_id, **options).unwrapped  # type: ignore[arg-type]
     assert isinstance(env, MujocoTask)
     return env
+
+
+def rollout(env: MujocoTask[Any], n_steps: int, *, seed: int) -> Iterator[Step]:
+    """Take random actions, with resets at the end and every 50 steps, and yield what they gave."""
+    env.action_space.seed(seed)
+    for step in range(n_steps):
+        observation, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+        yield observation.tobytes(), reward, terminated, truncated
+        if terminated or step % 50 == 49:
+            env.reset()
 
 
 def play(env: MujocoTask[Any], policy: Callable[[], Any], *, seed: int, limit: int) -> Played:

@@ -72,9 +72,8 @@ class GlCamera:
         MissingError: OpenGL does not work here.
     """
 
-    _failure: ClassVar[str] = (
-        ""  # a second failure in one process can abort it, so the first stands
-    )
+    # a second failure in one process can abort it, so the first stands
+    _failure: ClassVar[str] = ""
     _gl: tuple[Any, Any] | None = None
 
     def __init__(

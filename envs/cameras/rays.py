@@ -87,7 +87,7 @@ class RayCamera:
         model, (height, width) = self._model, self._size
         self.rays = _pixel_rays(model.cam_fovy[self.index], width, height)
         self._ambient = float(model.vis.headlight.ambient.mean())
-        self._lamp = float(model.light_diffuse[0].mean()) * _towards_lamp(model)
+        self._lamp = _lamp(model)
         self._palette = _palette(model, self._ambient)
         self._cells_per_m, self._second_colour = _checker(model)
 
@@ -163,10 +163,13 @@ def _pixel_rays(fovy_deg: float, width: int, height: int) -> NDArray[np.float64]
     return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True), dtype=np.float64)
 
 
-def _towards_lamp(model: mujoco.MjModel) -> NDArray[np.float64]:
-    """Return the unit vector from the scene to the model's first light, [3]."""
+def _lamp(model: mujoco.MjModel) -> NDArray[np.float64]:
+    """Return the direction to the model's first light, as long as it is bright; 0 without, [3]."""
+    if not model.nlight:
+        return np.zeros(3)
     towards = -np.asarray(model.light_dir[0], dtype=np.float64)
-    return np.asarray(towards / np.linalg.norm(towards), dtype=np.float64)
+    unit = np.asarray(towards / np.linalg.norm(towards), dtype=np.float64)
+    return float(model.light_diffuse[0].mean()) * unit
 
 
 def _palette(model: mujoco.MjModel, ambient: float) -> NDArray[np.float32]:

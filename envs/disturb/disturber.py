@@ -11,6 +11,7 @@ import numpy as np
 
 from rivc.envs.disturb import scene
 from rivc.envs.disturb.channel import Channel
+from rivc.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,28 +38,32 @@ class Disturber:
 
     Args:
         model: the compiled scene in its nominal form; only this object changes it.
+        extents: the most that an episode may get.
 
     Attributes:
+        is_on: there is anything to draw.
         difficulty: of the episode.
         drawn: what the episode got, by the names of `Disturbances`; plain values.
         channel: what lies between policy and robot.
     """
 
-    def __init__(self, model: mujoco.MjModel) -> None:
-        self.model = model
+    def __init__(self, model: mujoco.MjModel, extents: Disturbances) -> None:
+        self.model, self._extents = model, extents
+        self.is_on = bool(extents.extents())
         self.difficulty = 0.0
         self.drawn: Draw = {}
         self.channel = Channel()
         self._nominal: list[tuple[NDArray[Any], NDArray[Any]]] = []
+        self._control_reach = _control_reach(model)
 
-    def begin(self, extents: Disturbances, difficulty: tuple[float, float], seed: int) -> None:
+    def begin(self, difficulty: tuple[float, float], seed: int) -> None:
         """Draw a difficulty between two, and the disturbances of an episode; apply them.
 
         Each has a stream of its own, so that what one draws does not depend on the others; an
         extent scales what is drawn and does not change the stream.
         """
         self.difficulty = _stream(seed, "difficulty").uniform(*difficulty)
-        wanted = extents.scaled(self.difficulty).extents()
+        wanted = self._extents.scaled(self.difficulty).extents()
         drawn = {
             row.name: row.draw(_stream(seed, row.name), wanted[row.name], self.model)
             for row in ROWS
@@ -71,15 +76,42 @@ class Disturber:
         """Put what distracts to where it is now."""
         scene.move_distractors(self.model, data, self.drawn.get("distractors_count", []))
 
+    def control_noise(self) -> NDArray[np.float64] | None:
+        """Return noise for the controls of this step, [nu]; None if the episode has none."""
+        has_noise = self.channel.actuator_noise_share > 0
+        return self.channel.jitter(self._control_reach) if has_noise else None
+
+    def info(self) -> dict[str, Any]:
+        """Return what is told of the episode: its difficulty and what was drawn."""
+        if not self.is_on:
+            return {}
+        return {"difficulty": self.difficulty, "disturbances": dict(self.drawn)}
+
     def get_state(self) -> dict[str, Any]:
         """Return what was drawn and what is on its way."""
         return {"difficulty": self.difficulty, "drawn": self.drawn, **self.channel.get_state()}
 
-    def set_state(self, state: dict[str, Any], action_type: Any) -> None:
-        """Continue from what `get_state` returned."""
-        self.difficulty = float(state["difficulty"])
-        self._apply(state["drawn"])
-        self.channel.set_state(state, action_type)
+    def set_state(self, state: dict[str, Any] | None, action_type: Any) -> None:
+        """Continue from what `get_state` returned; None for a task without disturbances.
+
+        Raises:
+            ConfigError: it was not drawn from these extents.
+        """
+        if not self._may_have_drawn(state):
+            raise ConfigError(
+                "the state was drawn from other disturbances; make the task with the same"
+            )
+        if state is not None:
+            self.difficulty = float(state["difficulty"])
+            self._apply(state["drawn"])
+            self.channel.set_state(state, action_type)
+
+    def _may_have_drawn(self, state: dict[str, Any] | None) -> bool:
+        if state is None or not self.is_on:
+            return state is None and not self.is_on
+        extents, drawn = self._extents.extents(), state["drawn"]
+        room = extents.get("distractors_count", 0)
+        return drawn.keys() <= extents.keys() and len(drawn.get("distractors_count", [])) <= room
 
     def _apply(self, drawn: Draw) -> None:
         """Bring the scene back to its nominal form, then change it."""
@@ -93,6 +125,12 @@ class Disturber:
                 row.apply(self, drawn[row.name])
         if not np.array_equal(mass, self.model.body_mass):
             mujoco.mj_setConst(self.model, mujoco.MjData(self.model))
+
+
+def _control_reach(model: mujoco.MjModel) -> NDArray[np.float64]:
+    """Return half the range of each control, or 1 where it has none, [nu]."""
+    low, high = model.actuator_ctrlrange.T
+    return np.asarray(np.where(model.actuator_ctrllimited, (high - low) / 2, 1.0))
 
 
 def _touched(model: mujoco.MjModel) -> list[NDArray[Any]]:

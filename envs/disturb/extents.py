@@ -31,7 +31,7 @@ class Disturbances:
         colour_share: times each channel of the colour of each geom and plain material.
         camera_angle_deg: by which the robot's cameras turn about each axis, either way.
         camera_shift_m: by which they move along each axis, either way.
-        view_angle_deg: by which their field of view widens or narrows.
+        view_angle_deg: by which their field of view widens or narrows, within 1 to 179.
         texture_share: times the contrast of each texture about middle grey; its channels shift by
             up to as much of 64 levels.
         distractors_count: coloured things, from yellow over green and blue to violet, that stand or

@@ -19,6 +19,7 @@ GREY, TINT_LEVELS = 127.5, 64
 DISTRACTOR: Final = "distractor_"
 HUES: Final = (0.15, 0.80)  # yellow to violet: what a task looks for is red or orange
 SPREAD, HEIGHT, SIZE, SWING = 0.38, 0.06, 0.018, 0.08  # of distractors, in extents of the scene
+VIEWS_DEG: Final = (1, 179)  # fields of view that can be drawn
 _SHAPES: Final = (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_BOX)
 
 
@@ -116,7 +117,8 @@ def shift_cameras(model: mujoco.MjModel, shift_m: list[float]) -> None:
 
 def widen_view(model: mujoco.MjModel, angle_deg: float) -> None:
     """Change the field of view of the robot's cameras."""
-    model.cam_fovy[_robot_cameras(model)] += angle_deg
+    cameras = _robot_cameras(model)
+    model.cam_fovy[cameras] = np.clip(model.cam_fovy[cameras] + angle_deg, *VIEWS_DEG)
 
 
 def retouch(model: mujoco.MjModel, changes: list[list[float]]) -> None:

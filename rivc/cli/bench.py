@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def command(name: str, as_json: bool) -> None:
     """Time rivc against a peer, side by side in one process.
 
-    NAME is one of the benches: c99, cameras, spikes, worlds. Each checks what it times against the
-    reference first, and prints medians with the quartiles of their ratio over the rounds.
+    NAME is one of the benches: c99, cameras, learner, qat, spikes, worlds. Each checks first that
+    both do the same, and prints medians with the quartiles of their ratio over the rounds.
     """
     from rivc.bench import run_bench
 

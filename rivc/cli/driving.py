@@ -29,7 +29,9 @@ from rivc.robot import (
     load_faults,
     load_robot,
 )
+from rivc.robot.clock import MILLISECOND_NS
 from rivc.robot.faults import read_yaml
+from rivc.robot.rate import period_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from rivc.train.task_world import TaskWorld
 
 DEFAULT_RATE_HZ: Final = 10.0
-_ENDINGS: Final = ("SIGTERM", "SIGHUP")  # a service that is stopped, a connection that is lost
+_ENDINGS: Final = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, a stopped service, a lost connection
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,8 @@ def _open_task(config: Config | None, words: Words) -> TaskWorld | None:
 
 def _settings(words: Words, task: TaskWorld | None) -> DriveSettings:
     rate_hz = words.rate or (task.rate_hz if task else None) or DEFAULT_RATE_HZ
-    slot_ms = 1000 / rate_hz
+    length_ns, slots = period_ns(rate_hz)
+    slot_ms = length_ns / slots / MILLISECOND_NS
     limits = WatchdogLimits(
         words.watchdog_ms or 4 * slot_ms, words.decision_ms or slot_ms, words.recovery
     )

@@ -156,7 +156,13 @@ class ActionTable:
         return np.asarray(chosen.sum(0))
 
     def limits(self, rate: tuple[float, ...] = (), rest: tuple[float, ...] = ()) -> CommandLimits:
-        """Return limits that every action just fits in, rest included."""
+        """Return limits that every action just fits in, rest included.
+
+        Raises:
+            ConfigError: if `rest` or `rate` is of another length than a command.
+        """
+        if len(rest) not in (0, self.size):
+            raise ConfigError(f"rest of {len(rest)} numbers, actions of {self.size}")
         low, high = self.vectors.min(1).sum(0), self.vectors.max(1).sum(0)
         still = np.array(rest or np.zeros(self.size))
         lowest, highest = np.minimum(low, still).tolist(), np.maximum(high, still).tolist()

@@ -55,6 +55,9 @@ class MockRobot:
         clock: of the robot; its time starts now.
         parts: what it is made of.
 
+    Raises:
+        ConfigError: if its camera cannot have such a rate.
+
     Example:
         >>> from rivc.robot.clock import SimulatedClock
         >>> from rivc.robot.commands import ActionTable

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rivc.robot.clock import Clock
 
 KEPT: Final = 1 << 16  # durations that percentiles are taken over: 22 minutes at 50 Hz
-MAX_RATE_HZ: Final = 10_000.0
+MIN_RATE_HZ, MAX_RATE_HZ = 0.001, 10_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class FixedRate:
 
     Args:
         clock: to sleep by.
-        rate_hz: slots a second, up to 10,000.
+        rate_hz: slots a second, 0.001 to 10,000.
 
     Attributes:
         jitter: how much later than its time each slot started.
@@ -103,8 +103,6 @@ class FixedRate:
     """
 
     def __init__(self, clock: Clock, rate_hz: float) -> None:
-        if not 0 < rate_hz <= MAX_RATE_HZ:
-            raise ConfigError(f"a rate of {rate_hz} Hz is not in 0..{MAX_RATE_HZ:g} Hz")
         self._clock, self._start_ns = clock, clock.now_ns()
         self._period_ns = period_ns(rate_hz)
         self.jitter, self.missed = Durations(), 0
@@ -141,8 +139,13 @@ class FixedRate:
 def period_ns(rate_hz: float) -> tuple[int, int]:
     """Return whole nanoseconds and how many periods they are, exactly.
 
+    Raises:
+        ConfigError: if there is no such rate.
+
     >>> period_ns(50.0)
     (20000000, 1)
     """
+    if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+        raise ConfigError(f"a rate of {rate_hz} Hz is not in {MIN_RATE_HZ:g}..{MAX_RATE_HZ:g} Hz")
     period = SECOND_NS / Fraction(rate_hz)
     return period.numerator, period.denominator

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     Transition = Callable[["WatchdogState", "WatchdogLimits", int], "WatchdogState"]
 
 Reason = Literal["start", "frame", "decision"]
+LEAST_MS: Final = 0.05  # half a slot at the highest rate; stops are repeated this often
 REMEMBERED: Final = 1000  # stops that are kept by time and reason
 
 
@@ -50,7 +51,7 @@ class WatchdogLimits:
         recovery: decisions in a row, all in time, that end a stop.
 
     Raises:
-        ConfigError: if a limit is not positive.
+        ConfigError: if a time is below 0.05 ms, or `recovery` below 1.
     """
 
     frame_ms: float
@@ -58,10 +59,11 @@ class WatchdogLimits:
     recovery: int = 5
 
     def __post_init__(self) -> None:
-        for name in ("frame_ms", "decision_ms", "recovery"):
+        least = {"frame_ms": LEAST_MS, "decision_ms": LEAST_MS, "recovery": 1}
+        for name, bound in least.items():
             value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise ConfigError(f"watchdog: {name}={value} is not positive")
+            if not (math.isfinite(value) and value >= bound):
+                raise ConfigError(f"watchdog: {name}={value} is not {bound:g} or more")
 
     @property
     def frame_ns(self) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from rivc.envs.disturb import FAMILIES, read_difficulty
+from rivc.envs.gl import gl_status
 from rivc.errors import MissingError, UsageError
 from rivc.neurochip import load_backend
 from rivc.snn_convert.program import greedy
@@ -150,10 +151,15 @@ def _under(config: Config, condition: str, difficulty: float) -> Config:
     """Return the configuration under a condition and no other."""
     kwargs: dict[str, Any] = {**config.env.kwargs, "disturbances": None}
     if condition == RENDERER:
-        kwargs["camera"] = "gl" if kwargs.get("camera") == "ray" else "ray"
+        kwargs["camera"] = "ray" if _draws_with_gl(kwargs.get("camera", "auto")) else "gl"
     elif condition != NOMINAL:
         kwargs |= {"disturbances": condition, "difficulty": difficulty}
     return config.model_copy(update={"env": config.env.model_copy(update={"kwargs": kwargs})})
+
+
+def _draws_with_gl(camera: str) -> bool:
+    """Return whether OpenGL draws where an option asks for a camera."""
+    return camera == "gl" or (camera == "auto" and gl_status().backend is not None)
 
 
 def _player(program: SpikingProgram) -> Act:

@@ -103,9 +103,8 @@ class Trainer:
             DivergedError, BackendError, MismatchError: after a checkpoint was written.
             UsageError: if another process is writing the run.
         """
-        torch.set_num_threads(
-            1
-        )  # small networks run slower on more, and results would depend on it
+        # small networks run slower on more threads, and results would depend on their number
+        torch.set_num_threads(1)
         with self.folder.lock(), ExitStack() as stack:
             self._set_up(stack)
             try:

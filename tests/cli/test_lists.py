@@ -33,6 +33,7 @@ def test_envs_lists_the_registered_tasks(rivc: Call) -> None:
 
 
 def test_envs_measures_its_pictures(rivc: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rivc.envs.exposure.EPISODES", 1)
     facts = json.loads(rivc("envs", "--check", "--json").stdout)
     assert all(exposure["ok"] for exposure in facts["exposures"])
     assert "black" in rivc("envs", "--check").stdout.splitlines()[0]

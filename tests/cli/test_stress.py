@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rivc.envs import gl_status
+from rivc.envs import GlStatus, gl_status
 from rivc.envs.disturb import FAMILIES
 from rivc.report.robustness import chart, markdown, rows
 from rivc.train.evaluate import Score
@@ -68,6 +68,19 @@ def test_runs_stand_side_by_side_with_their_bit_width(
     assert len([line for line in text.splitlines() if line.startswith("|")]) == len(CONDITIONS) + 2
     with Image.open(tmp_path / "new" / "robustness.png") as picture:
         assert picture.format == "PNG"
+
+
+def test_the_other_renderer_is_no_ray_camera_where_rays_draw_already(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from rivc.train import stress
+    from rivc.train.config import load_config
+
+    config = load_config("tracker", {"env.kwargs.camera": "auto"})
+    for backend, other in (("egl", "ray"), (None, "gl")):
+        monkeypatch.setattr(stress, "gl_status", lambda backend=backend: GlStatus(backend))
+        changed = stress._under(config, stress.RENDERER, 0.5)
+        assert changed.env.kwargs["camera"] == other
 
 
 def test_the_same_request_gives_the_same_answer(runs: dict[str, Path], rivc: Call) -> None:

@@ -175,6 +175,8 @@ def test_wrong_numbers_are_named() -> None:
         envs.step(np.array([0, 0]))
     with pytest.raises(UsageError, match="3 seeds for 2 environments"):
         envs.reset(seed=[1, 2, 3])  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"a reset_mask of \(1,\) for 2 environments"):
+        envs.reset(options={"reset_mask": [True]})
     envs.reset(seed=0)
     with pytest.raises(UsageError, match="is not in Discrete"):
         envs.step(np.array([0, 7]))

@@ -12,6 +12,7 @@ from gymnasium import spaces
 
 from rivc.envs import make
 from rivc.errors import ConfigError, MissingError
+from rivc.train.task_world import action_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +56,14 @@ def complaint(kind: type[Exception], env_id: str, **options: object) -> str:
     message = str(caught.value)
     assert "\n" not in message
     return message
+
+
+@pytest.mark.parametrize("history", [False, True])
+def test_what_a_bin_stands_for_can_be_asked_of_the_task(history: bool) -> None:
+    pictures, wheels = spaces.Box(0, 255, (8, 8, 3), np.uint8), spaces.Box(-2, 2, (2,))
+    spaces_of_it = {"observation_space": pictures, "action_space": wheels}
+    task = make("Blank-v0", bins=3, history=history, **spaces_of_it)
+    assert action_vectors(task).tolist() == [[[-2, 0], [0, 0], [2, 0]], [[0, -2], [0, 0], [0, 2]]]
 
 
 def test_the_flagship_is_an_image_task_without_its_time_limit() -> None:

@@ -92,6 +92,8 @@ def test_float64_boxes_stay_float64() -> None:
     [
         (Plotter([-np.inf], [1]), 3, "has no bounds; put it into RescaleAction first"),
         (Plotter([-1], [1]), 1, "bins=1 leaves no choice"),
+        (Plotter([-1], [1]), "three", "bins='three' are neither a number of bins nor shares"),
+        (Plotter([-1], [1]), 10**9, "bins=1000000000 are more than 1024"),
         (Plotter([-1], [1]), (0.5,), "leaves no choice; give shares like"),
         (Plotter([-1], [1]), (0.5, 0.5), "are not shares of the range, ascending, from -1 to 1"),
         (Plotter([-1], [1]), (-1.5, 0.5), "are not shares of the range, ascending, from -1 to 1"),

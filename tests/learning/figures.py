@@ -47,7 +47,9 @@ class Figure:
 TWO_BITS = ("--quant.weight_bits=2", "--quant.activation_bits=2", "--train.env_steps=30000")
 NEITHER = ("--quant.enabled=false", "--train.gap_coef=0", "--train.margin_coef=0")
 
+FP32 = ("--quant.enabled=false", "--train.sampler=network")
 SUCCESS: Final = "success_rate"  # episodes that ended in success
+FPNN: Final = "fpnn_return_mean"  # of the network before conversion
 
 FIGURES: Final = {
     "quickstart": Figure("quickstart", seeds=10, bar=475, enough=9),
@@ -64,6 +66,13 @@ FIGURES: Final = {
     "drone-hover": Figure("drone_hover", seeds=5, bar=0.7, enough=4, metric=SUCCESS, episodes=100),
     "reacher": Figure("reacher", seeds=3, bar=-6.0, enough=3, episodes=100),
     "half-cheetah": Figure("half_cheetah", seeds=3, bar=3000.0, enough=3, episodes=20),
+    "reacher-fp32": Figure(
+        "reacher", seeds=3, bar=-np.inf, enough=3, options=FP32, metric=FPNN, episodes=100
+    ),
+    "half-cheetah-fp32": Figure(
+        "half_cheetah", seeds=3, bar=-np.inf, enough=3, options=FP32, metric=FPNN
+    ),
+    "tracker-disturbed": Figure("tracker_disturbed", seeds=5, bar=165, enough=4),
 }
 
 

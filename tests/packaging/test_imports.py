@@ -19,6 +19,7 @@ NEEDS_MORE = (  # torch, or numba
     "rivc.neurochip.kernels",
     "rivc.codec.loops",
     "rivc.codec.mixing",
+    "rivc.quant.compiled",
 )
 FOLDERS = {
     "rivc.quant": ROOT / "rivc" / "quant",

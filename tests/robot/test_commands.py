@@ -79,6 +79,11 @@ def test_limits_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
         CommandLimits(**({"low": (-1.0,), "high": (1.0,)} | wrong))
 
 
+def test_a_rest_of_another_length_than_the_actions_is_refused() -> None:
+    with pytest.raises(ConfigError, match="rest of 3 numbers, actions of 2"):
+        ActionTable.rows([[0.0, 0.0], [1.0, 0.0]]).limits(rest=(0.0, 0.0, 0.0))
+
+
 @given(st.data())
 def test_a_command_is_the_sum_of_what_each_group_chose(data: st.DataObject) -> None:
     d, n, m = (data.draw(st.integers(1, 4)) for _ in range(3))

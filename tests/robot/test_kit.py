@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from rivc.errors import ConfigError, MismatchError, MissingError
+from rivc.errors import ConfigError, MismatchError, MissingError, RobotError
 from rivc.robot import (
     FAULTS,
     Faults,
@@ -131,6 +131,18 @@ def test_each_wrong_robot_is_found_out(kind: type[Good], rule: str, told: str) -
         found.raise_if_failed()
 
 
+def test_what_was_found_before_a_robot_raised_is_told_too() -> None:
+    class Fails(Repeats):
+        def read(self, timeout_s: float) -> Frame:
+            if next(self.numbers) == 2:
+                raise OSError("the cable is out")
+            return super().read(timeout_s)
+
+    told = [breach.what for breach in check_robot(Fails(), **EASY).breaches]
+    assert "frame 3 came after frame 3" in told
+    assert any("the cable is out" in what for what in told)
+
+
 def test_a_read_that_does_not_return_in_time_is_found_out() -> None:
     class Slow(Good):
         def read(self, timeout_s: float) -> Frame | None:
@@ -150,6 +162,10 @@ def make_nothing() -> object:
     return object()
 
 
+def has_no_port() -> Good:
+    raise FileNotFoundError("no such device: /dev/ttyUSB9")
+
+
 def takes_nothing() -> Good:
     return Good()
 
@@ -165,6 +181,7 @@ def test_a_robot_of_ones_own_is_found_by_module_and_factory() -> None:
         ("no_such_module:make", MissingError, "no_such_module"),
         (f"{__name__}:nothing", MissingError, "nothing"),
         (f"{__name__}:make_nothing", ConfigError, "has no limits, actions, read"),
+        (f"{__name__}:has_no_port", RobotError, "does not open: .* /dev/ttyUSB9"),
     ],
 )
 def test_a_robot_that_cannot_be_opened_is_told_of(
@@ -172,6 +189,15 @@ def test_a_robot_that_cannot_be_opened_is_told_of(
 ) -> None:
     with pytest.raises(error, match=told):
         load_robot(name)
+
+
+def test_a_module_that_breaks_on_import_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "robot_with_a_typo.py").write_text("def make(:\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MissingError, match="cannot be loaded: invalid syntax"):
+        load_robot("robot_with_a_typo:make")
 
 
 def test_options_that_a_factory_does_not_take_are_told_of() -> None:

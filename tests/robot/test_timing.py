@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import threading
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rivc.errors import ConfigError
 from rivc.robot import FixedRate, MonotonicClock, SimulatedClock
 from rivc.robot.clock import SECOND_NS
 from rivc.robot.rate import KEPT, Durations
 from tests.robots import MS
-
-if TYPE_CHECKING:
-    import pytest
 
 
 class Oversleeps(SimulatedClock):
@@ -80,6 +78,12 @@ def test_a_real_alarm_rings_in_a_thread_of_its_own_not_before_its_time() -> None
     alarm.close()
     assert rung[0][0] >= due_ns
     assert rung[0][1] == "rivc alarm"
+
+
+@pytest.mark.parametrize("rate_hz", [0.0, -1.0, 1e-300, 1e9, float("nan"), float("inf")])
+def test_rates_that_no_clock_keeps_are_refused(rate_hz: float) -> None:
+    with pytest.raises(ConfigError, match=r"Hz is not in 0\.001\.\.10000 Hz"):
+        FixedRate(SimulatedClock(), rate_hz)
 
 
 @given(rate_hz=st.floats(0.01, 10_000), slot=st.integers(0, 10**9), start_ns=st.integers(0, 10**15))

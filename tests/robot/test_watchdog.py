@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rivc.errors import ConfigError
 from rivc.robot import SimulatedClock, Watchdog, WatchdogLimits
 from rivc.robot.watchdog import WatchdogState, begun, decided, due, looked, missed, sent
 from tests.robots import MS
@@ -19,6 +22,20 @@ def start(recovery: int = 3) -> tuple[SimulatedClock, Watchdog, list[int]]:
     clock, stops = SimulatedClock(), []
     limits = WatchdogLimits(frame_ms=100, decision_ms=30, recovery=recovery)
     return clock, Watchdog(clock, limits, lambda: stops.append(clock.now_ns() // MS)), stops
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"frame_ms": 1e-9}, "frame_ms=1e-09 is not 0.05 or more"),
+        ({"decision_ms": math.nan}, "decision_ms=nan"),
+        ({"frame_ms": math.inf}, "frame_ms=inf"),
+        ({"recovery": 0}, "recovery=0 is not 1 or more"),
+    ],
+)
+def test_limits_that_cannot_be_kept_are_refused(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        WatchdogLimits(**({"frame_ms": 100, "decision_ms": 30} | wrong))
 
 
 def decide(clock: SimulatedClock, dog: Watchdog) -> bool:

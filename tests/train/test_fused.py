@@ -180,6 +180,16 @@ def test_a_fused_run_restored_goes_on_bit_for_bit() -> None:
     assert torch.equal(parameters(first.net), parameters(second.net))
 
 
+def test_a_state_without_moments_takes_them_back() -> None:
+    fresh, used = (FusedLearner(settings({}), network()) for _ in range(2))
+    begun = copy.deepcopy(fresh.state())
+    step(used)
+    used.restore(begun)
+    step(fresh, 1)
+    step(used, 1)
+    assert torch.equal(parameters(fresh.net), parameters(used.net))
+
+
 @pytest.mark.parametrize("where", ["bias", "log_step"])
 def test_a_loss_that_is_not_finite_changes_nothing(where: str) -> None:
     _, fused = pair("default")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 
@@ -23,11 +24,12 @@ def ring_world() -> tuple[Tensor, Tensor]:
     return rewards.unsqueeze(1).expand(-1, ACTIONS), following
 
 
+@functools.cache
 def fixed_point(gap_coef: float, tau: float, clip: float = -math.inf) -> Tensor:
     """Iterate the target, [S, 1, A], until it stands still."""
     rewards, following = ring_world()
     q = torch.zeros(STATES, ACTIONS, dtype=torch.float64)
-    for _ in range(6000):
+    for _ in range(1000):  # 0.95 to the power of 1,000 is nothing
         table = q.unsqueeze(1)
         value = operators.soft_value(table, tau)
         rows = []

@@ -6,26 +6,18 @@ computed, and does it where numba is missing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
-import numba
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from rivc.quant.compiled import compiled
 
+if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[Any]
-    F = TypeVar("F", bound=Callable[..., Any])
 
 BLOCK: Final = 256  # rows summed in the gradient's own type, before float64 takes over
-
-
-def compiled(function: F) -> F:
-    """Compile a loop when it is first called with a choice of types, or take it from the disk."""
-    loop: F = numba.njit(cache=True, error_model="numpy")(function)
-    return loop
 
 
 @compiled
@@ -68,14 +60,14 @@ def unfire(grad: Floats, a: Floats, factor: Floats, top: float, out: Floats) -> 
     totals = np.zeros((2, grad.shape[1]))
     passed, slope = np.zeros(grad.shape[1], grad.dtype), np.zeros(grad.shape[1], grad.dtype)
     for first in range(0, len(a), BLOCK):
-        passed[:] = zero
-        slope[:] = zero
         for r in range(first, min(first + BLOCK, len(a))):
             for c in range(a.shape[1]):
                 g = grad[r, c] if zero < a[r, c] < upper else zero
                 passed[c] += g
                 slope[c] += g * a[r, c]
                 out[r, c] = g * factor[c]
-        totals[0] += passed
-        totals[1] += slope
+        for c in range(a.shape[1]):
+            totals[0, c] += passed[c]
+            totals[1, c] += slope[c]
+            passed[c] = slope[c] = zero
     return totals

@@ -8,29 +8,19 @@ reach the float32 that is kept.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 
-from rivc.quant.qat.loops import compiled
+from rivc.quant.compiled import compiled, reordered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     Floats = NDArray[Any]
     Number = Any  # a scalar of either float type
-    F = TypeVar("F", bound=Callable[..., Any])
 
 _TINY = 1e-8
-
-
-def _reordered(function: F) -> F:
-    """Compile with sums in any order."""
-    loop: F = numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "nsz"})(function)
-    return loop
 
 
 # -- integers -------------------------------------------------------------------------------
@@ -47,7 +37,7 @@ def _largest(row: Floats) -> Number:
     return largest.view(np.float32)[0]
 
 
-@_reordered
+@reordered
 def _sum_of_squares(row: Floats) -> Number:
     total = 0.0
     for value in row:
@@ -55,7 +45,7 @@ def _sum_of_squares(row: Floats) -> Number:
     return total
 
 
-@_reordered
+@reordered
 def _sum_of_magnitudes(row: Floats) -> Number:
     total = 0.0
     for value in row:
@@ -79,13 +69,15 @@ def _step_of(row: Floats, grid: tuple[int, float]) -> Number:
 def weight_scales(weight: Floats, grid: tuple[int, float], per_tensor: bool, scale: Floats) -> None:
     """Fit the step of each channel, [C], or one for all."""
     if per_tensor:
-        scale[:] = _step_of(weight.ravel(), grid)
+        step = _step_of(weight.ravel(), grid)
+        for c in range(len(scale)):
+            scale[c] = step
     else:
         for c in range(len(weight)):
             scale[c] = _step_of(weight[c], grid)
 
 
-@_reordered
+@reordered
 def _quantize_row(row: Floats, unit: Number, q_max: Number, w_q: Floats) -> Number:
     """Round weights to integers and return their sum, which float32 holds exactly."""
     total = np.float32(0.0)
@@ -98,7 +90,7 @@ def _quantize_row(row: Floats, unit: Number, q_max: Number, w_q: Floats) -> Numb
     return total
 
 
-@_reordered
+@reordered
 def _binarise_row(row: Floats, w_q: Floats) -> Number:
     """Keep the signs of weights and return their sum."""
     total = np.float32(0.0)
@@ -216,7 +208,7 @@ def bellman_targets(
 @compiled
 def td_gradient(q: Floats, action: Any, y: Floats, delta: float, grad: Floats) -> Number:
     """Write the gradient of the Huber loss for the values, [B, d, n], and return the loss."""
-    count, d, _ = q.shape
+    count, d, n = q.shape
     loss = 0.0
     for b in range(count):
         total = np.float32(0.0)
@@ -225,8 +217,9 @@ def td_gradient(q: Floats, action: Any, y: Floats, delta: float, grad: Floats) -
         error = total / d - y[b]
         size = abs(error)
         loss += 0.5 * error * error / delta if size < delta else size - 0.5 * delta
-        grad[b] = 0
         for j in range(d):
+            for i in range(n):
+                grad[b, j, i] = 0
             grad[b, j, action[b, j]] = min(max(error / delta, -1.0), 1.0) / (count * d)
     return loss / count
 

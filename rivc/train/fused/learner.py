@@ -129,6 +129,7 @@ class FusedLearner:
         self.net.load_state_dict(state["net"])
         self.target_net.load_state_dict(state["target_net"])
         self._target.derive()
+        self._moments[:] = 0.0
         for i, parameter in enumerate(self.net.parameters()):
             kept = state["optimizer"].get(str(i))
             if kept:

@@ -67,14 +67,18 @@ class Constants:
         gain: 2^F.
         levels: largest count.
         zero: count that stands for zero at the input.
-        limits: gain, zero, least and largest threshold, largest bias.
+        least: threshold.
+        largest: threshold.
+        room: largest bias.
     """
 
     grid: tuple[int, float]
     gain: float
     levels: int
     zero: float
-    limits: tuple[float, float, float, float, float]
+    least: float
+    largest: float
+    room: float
 
     @classmethod
     def of(cls, layer: QuantLayer) -> Constants:
@@ -82,13 +86,15 @@ class Constants:
         spec, carrier = layer.spec, layer.carrier
         gaussian = 0.0 if spec.grid.is_binary else GAUSSIAN_STEP[spec.weight_bits]
         room = carrier.bias_max if spec.is_readout else spec.profile.bias_room(carrier.bias_max)
-        least, largest, gain = (
-            spec.profile.threshold_min,
-            carrier.threshold_max,
-            2.0**spec.frac_bits,
+        return cls(
+            grid=(spec.grid.q_max, gaussian),
+            gain=2.0**spec.frac_bits,
+            levels=spec.levels,
+            zero=spec.zero_in,
+            least=float(spec.profile.threshold_min),
+            largest=float(carrier.threshold_max),
+            room=float(room),
         )
-        limits = gain, spec.zero_in, float(least), float(largest), float(room)
-        return cls((spec.grid.q_max, gaussian), gain, spec.levels, spec.zero_in, limits)
 
 
 class Dense:
@@ -158,15 +164,10 @@ class Spiking(Dense):
     def derive(self, unit_in: float) -> float:
         """Derive weights, thresholds and offsets."""
         self.quantize(per_tensor=False)
-        self.unit = math.exp(self.own["log_step"])
-        kernels.hidden_thresholds(
-            self.own["bias"],
-            (self.unit, unit_in),
-            self.sums,
-            self.scale,
-            self.constants.limits,
-            self.q,
-        )
+        c, self.unit = self.constants, math.exp(self.own["log_step"])
+        steps, limits = (self.unit, unit_in), (c.gain, c.zero, c.least, c.largest, c.room)
+        bias = self.own["bias"]
+        kernels.hidden_thresholds(bias, steps, self.sums, self.scale, limits, self.q)
         return self.unit
 
     def forward(self, x: Floats) -> Floats:
@@ -197,9 +198,7 @@ class Readout(Dense):
         """Derive weights and biases."""
         self.quantize(per_tensor=True)
         c, self.unit = self.constants, float(self.scale[0]) * unit_in
-        kernels.readout_bias(
-            self.own["bias"], self.unit, c.zero * self.sums, c.limits[-1], self.q[1]
-        )
+        kernels.readout_bias(self.own["bias"], self.unit, c.zero * self.sums, c.room, self.q[1])
         return self.unit
 
     def forward(self, x: Floats) -> Floats:

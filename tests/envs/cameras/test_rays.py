@@ -151,6 +151,19 @@ def test_a_camera_does_not_see_the_body_that_carries_it(
     assert not ((picture[..., 2] > 100) & (picture[..., 0] == 0)).any()
 
 
+def test_a_scene_without_lamps_has_ambient_light_alone() -> None:
+    model = mujoco.MjModel.from_xml_string(
+        "<mujoco><visual><headlight ambient='.5 .5 .5'/></visual><worldbody>"
+        "<geom type='plane' size='4 4 1' rgba='.8 .4 0 1'/><camera name='top' pos='0 0 1'/>"
+        "</worldbody></mujoco>"
+    )
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    mujoco.mj_camlight(model, data)
+    picture = RayCamera(model, "top", size=(8, 8))(data)
+    assert np.unique(picture.reshape(-1, 3), axis=0).tolist() == [[102, 51, 0]]
+
+
 def test_a_picture_belongs_to_the_caller(scene: tuple[mujoco.MjModel, mujoco.MjData]) -> None:
     model, data = scene
     camera = RayCamera(model, "side", size=(16, 16))

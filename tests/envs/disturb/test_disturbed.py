@@ -134,7 +134,7 @@ def test_bright_light_saturates_and_does_not_wrap() -> None:
     env.reset(seed=SEED)
     picture = env.observe().astype(int)
     env.model.vis.headlight.ambient *= 3
-    env._refresh_cameras()
+    env._cameras.refresh()
     assert (env.observe().astype(int) >= picture - 2).all()  # the sky does not depend on light
 
 
@@ -240,10 +240,44 @@ def test_a_state_with_disturbances_is_refused_without_them() -> None:
     plain, disturbed = build(obs_mode="state"), build("all", obs_mode="state")
     plain.reset(seed=0)
     disturbed.reset(seed=0)
-    with pytest.raises(ConfigError, match="the state has some; make the task with the same"):
+    with pytest.raises(ConfigError, match="other disturbances; make the task with the same"):
         plain.set_state(disturbed.get_state())
-    with pytest.raises(ConfigError, match="the state has none; make the task with the same"):
+    with pytest.raises(ConfigError, match="other disturbances; make the task with the same"):
         disturbed.set_state(plain.get_state())
+
+
+@pytest.mark.parametrize("extents", ["light", {"distractors_count": 1}])
+def test_a_state_with_more_disturbances_than_the_task_has_is_refused(extents: Any) -> None:
+    many, few = build("distractors", obs_mode="state"), build(extents, obs_mode="state")
+    many.reset(seed=0)
+    few.reset(seed=0)
+    assert len(many.get_state()["disturbances"]["drawn"]["distractors_count"]) > 1
+    with pytest.raises(ConfigError, match="other disturbances"):
+        few.set_state(many.get_state())
+
+
+@pytest.mark.parametrize("disturbances", [None, "all"])
+def test_a_difficulty_that_cannot_be_is_refused_for_an_episode_too(disturbances: Any) -> None:
+    env = build(disturbances, obs_mode="state")
+    with pytest.raises(ConfigError, match="difficulty=7"):
+        env.reset(seed=0, options={"difficulty": 7})
+
+
+def test_a_narrow_view_stays_a_view_at_any_extent() -> None:
+    env = make_task("rivc/ArmReach-v0", obs_mode="state", disturbances={"view_angle_deg": 25})
+    for seed in range(8):
+        env.reset(seed=seed)
+        assert env.model.cam_fovy.min() >= 1
+
+
+def test_a_drone_hovers_while_its_first_action_is_under_way() -> None:
+    extents = {"action_delay_steps": 100}
+    env = make_task("rivc/DroneHover-v0", obs_mode="state", disturbances=extents)
+    _, info = env.reset(seed=SEED)
+    assert info["disturbances"]["action_delay_steps"] > 10
+    for _ in range(10):
+        *_, after = env.step(np.array([1, 1, 1, 1]))
+    assert abs(after["height_m"] - info["height_m"]) < 0.25
 
 
 def test_distractors_are_hidden_until_they_are_drawn_and_swing_in_time() -> None:
