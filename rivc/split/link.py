@@ -87,7 +87,7 @@ class LinkTrace:
         ConfigError: if there is none, or they are out of order.
 
     Example:
-        >>> trace = parse_trace("seconds,kbit_per_s,delay_ms\\n0,150,4\n60,0,4\n65,150,4")
+        >>> trace = parse_trace("seconds,kbit_per_s,delay_ms\n0,150,4\n60,0,4\n65,150,4")
         >>> trace.at(61 * SECOND_NS).kbit_per_s
         0.0
     """

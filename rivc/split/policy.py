@@ -261,11 +261,11 @@ class SplitPolicy:
         self.rate = rate.acknowledged(self.rate, sequence, self._limits, now_ns, worked_ns)
 
     def _accept(self, answer: Answer) -> None:
-        """Keep an answer if it is to a later frame than the one that is kept."""
+        """Keep an answer; frames up to its own are forgotten, so an older one finds none."""
         for name, us in zip(SERVER_STAGES, answer.stages_us, strict=True):
             self._stages[name].add(1000 * max(0, us))
         frame = self._frames.get(answer.sequence)
-        if frame is None or frame.sequence <= self._answered.sequence:
+        if frame is None:
             return
         self._answer, self._answered = answer, frame
         while self._frames and next(iter(self._frames)) <= answer.sequence:

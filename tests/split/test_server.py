@@ -98,6 +98,38 @@ def test_deltas_refer_to_what_was_acknowledged_and_rows_have_their_own() -> None
     assert distances == [0, 1, 2, 0, 1]
 
 
+def test_a_delta_never_refers_to_a_frame_that_is_only_under_way() -> None:
+    server = new_server()
+    session = joined(server)
+    server.receive(session.frame(some_counts(0), 0, 0)[1], "robot", 0)
+    [(_, reply)] = server.answer(0)
+    session.frame(some_counts(1), 0, 0)  # is lost
+    session.receive(reply, 0)
+    _, data = session.frame(some_counts(2), 0, 0)
+    assert FRAME.unpack_from(data, HEADER.size)[0] == 2
+
+
+def test_an_answer_that_was_overtaken_is_dropped() -> None:
+    server = new_server()
+    session, replies = joined(server), []
+    for i in range(2):
+        server.receive(session.frame(some_counts(i), 0, 0)[1], "robot", 0)
+        replies += server.answer(0)
+    assert isinstance(session.receive(replies[1][1], 0), Answer)
+    assert session.receive(replies[0][1], 0) is None
+    assert session.dropped == {"stale": 1}
+
+
+def test_a_second_welcome_changes_nothing() -> None:
+    server, session = new_server(), new_session()
+    asked = session.join(0)
+    assert asked is not None
+    [(_, welcome)] = server.receive(asked, "robot", 0)
+    assert isinstance(session.receive(welcome, 0), Joined)
+    assert session.receive(welcome, 0) is None
+    assert session.dropped == {"replayed": 1}
+
+
 def test_a_reference_that_the_server_has_not_is_told_of_and_the_next_frame_has_none() -> None:
     server = new_server()
     session = joined(server)
