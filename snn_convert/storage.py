@@ -74,14 +74,18 @@ def write_atomically(path: str | Path, data: bytes) -> None:
 
 def save_program(program: SpikingProgram, path: str | Path) -> None:
     """Write a program to one ``.npz`` file."""
-    header = {"sha256": program.sha256, **json.loads(program._header())}
-    text = json.dumps(header, sort_keys=True).encode()
-    members: dict[str, Any] = {HEADER: np.frombuffer(text, np.uint8)}
+    members: dict[str, Any] = {HEADER: np.frombuffer(header_text(program), np.uint8)}
     for i, layer in enumerate(program.layers):
         members |= {f"layer{i}.{name}": array for name, array in layer.arrays.items()}
     buffer = io.BytesIO()
     np.savez(buffer, **members)
     write_atomically(path, buffer.getvalue())
+
+
+def header_text(program: SpikingProgram) -> bytes:
+    """Return everything but the content of a program's arrays, and its hash, as JSON."""
+    header = {"sha256": program.sha256, **json.loads(program._header())}
+    return json.dumps(header, sort_keys=True).encode()
 
 
 def load_program(path: str | Path) -> SpikingProgram:
@@ -90,7 +94,7 @@ def load_program(path: str | Path) -> SpikingProgram:
     if not path.is_file():
         raise MissingError(f"no program at {path}")
     try:
-        program, sha256 = _parse(read_arrays(path))
+        program, sha256 = parse_program(read_arrays(path))
     except RivcError as error:
         raise DamagedFileError(f"{path} is not a whole program: {reason(error)}") from error
     except UNREADABLE as error:
@@ -172,7 +176,13 @@ def _array(data: bytes) -> NDArray[Any]:
     raise DamagedFileError("an array is not plain, or not whole, or not of integers")
 
 
-def _parse(members: dict[str, NDArray[Any]]) -> tuple[SpikingProgram, str]:
+def parse_program(members: dict[str, NDArray[Any]]) -> tuple[SpikingProgram, str]:
+    """Return the program that the members of a file make, and the hash that the file states.
+
+    Raises:
+        DamagedFileError: if they make none.
+        Exception: any other of `UNREADABLE`.
+    """
     header = json.loads(members[HEADER].astype(np.uint8).tobytes())
     if header["format_version"] != FORMAT_VERSION:
         version = header["format_version"]

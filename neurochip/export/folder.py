@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,9 +14,10 @@ import numpy as np
 
 from rivc import __version__
 from rivc.errors import DamagedFileError, MissingError, UsageError
+from rivc.neurochip.export.compressed import COMPRESSED_FILE, load_compressed, save_compressed
 from rivc.neurochip.export.formats import FORMATS, ExportOptions, find_format
 from rivc.neurochip.export.golden import GOLDEN_FILE, Golden, load_golden, make_golden, save_golden
-from rivc.snn_convert import SpikingProgram
+from rivc.snn_convert import SpikingProgram, reference
 from rivc.snn_convert.storage import PROGRAM_FILE, read_json, write_atomically
 
 if TYPE_CHECKING:
@@ -44,13 +46,19 @@ class Export:
     folder: Path
 
     def forms(self, scratch: Path) -> dict[str, Form]:
-        """Return what the format's own files compute; see `Format.read_back`.
+        """Return what the format's own files, and the compressed program, compute.
+
+        See `Format.read_back`.
 
         Raises:
             MissingError: if what runs them is not installed here.
             DamagedFileError: if they are not what they ought to be.
         """
-        return find_format(self.manifest["format"]).read_back(self.folder, scratch)
+        forms = find_format(self.manifest["format"]).read_back(self.folder, scratch)
+        if COMPRESSED_FILE in self.manifest["files"]:
+            program = load_compressed(self.folder / COMPRESSED_FILE)
+            forms = {**forms, "compressed": partial(reference.run, program)}
+        return forms
 
 
 def export_program(
@@ -82,10 +90,13 @@ def export_program(
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         program.save(part / PROGRAM_FILE)
-        chosen.write(program, part, options or ExportOptions())
+        options = options or ExportOptions()
+        chosen.write(program, part, options)
+        compression = _compressed(program, part) if options.compress else {}
         golden = make_golden(program)
         save_golden(golden, part / GOLDEN_FILE)
         manifest = _manifest(program, golden, format, origin or {})
+        manifest |= compression
         manifest["files"] = sorted(path.name for path in part.iterdir())
         write_atomically(part / MANIFEST_FILE, json.dumps(manifest, indent=1).encode())
         _put_in_place(part, folder.absolute())
@@ -94,6 +105,11 @@ def export_program(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return Export(program, golden, manifest, folder)
+
+
+def _compressed(program: SpikingProgram, folder: Path) -> dict[str, Any]:
+    """Write the small form, and return what goes into the manifest."""
+    return {"compression": asdict(save_compressed(program, folder / COMPRESSED_FILE))}
 
 
 def _manifest(

@@ -29,9 +29,11 @@ class ExportOptions:
 
     Attributes:
         prefix: begins every public name of generated source code.
+        compress: whether to write the program in its smallest form as well.
     """
 
     prefix: str = "rivc_policy"
+    compress: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,31 @@ class Race:
 
 
 @dataclass(frozen=True, slots=True)
+class Coded:
+    """What a coder makes of the frames of one map.
+
+    Attributes:
+        frames: name of the map.
+        coder: name of the coder.
+        bytes_per_frame: mean.
+        below_fp32: how many times fewer than floats take.
+        below_packed: how many times fewer than packed symbols take.
+        bits_per_symbol: of all bytes.
+        encode: million symbols a second; None where nothing is encoded.
+        decode: the same.
+    """
+
+    frames: str
+    coder: str
+    bytes_per_frame: float
+    below_fp32: float
+    below_packed: float
+    bits_per_symbol: float
+    encode: float | None
+    decode: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What a bench found.
 
@@ -50,11 +75,13 @@ class Report:
         races: one a row.
         facts: about the work, by name: how it was built, what was found equal.
         versions: of what took part.
+        coded: sizes and speeds of coders, one a row.
     """
 
     races: tuple[Race, ...]
     facts: dict[str, str]
     versions: dict[str, str]
+    coded: tuple[Coded, ...] = ()
 
 
 def race(

@@ -146,9 +146,17 @@ def decode(codec: Path, packets: Path, out: Path, as_json: bool) -> None:
 def info(file: Path, as_json: bool) -> None:
     """Tell what is in a codec file, or in a file of packets."""
     from rivc.codec import FeatureCodec
+    from rivc.codec.bitstream import MAGIC
 
-    is_stream = file.is_file() and file.read_bytes()[:2] == b"RV"
+    is_stream = _begins_with(file, MAGIC)
     _tell(_stream_facts(file) if is_stream else _facts(FeatureCodec.load(file)), as_json)
+
+
+def _begins_with(path: Path, magic: bytes) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(magic)) == magic
 
 
 def _recorded(

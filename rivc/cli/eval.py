@@ -23,6 +23,7 @@ FORM_TITLES: Final = {
     "snntorch": "spiking chip (snntorch)",
     "c99": "C99, compiled here",
     "onnx": "ONNX model",
+    "compressed": "program, compressed",
 }
 
 

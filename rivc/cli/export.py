@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -36,10 +36,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="Begins every name of generated source code, so that two policies link.",
 )
+@click.option(
+    "--compress", is_flag=True, help="Write the program in its smallest form as well, program.rvw."
+)
 @policy_option
 @json_option
 def command(
-    run: Path, format_name: str, out: Path, prefix: str, policy: Which | None, as_json: bool
+    run: Path, format_name: str, out: Path, policy: Which | None, as_json: bool, **how: Any
 ) -> None:
     """Write deployment files, golden vectors and a manifest.
 
@@ -61,7 +64,7 @@ def command(
         "policy": which,
         "trained_with": folder.read_manifest().get("versions"),
     }
-    options = ExportOptions(prefix=prefix)
+    options = ExportOptions(**how)
     with working("writing files and golden vectors"):
         export = export_program(program, out, format=format_name, options=options, origin=origin)
     manifest = export.manifest
@@ -77,4 +80,12 @@ def command(
         ("files", ", ".join([*manifest["files"], "manifest.json"])),
         ("next", f"rivc verify {out}"),
     ]
+    if "compression" in manifest:
+        rows.insert(2, ("compressed", _compression(manifest["compression"])))
     click.echo(pairs(rows))
+
+
+def _compression(found: dict[str, Any]) -> str:
+    coded, ideal = found["bits_per_weight"], found["entropy"]
+    text = f"{found['weights']:,} weights, {coded:.3f} bits each (entropy {ideal:.3f})"
+    return f"{text}; {found['file_bytes']:,} bytes in all"

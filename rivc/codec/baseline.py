@@ -33,25 +33,33 @@ def write_picture(picture: NDArray[np.uint8], kind: str, **options: Any) -> byte
     return buffer.getvalue()
 
 
-def read_picture(data: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return a WebP or JPEG picture, [H, W, 3].
+def read_lossless(data: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return a lossless WebP picture, [H, W, 3].
 
     Args:
         data: the file.
-        size: width and height that it must have; another one is not unpacked.
+        size: width and height that it must have; Pillow, which would take the memory for any
+            other one as it opens a file, does not get to see it.
 
     Raises:
         DecodeError: if it is no such picture.
         MissingError: if Pillow is not installed.
     """
-    image = _pillow()
+    if _lossless_size(data) != size:
+        raise DecodeError("checksum", f"no lossless WebP picture of {size[0]} x {size[1]}")
     try:
-        with image.open(io.BytesIO(data), formats=["WEBP", "JPEG"]) as picture:
-            if picture.size != size:
-                raise DecodeError("checksum", f"a picture of {picture.size} where {size} is due")
+        with _pillow().open(io.BytesIO(data), formats=["WEBP"]) as picture:
             return np.asarray(picture.convert("RGB"))
     except (OSError, ValueError, SyntaxError) as error:
         raise DecodeError("checksum", in_one_line(error)) from error
+
+
+def _lossless_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height of a file of the simple lossless form, 14 bits each, less one."""
+    if len(data) < 25 or (data[:4], data[8:16], data[20]) != (b"RIFF", b"WEBPVP8L", 0x2F):
+        return None
+    bits = int.from_bytes(data[21:25], "little")
+    return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
 
 
 def _pillow() -> Any:

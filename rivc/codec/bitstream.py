@@ -81,11 +81,6 @@ class Header(NamedTuple):
     slice_count: int
     captured_us: int
 
-    @property
-    def frame(self) -> Header:
-        """What all slices of a frame have in common."""
-        return self._replace(slice_index=0)
-
 
 class Slice(NamedTuple):
     """A slice as it lies in a packet: `end` is where the next one would begin."""
@@ -136,6 +131,8 @@ def read_packet(packet: bytes) -> tuple[Header, bytes]:
         DecodeError: if a slice is missing, damaged, or of another frame, or there is more.
     """
     first = read_slice(packet)
+    if first.header.slice_index:
+        raise DecodeError("truncated", "slice 0 of the frame is missing")
     parts, end = [first.payload], first.end
     for i in range(1, first.header.slice_count):
         one = read_slice(packet, end)
@@ -143,8 +140,6 @@ def read_packet(packet: bytes) -> tuple[Header, bytes]:
             raise DecodeError("truncated", f"slice {i} of the frame is missing")
         parts.append(one.payload)
         end = one.end
-    if first.header.slice_index:
-        raise DecodeError("truncated", "slice 0 of the frame is missing")
     if end != len(packet):
         raise DecodeError("too_large", f"{len(packet) - end} bytes come after the last slice")
     return first.header, b"".join(parts)

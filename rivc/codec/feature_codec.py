@@ -12,7 +12,7 @@ from rivc.codec.descriptor import Descriptor
 from rivc.codec.engine import engine
 from rivc.codec.layout import fit_layout
 from rivc.codec.profiles import BY_NUMBER, FAMILIES, PROFILES, Training, find_profile, rans_model
-from rivc.errors import DecodeError, MissingError, QuantError, UsageError
+from rivc.errors import DamagedFileError, DecodeError, MissingError, QuantError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,10 +52,13 @@ class FeatureCodec:
     def __init__(self, descriptor: Descriptor) -> None:
         self.descriptor = descriptor
         self._blank = np.zeros(descriptor.shape, np.uint8)
-        self._pairs = {
-            name: find_profile(name).prepare(descriptor, model)
-            for name, model in descriptor.models.items()
-        }
+        try:
+            self._pairs = {
+                name: find_profile(name).prepare(descriptor, model)
+                for name, model in descriptor.models.items()
+            }
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedFileError(f"a model lacks an array or its type: {error}") from error
 
     @classmethod
     def fit(
@@ -75,14 +78,15 @@ class FeatureCodec:
             profiles: those to fit models for, by name or family; the others need none.
 
         Raises:
-            QuantError: if the codes are no frames of symbols of so many bits.
+            QuantError: if the codes are no frames of symbols of so many bits, or the starts no
+                flags of them.
             UsageError: if shape or bit width is out of range.
             MissingError: if there is no such profile.
         """
         codes = _frames(codes, bit_width)
         previous = np.concatenate([np.zeros_like(codes[:1]), codes[:-1]])
         if starts is not None:
-            previous[np.asarray(starts, np.bool_)] = 0
+            previous[_flags(starts, len(codes))] = 0
         bare = Descriptor(codes.shape[1:], bit_width, fit_layout(codes))
         training = Training(codes, previous)
         names = [one for name in profiles for one in FAMILIES.get(name, (name,))]
@@ -143,18 +147,21 @@ class FeatureCodec:
 
         Raises:
             DecodeError: with its `kind`: the packet is "truncated" (or a slice is missing), fails
-                its "checksum", has another "version" or "descriptor", is "stale", refers to another
-                frame than `previous` ("reference"), or is "too_large".
+                its "checksum", has another "version" or "descriptor" or a profile that cannot be
+                decoded here ("version"), is "stale", refers to another frame than `previous`
+                ("reference"), or is "too_large".
             QuantError: if `previous` is no frame.
-            MissingError: if the packet's profile has no model or no library here.
         """
         header, payload = read_packet(packet)
         row = self._accepted(header, newest)
         before = self._referred(header, row, previous)
-        pair = self._pair(row)
-        if len(payload) > pair.most:
-            raise DecodeError("too_large", f"{len(payload)} bytes; {pair.most} can be a frame")
-        return pair.decode(payload, before)
+        try:
+            pair = self._pair(row)
+            if len(payload) > pair.most:
+                raise DecodeError("too_large", f"{len(payload)} bytes; {pair.most} can be a frame")
+            return pair.decode(payload, before)
+        except MissingError as error:  # a model or a library; the sender has it
+            raise DecodeError("version", str(error)) from error
 
     def ideal_bits(self, frame: ArrayLike, previous: ArrayLike | None = None) -> float:
         """Return the bits that the tables of ``rans`` allow a frame; a payload takes little more.
@@ -251,6 +258,13 @@ class FeatureCodec:
 
 def _choose(profile: str, *, inter: bool) -> Profile:
     return find_profile(FAMILIES[profile][inter] if profile in FAMILIES else profile)
+
+
+def _flags(starts: ArrayLike, count: int) -> NDArray[np.bool_]:
+    flags = np.asarray(starts)
+    if flags.dtype != np.bool_ or flags.shape != (count,):
+        raise QuantError(f"starts are bool [{count}], not {flags.dtype} {list(flags.shape)}")
+    return flags
 
 
 def _frames(codes: ArrayLike, bit_width: int) -> NDArray[np.uint8]:

@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 def loop(function: F) -> F:
     """Return a function of integers, compiled when it is first called if that is possible here."""
     try:
-        import numba
+        from rivc.quant.compiled import compiled
 
-        compiled: F = numba.njit(cache=True, error_model="numpy")(function)
+        return compiled(function)
     except (ImportError, OSError, RuntimeError):  # the last: nowhere to keep loops
         return function
-    return compiled

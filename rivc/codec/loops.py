@@ -11,36 +11,26 @@ and what r exceeds :math:`2^{44} / f` by, less than 1, adds less than :math:`2^{
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
-import numba
 import numpy as np
 
 from rivc.codec.crc import TABLE
 from rivc.codec.engine import Engine
 from rivc.codec.rans import ENDS, FLUSH, OVER, SHORT, WORD, WRONG, refuse, words_of
 from rivc.codec.tables import TOTAL
+from rivc.quant.compiled import compiled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from rivc.codec.context import Frame, Model
-
-    F = TypeVar("F", bound=Callable[..., Any])
 
 u32, u64 = np.uint32, np.uint64
 RECIPROCAL: Final = np.array([0, *(-(-(1 << 44) // f) for f in range(1, TOTAL + 1))], np.uint64)
 
 
-def _loop(function: F) -> F:
-    """Compile when it is first called with a choice of types, or take it from the disk."""
-    compiled: F = numba.njit(cache=True, error_model="numpy")(function)
-    return compiled
-
-
-@_loop
+@compiled
 def find(starts: NDArray[np.uint16], row: Any, slot: Any) -> int:
     """Return the symbol whose share of a table holds a slot, by halves and without a branch."""
     symbol, step = 0, (starts.shape[1] - 1) >> 1
@@ -50,7 +40,7 @@ def find(starts: NDArray[np.uint16], row: Any, slot: Any) -> int:
     return symbol
 
 
-@_loop
+@compiled
 def mean(frame: Frame, channel: Any, y: int, x: int) -> Any:
     """Return the mean of what stands to the left and above; at a border one counts twice."""
     if y:
@@ -59,7 +49,7 @@ def mean(frame: Frame, channel: Any, y: int, x: int) -> Any:
     return frame[channel, y, x - 1] if x else 0
 
 
-@_loop
+@compiled
 def shares(model: Model, frame: Frame, previous: Frame, share: NDArray[np.uint32]) -> None:
     """Write where the share of each symbol begins, and 2^16 times its size, in coding order."""
     order, reference, base, temporal, spatial, similar, starts = model
@@ -78,7 +68,7 @@ def shares(model: Model, frame: Frame, previous: Frame, share: NDArray[np.uint32
                 i += step
 
 
-@_loop
+@compiled
 def push(
     share: NDArray[np.uint32], reciprocal: NDArray[np.uint64], words: NDArray[np.uint16]
 ) -> int:
@@ -100,7 +90,7 @@ def push(
     return at
 
 
-@_loop
+@compiled
 def ending(left: int, state: Any, other: Any) -> int:
     """Return the code of an ending, with so many words left."""
     if left:
@@ -108,7 +98,7 @@ def ending(left: int, state: Any, other: Any) -> int:
     return ENDS if state == other == 1 << 16 else WRONG
 
 
-@_loop
+@compiled
 def pull(model: Model, words: NDArray[np.uint16], previous: Frame, frame: Frame) -> int:
     """Write the frame of a payload and return how it ended: one of the codes of `refuse`."""
     order, reference, base, temporal, spatial, similar, starts = model
@@ -142,7 +132,7 @@ def pull(model: Model, words: NDArray[np.uint16], previous: Frame, frame: Frame)
     return ending(len(words) - at, state, other)
 
 
-@_loop
+@compiled
 def checksum(data: NDArray[np.uint8], table: NDArray[np.uint32]) -> int:
     """Return the CRC-32C of bytes, eight at a time; see `rivc.codec.crc`."""
     crc, whole = u32(0xFFFFFFFF), len(data) & ~7

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from rivc.codec.engine import engine
 from rivc.codec.jit import loop
 from rivc.errors import DamagedFileError, DecodeError
 
@@ -38,6 +39,7 @@ REACH: Final = 2047  # steps that it reaches to either side
 LEAST: Final = 32  # 65536ths that no probability falls below
 RATES: Final = (14, 16, 18)  # of learning, as shifts, one a pass over the frames
 FIRM: Final = 255  # observations that a probability is the mean of, at most
+SEAL: Final = 2  # bytes
 LOW, HIGH, VALUE, AT = range(4)  # the state of the arithmetic coder
 FIRST_WEIGHT: Final = UNIT // 3
 
@@ -257,17 +259,17 @@ def encode(mixer: Mixer, frame: Frame, previous: Frame) -> bytes:
     coder = np.array([0, 0xFFFFFFFF, -1, 0], np.int64)
     data = np.zeros(most(frame.size, width(mixer)), np.uint8)
     walk(mixer, frame.copy(), previous, coder, data)
-    end = _ending(coder)
-    return data[: coder[AT]].tobytes() + end
+    return data[: coder[AT]].tobytes() + _ending(coder) + _seal(frame)
 
 
 def decode(mixer: Mixer, payload: bytes, previous: Frame) -> Frame:
     """Return the frame of a payload.
 
     Raises:
-        DecodeError: if it is not as long as the frame that it gives.
+        DecodeError: if it is not as long as the frame that it gives, or has not its seal.
     """
     frame = np.zeros(previous.shape, np.uint8)
+    payload, seal = payload[:-SEAL], payload[-SEAL:]
     value = int.from_bytes(payload[:4].ljust(4, b"\0"), "big")
     coder = np.array([0, 0xFFFFFFFF, value, 0], np.int64)
     walk(mixer, frame, previous, coder, np.frombuffer(payload, np.uint8).copy())
@@ -276,7 +278,14 @@ def decode(mixer: Mixer, payload: bytes, previous: Frame) -> Frame:
         raise DecodeError("truncated", "the payload ends before its last symbol")
     if len(payload) > size:
         raise DecodeError("too_large", "the payload goes on after its last symbol")
+    if seal != _seal(frame):
+        raise DecodeError("checksum", "the payload does not give the frame that it was made of")
     return frame
+
+
+def _seal(frame: Frame) -> bytes:
+    """The end of the frame's CRC-32C: an arithmetic code has no last state to compare."""
+    return (engine().crc32c(frame.tobytes()) & 0xFFFF).to_bytes(SEAL, "little")
 
 
 def _ending(coder: NDArray[np.int64]) -> bytes:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from rivc.codec.baseline import read_picture, write_picture
+from rivc.codec.baseline import read_lossless, write_picture
 from rivc.codec.context import affordable, fit_classes, fit_model, make_model
 from rivc.codec.engine import engine
 from rivc.codec.rans import FLUSH
@@ -170,7 +170,7 @@ def _image(descriptor: Descriptor, _: Arrays) -> Pair:
         return write_picture(picture, "webp", lossless=True, exact=True)
 
     def decode(payload: bytes, _: Frame) -> Frame:
-        picture = read_picture(payload, size)
+        picture = read_lossless(payload, size)
         frame = picture.transpose(2, 0, 1) if colours else picture[:, :, 0]
         if frame.max() > descriptor.grid.q_max:
             raise DecodeError("checksum", f"a symbol of {frame.max()} in a picture")

@@ -7,7 +7,7 @@ one signed bit as 0 for -1 and 1 for +1.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,6 +39,17 @@ def pack(q: ArrayLike, grid: Grid) -> bytes:
         >>> pack([1, 2, 3], Grid(4, signed=False)).hex()
         '2103'
     """
+    codes = to_codes(q, grid)
+    bits = np.unpackbits(codes[:, None], axis=1, bitorder="little")[:, : grid.bit_width]
+    return np.packbits(bits.ravel(), bitorder="little").tobytes()
+
+
+def to_codes(q: ArrayLike, grid: Grid) -> NDArray[np.uint8]:
+    """Return integers of a grid as codes from 0 on, flat, in C order.
+
+    Raises:
+        QuantError: as for `pack`.
+    """
     _check_width(grid)
     q = np.asarray(q).ravel()
     if q.size and not np.issubdtype(q.dtype, np.integer):
@@ -50,9 +61,20 @@ def pack(q: ArrayLike, grid: Grid) -> bytes:
         msg = f"values {q.min()}..{q.max()} do not lie on the {grid_range}"
         raise QuantError(msg)
     q = q.astype(np.int16)
-    codes = ((q + 1) // 2 if grid.is_binary else q - grid.q_min).astype(np.uint8)
-    bits = np.unpackbits(codes[:, None], axis=1, bitorder="little")[:, : grid.bit_width]
-    return np.packbits(bits.ravel(), bitorder="little").tobytes()
+    return ((q + 1) // 2 if grid.is_binary else q - grid.q_min).astype(np.uint8)
+
+
+def from_codes(codes: NDArray[np.integer[Any]], grid: Grid) -> NDArray[np.int16]:
+    """Return the integers of a grid that codes stand for.
+
+    Raises:
+        DamagedFileError: if a code lies off the grid.
+    """
+    if codes.size and codes.max() >= grid.levels:
+        msg = f"code {codes.max()} lies off the {grid.bit_width}-bit grid of {grid.levels} levels"
+        raise DamagedFileError(msg)
+    codes = codes.astype(np.int16)
+    return np.asarray(codes * 2 - 1 if grid.is_binary else codes + grid.q_min, np.int16)
 
 
 def unpack(data: bytes, count: int, grid: Grid) -> NDArray[np.int16]:
@@ -85,10 +107,7 @@ def unpack(data: bytes, count: int, grid: Grid) -> NDArray[np.int16]:
         raise DamagedFileError("the fill after the last code is not zero")
     fields = bits[: count * grid.bit_width].reshape(count, grid.bit_width)
     codes = fields.astype(np.int16) @ (1 << np.arange(grid.bit_width, dtype=np.int16))
-    if codes.size and codes.max() >= grid.levels:
-        msg = f"code {codes.max()} lies off the {grid.bit_width}-bit grid of {grid.levels} levels"
-        raise DamagedFileError(msg)
-    return np.asarray(codes * 2 - 1 if grid.is_binary else codes + grid.q_min, np.int16)
+    return from_codes(codes, grid)
 
 
 def _check_width(grid: Grid) -> None:

@@ -43,18 +43,19 @@ class Sampler(Protocol):
 
 
 class NetworkSampler:
-    """The FPNN in a chip's place: what training would be like if nothing were converted.
+    """The FPNN in a chip's place, as it is now: what training would be like without conversions.
 
     Its readout is real-valued, in the unit that a conversion would have.
     """
 
     def __init__(self, net: QNetwork) -> None:
-        self.net = net
+        self.net, self._integers = net, net.integers()
+        self._unit = float(net.readout_scale(self._integers))
 
     @torch.no_grad()
     def infer(self, counts: NDArray[np.uint8]) -> Inference:
         """Return action values over the value of one readout integer, and no spikes."""
-        q = self.net(torch.from_numpy(counts)).double() / float(self.net.readout_scale())
+        q = self.net(torch.from_numpy(counts), self._integers).double() / self._unit
         no_spikes = np.zeros((0, len(counts)), np.int64)
         return Inference(cast("NDArray[np.int64]", q.numpy()), no_spikes)
 

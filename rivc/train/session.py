@@ -112,9 +112,8 @@ class Session:
         """The replay, which the collector fills."""
         return self.collector.replay
 
-    @property
-    def sampler(self) -> Sampler:
-        """What acts: the chip, or the network itself if the configuration says so."""
+    def make_sampler(self) -> Sampler:
+        """Return what acts until the next update: the chip, or the network if so configured."""
         is_network = self.config.train.sampler == "network"
         return NetworkSampler(self.learner.net) if is_network else self.chip
 

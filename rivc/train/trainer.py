@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from rivc.envs.factory import Task
     from rivc.snn_convert import SpikingProgram
+    from rivc.train.collect import Sampler
     from rivc.train.config import Config
     from rivc.train.learner import UpdateInfo
     from rivc.train.session import Session
@@ -69,6 +70,7 @@ class Trainer:
 
     session: Session
     program: SpikingProgram
+    sampler: Sampler
     recorder: Recorder
     evaluation_tasks: list[Task]
     last_update: UpdateInfo | None
@@ -152,6 +154,7 @@ class Trainer:
             session.calibrate()
         self.program = convert(session.learner.net)
         session.chip.load(self.program)
+        self.sampler = session.make_sampler()
         if progress.conversions % self.config.audit.every_conversions == 0:
             counts = session.states("states", self.config.audit.states)
             progress.audited_states += audit(
@@ -163,7 +166,7 @@ class Trainer:
         """Let the chip act until the iteration has its samples."""
         session, progress, copies = self.session, self.session.progress, self.config.env.count
         while progress.is_gathering:
-            session.collector.gather(self.config, session.sampler, self.program, progress.env_steps)
+            session.collector.gather(self.config, self.sampler, self.program, progress.env_steps)
             progress.env_steps += copies
             progress.emulated_env_steps += copies * session.is_emulated
 
@@ -217,7 +220,7 @@ class Trainer:
 
     def _act(self, observation: NDArray[Any]) -> NDArray[np.int64]:
         """The sampler's greedy actions."""
-        return greedy(self.session.sampler.infer(self.program.encode(observation)).readout)
+        return greedy(self.sampler.infer(self.program.encode(observation)).readout)
 
     def _record(self) -> None:
         """Write one record and show it to the observers."""
@@ -295,6 +298,7 @@ class Trainer:
         if self.config.backend.on_failure == "emulator":
             session.chip = StandIn(session.chip, self._go_on_in_the_emulator)
         self.program = convert(session.learner.net)
+        self.sampler = session.make_sampler()
         self.last_update, self.last_score = None, None
         self.evaluation_tasks = make_tasks(
             self.config, min(self.config.env.count, self.config.eval.episodes)

@@ -82,3 +82,14 @@ def test_onnx_is_verified_with_the_other_forms(trained: Path, tmp_path: Path, ri
     assert rivc("export", trained, "--format", "onnx", "--out", folder).exit_code == 0
     facts = json.loads(rivc("verify", folder, "--states", 10, "--json").stdout)
     assert facts["forms"]["onnx"] == {"states": facts["golden_states"] + 10, "mismatches": 0}
+
+
+def test_a_compressed_program_tells_its_bits_a_weight_and_is_verified(
+    trained: Path, tmp_path: Path, rivc: Call
+) -> None:
+    out = tmp_path / "small"
+    result = rivc("export", trained, "--compress", "--out", out)
+    assert result.exit_code == 0, result.stderr
+    assert re.search(r"weights, \d\.\d{3} bits each \(entropy \d\.\d{3}\)", result.stdout)
+    facts = json.loads(rivc("verify", out, "--states", 20, "--json").stdout)
+    assert facts["forms"]["compressed"]["mismatches"] == 0

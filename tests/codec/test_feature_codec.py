@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from rivc.codec import PROFILES, DecodeError, FeatureCodec, Stamp, datagrams, read_slice
+from rivc.codec import PROFILES, DecodeError, Descriptor, FeatureCodec, Stamp, datagrams, read_slice
+from rivc.codec.bitstream import read_packet, write_packet
+from rivc.codec.engine import engine
 from rivc.codec.profiles import FAMILIES
 from rivc.errors import DamagedFileError, MissingError, QuantError, UsageError
 from tests.codec.frames import features, fitted, recordings
@@ -34,7 +36,7 @@ def comes_back(bit_width: int, codes: NDArray[np.uint8]) -> None:
             np.testing.assert_array_equal(found, frame)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(recordings())
 def test_frames_come_back_in_every_profile(recording: tuple[int, NDArray[np.uint8]]) -> None:
     comes_back(*recording)
@@ -119,6 +121,22 @@ def test_episodes_begin_without_a_previous_frame() -> None:
     assert FeatureCodec.fit(CODES, starts=starts).descriptor_id != fitted().descriptor_id
 
 
+def test_a_file_with_other_arrays_than_its_profile_needs_is_refused(tmp_path: Path) -> None:
+    descriptor = FeatureCodec.fit(CODES, profiles=["rans", "max"]).descriptor
+    for profile, model in descriptor.models.items():
+        for name, array in model.items():
+            without = {one: other for one, other in model.items() if one != name}
+            for wrong in (
+                without,
+                {**model, name: array.astype(np.int64)},
+                {**model, name: array[1:]},
+            ):
+                models = {**descriptor.models, profile: wrong}
+                Descriptor(descriptor.shape, 4, descriptor.layout, models).save(tmp_path / "c.npz")
+                with pytest.raises(DamagedFileError):
+                    FeatureCodec.load(tmp_path / "c.npz")
+
+
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     path, codec, damaged = tmp_path / "codec.npz", fitted(), 0
     codec.save(path)
@@ -155,6 +173,12 @@ def test_what_is_no_recording_is_refused(
         FeatureCodec.fit(codes, bit_width)
 
 
+@pytest.mark.parametrize("starts", [[0, 12], np.zeros(3, np.bool_)])
+def test_starts_are_flags(starts: Any) -> None:
+    with pytest.raises(QuantError, match="starts are bool"):
+        FeatureCodec.fit(CODES, starts=starts)
+
+
 def test_what_is_no_frame_is_refused() -> None:
     codec = fitted()
     for frame in (CODES[0, :5], CODES[0].astype(np.int16), CODES[0] + np.uint8(16)):
@@ -170,6 +194,19 @@ def test_a_profile_without_its_needs_is_refused() -> None:
         codec.encode(CODES[1], profile="rans-inter")
     with pytest.raises(MissingError, match="did you mean 'rans-intra'"):
         codec.encode(CODES[1], profile="rans-intro")
+
+
+@pytest.mark.parametrize("family", ["rans", "max"])
+def test_another_frame_with_the_same_check_gives_no_wrong_features(family: str) -> None:
+    codec = FeatureCodec.fit(CODES, profiles=["rans", "max"])
+    packet = codec.encode(CODES[6], CODES[5], profile=family)
+    check, rng, found = read_slice(packet).header.check, np.random.default_rng(0), 0
+    while found < 20:
+        other = np.clip(CODES[5] + rng.integers(-1, 2, CODES[5].shape), 0, 15).astype(np.uint8)
+        if engine().crc32c(other.tobytes()) & 0xFF == check:
+            found += 1
+            with pytest.raises(DecodeError, match=r"payload"):
+                codec.decode(packet, other)
 
 
 class TestKinds:
@@ -204,6 +241,12 @@ class TestKinds:
     def test_version(self) -> None:
         assert self.kind(b"XY" + self.key[2:]) == "version"
         assert self.kind(self.key[:2] + b"\x21" + self.key[3:]) == "version"
+
+    def test_version_of_a_profile_without_a_model_here(self) -> None:
+        header, payload = read_packet(self.key)
+        packet = write_packet(header._replace(profile=PROFILES["max-intra"].number), payload)
+        assert self.kind(packet) == "version"
+        assert self.kind(write_packet(header._replace(profile=15), payload)) == "version"
 
     def test_descriptor(self) -> None:
         assert self.kind(fitted(bit_width=3).encode(features(bit_width=3)[0])) == "descriptor"

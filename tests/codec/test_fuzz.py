@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from rivc.codec import PROFILES, DecodeError, FeatureCodec
+from rivc.codec import PROFILES, DecodeError, FeatureCodec, baseline
 from rivc.codec.crc import crc32c
 from rivc.codec.profiles import FAMILIES
 from tests.codec.frames import features
@@ -88,3 +88,12 @@ def test_every_flipped_bit_is_found() -> None:
             data = bytearray(packet)
             data[i // 8] ^= 1 << i % 8
             assert check(bytes(data)) is None
+
+
+def test_a_picture_that_claims_to_be_vast_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow would take 8 bytes for each of 2^28 points before anybody sees the size."""
+    packet = CODEC.encode(CODES[9], profile="image")
+    payload = bytearray(packet[24:-4])
+    payload[21:25] = b"\xff\xff\xff\x0f"
+    monkeypatch.setattr(baseline, "_pillow", lambda: pytest.fail("the picture was opened"))
+    assert check(repaired(packet[:24] + bytes(payload) + packet[-4:])) is None

@@ -17,7 +17,7 @@ import sys
 if sys.argv[1] == "plain": sys.modules["numba"] = None
 from rivc.codec import FeatureCodec
 from tests.codec.frames import features
-codes = features(3, (3, 4, 5))
+codes = features(3, (2, 3, 3))
 codec = FeatureCodec.fit(codes[:2], profiles=["max", "rans"])
 packets = [codec.encode(codes[2], before, profile=family)
            for family in ("max", "rans") for before in (None, codes[1])]
@@ -48,4 +48,4 @@ def test_fits_and_packets_are_the_same_without_numba() -> None:
         for how in ("compiled", "plain")
     ]
     assert answers[0] == answers[1]
-    assert len(answers[0]) > 300
+    assert len(answers[0]) > 200

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rivc.codec import FeatureCodec, rans
-from rivc.codec.bitstream import OVERHEAD
+from rivc.codec.bitstream import read_packet
 from rivc.codec.context import Model, contexts, make_model
 from rivc.codec.crc import crc32c
 from rivc.codec.engine import engine
@@ -21,8 +21,8 @@ from rivc.errors import DecodeError
 from tests.codec.frames import features, recordings
 
 if TYPE_CHECKING:
-    from rivc.codec.bitstream import OVERHEAD
-from rivc.codec.context import Frame
+    from rivc.codec.context import Frame
+    from rivc.codec.engine import Engine
 
 COMPILED, PLAIN = engine(compiled=True), engine(compiled=False)
 
@@ -37,7 +37,7 @@ MODEL = model_of(FeatureCodec.fit(CODES), "rans-inter")
 PAYLOAD = PLAIN.encode(MODEL, CODES[2], CODES[1])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(recordings(), st.sampled_from(["rans-intra", "rans-inter"]))
 def test_both_engines_write_the_same_bytes(recording: tuple[int, Frame], profile: str) -> None:
     bit_width, codes = recording
@@ -48,13 +48,14 @@ def test_both_engines_write_the_same_bytes(recording: tuple[int, Frame], profile
         np.testing.assert_array_equal(one.decode(model, payload, codes[-2]), codes[-1])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_both_engines_refuse_the_same_payloads(data: st.DataObject) -> None:
     payload = bytearray(PAYLOAD)
-    at = data.draw(st.integers(0, len(payload) - 1))
-    payload[at] ^= data.draw(st.integers(1, 255))
-    payload = payload[: data.draw(st.integers(0, len(payload)))] + data.draw(st.binary(max_size=6))
+    payload[data.draw(st.integers(0, len(payload) - 1))] ^= data.draw(st.integers(0, 255))
+    if data.draw(st.booleans()):
+        payload = payload[: data.draw(st.integers(0, len(payload)))]
+    payload += data.draw(st.sampled_from([b"", b"", b"\0", b"\0\1"]))
     ends = []
     for one in (PLAIN, COMPILED):
         try:
@@ -64,6 +65,18 @@ def test_both_engines_refuse_the_same_payloads(data: st.DataObject) -> None:
     assert ends[0] == ends[1]
 
 
+@pytest.mark.parametrize("one", [PLAIN, COMPILED])
+def test_a_flipped_bit_of_a_payload_is_found_by_the_coder_itself(one: Engine) -> None:
+    kinds = set()
+    for i in range(8 * len(PAYLOAD)):
+        payload = bytearray(PAYLOAD)
+        payload[i // 8] ^= 1 << i % 8
+        with pytest.raises(DecodeError) as caught:
+            one.decode(MODEL, bytes(payload), CODES[1])
+        kinds.add(caught.value.kind)
+    assert {"truncated", "checksum"} <= kinds
+
+
 @pytest.mark.parametrize("bit_width", [1, 2, 4, 8])
 def test_a_payload_is_within_its_allowance_of_the_ideal(bit_width: int) -> None:
     codes = features(12, (16, 12, 12), bit_width)
@@ -71,7 +84,7 @@ def test_a_payload_is_within_its_allowance_of_the_ideal(bit_width: int) -> None:
     for previous, frame in itertools.pairwise(codes[7:]):
         for profile, before in (("rans-intra", None), ("rans-inter", previous)):
             ideal = codec.ideal_bits(frame, before) / 8
-            payload = len(codec.encode(frame, before, profile=profile)) - OVERHEAD
+            payload = len(read_packet(codec.encode(frame, before, profile=profile))[1])
             assert ideal <= payload <= 1.007 * ideal + 8
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert import Layer, SpikingProgram, reference
+from tests.golden.codec import write_codecs
 from tests.programs import conv_program, dense_program, int8, int32, random_counts, readout
 
 if TYPE_CHECKING:
@@ -77,3 +78,4 @@ def write(folder: Path) -> None:
 
 if __name__ == "__main__":
     write(FOLDER)
+    write_codecs(FOLDER)

@@ -337,7 +337,7 @@ def fuzz_sealed(cases: range, folder: Path) -> None:
         for _ in range(rng.choice([1, 2])):
             damage_tree(header, rng)
         try:
-            program, _ = storage._parse(_arrays(with_header(members, header)))
+            program, _ = storage.parse_program(_arrays(with_header(members, header)))
         except UNREADABLE:
             continue
         sealed += 1

@@ -1,0 +1,155 @@
+"""A program in as few bytes as its weights allow, for sending it to a robot.
+
+::
+
+    0   4   magic "RVW1"
+    4   4   length of the header
+    8   n   header, JSON: what stands in ``program.npz``, hash included
+            then, layer by layer: 4 bytes of length and the weights (`rivc.codec.weights`),
+            biases and thresholds as they are, 4 bytes each
+
+Little-endian. Weights are decoded layer by layer while the file is read; the hash of the program
+that comes out must be the one that was written.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from rivc.codec.weights import decode_weights, encode_weights
+from rivc.errors import DamagedFileError, RivcError
+from rivc.quant import Grid
+from rivc.snn_convert.storage import (
+    HEADER,
+    MAX_BYTES,
+    UNREADABLE,
+    header_text,
+    parse_program,
+    read_plain,
+    reason,
+    write_atomically,
+)
+from rivc.snn_convert.validate import DTYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from rivc.snn_convert import SpikingProgram
+
+COMPRESSED_FILE: Final = "program.rvw"
+MAGIC: Final = b"RVW1"
+_LENGTH: Final = struct.Struct("<I")
+_INT32: Final = np.dtype("<i4")
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """What compressing a program brought.
+
+    Attributes:
+        weights: how many.
+        file_bytes: of the file.
+        bits_per_weight: of what stands for the weights.
+        entropy: bits a weight of the histogram of each layer, which no table coder can go below.
+    """
+
+    weights: int
+    file_bytes: int
+    bits_per_weight: float
+    entropy: float
+
+
+def save_compressed(program: SpikingProgram, path: str | Path) -> Compression:
+    """Write a program to one small file, whole or not at all."""
+    header = header_text(program)
+    parts, coded, ideal = [MAGIC, _LENGTH.pack(len(header)), header], 0, 0.0
+    for layer in program.layers:
+        data = b""
+        if layer.has_weights:
+            data = encode_weights(layer.weight, Grid(layer.weight_bits))
+            ideal += _entropy_bits(layer.weight)
+        coded += len(data)
+        others = (layer.bias, layer.threshold)
+        parts += [_LENGTH.pack(len(data)), data, *(a.astype(_INT32).tobytes() for a in others)]
+    file = b"".join(parts)
+    write_atomically(path, file)
+    count = sum(layer.weight.size for layer in program.layers)
+    return Compression(count, len(file), 8 * coded / count, ideal / count)
+
+
+def _entropy_bits(values: NDArray[np.int8]) -> float:
+    _, counts = np.unique(values, return_counts=True)
+    return float(-(counts * np.log2(counts / values.size)).sum())
+
+
+def load_compressed(path: str | Path) -> SpikingProgram:
+    """Read a program that was written by `save_compressed`.
+
+    Raises:
+        DamagedFileError: if the file is not a whole, unaltered program.
+    """
+    path = Path(path)
+    try:
+        data = read_plain(path, MAX_BYTES)
+        program, sha256 = parse_program(dict(_members(data)))
+    except RivcError as error:
+        raise DamagedFileError(f"{path} is not a whole program: {reason(error)}") from error
+    except UNREADABLE as error:
+        what = f"{type(error).__name__}: {reason(error)}"
+        raise DamagedFileError(f"{path} is not a compressed program: {what}") from error
+    if program.sha256 != sha256:
+        raise DamagedFileError(f"{path} was altered: its content does not have the hash it states")
+    return program
+
+
+def _members(data: bytes) -> Iterator[tuple[str, NDArray[Any]]]:
+    """The arrays of a program file, the weights decoded as they come."""
+    reader = _Reader(data)
+    if reader.take(len(MAGIC)) != MAGIC:
+        raise DamagedFileError(f"it does not begin with {MAGIC.decode()}")
+    text = reader.take(reader.length())
+    yield HEADER, np.frombuffer(text, np.uint8)
+    for i, layer in enumerate(json.loads(text)["layers"]):
+        section = reader.take(reader.length())
+        yield f"layer{i}.weight", _weights(section, layer)
+        for name in ("bias", "threshold"):
+            size = math.prod(int(n) for n in layer[name])
+            raw = reader.take(_INT32.itemsize * size)
+            yield f"layer{i}.{name}", np.frombuffer(raw, _INT32).astype(DTYPES[name])
+    if reader.at != len(data):
+        raise DamagedFileError(f"{len(data) - reader.at} bytes come after the last layer")
+
+
+def _weights(section: bytes, layer: dict[str, Any]) -> NDArray[np.int8]:
+    shape = [int(n) for n in layer["weight"]]
+    if not 0 <= math.prod(shape) <= MAX_BYTES:
+        raise DamagedFileError(f"weights of shape {shape}")
+    if not section:
+        return np.zeros(shape, np.int8)
+    decoded = decode_weights(section, math.prod(shape), Grid(int(layer["weight_bits"])))
+    return decoded.astype(np.int8).reshape(shape)
+
+
+class _Reader:
+    """Takes bytes from the front, never beyond the end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self.at = data, 0
+
+    def take(self, size: int) -> bytes:
+        if not 0 <= size <= len(self._data) - self.at:
+            raise DamagedFileError("it is cut off")
+        self.at += size
+        return self._data[self.at - size : self.at]
+
+    def length(self) -> int:
+        return int(_LENGTH.unpack(self.take(_LENGTH.size))[0])

@@ -1,0 +1,68 @@
+"""A compressed program is the program."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from rivc.errors import DamagedFileError
+from rivc.neurochip.export import (
+    ExportOptions,
+    export_program,
+    load_compressed,
+    load_export,
+    save_compressed,
+)
+from tests.programs import conv_program
+from tests.strategies import programs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rivc.snn_convert import SpikingProgram
+
+
+@settings(max_examples=50, deadline=None)
+@given(program=programs())
+def test_every_program_comes_back(
+    program: SpikingProgram, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "program.rvw"
+    found = save_compressed(program, path)
+    assert load_compressed(path) == program
+    assert found.file_bytes == path.stat().st_size
+    assert found.weights == sum(layer.weight.size for layer in program.layers)
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "program.rvw"
+    save_compressed(conv_program(), path)
+    data, rng = path.read_bytes(), np.random.default_rng(0)
+    for cut in rng.integers(0, len(data), 50):
+        path.write_bytes(data[:cut])
+        with pytest.raises(DamagedFileError):
+            load_compressed(path)
+    for at, bit in zip(rng.integers(0, len(data), 300), rng.integers(0, 8, 300), strict=True):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :])
+        try:  # spaces of the header say nothing
+            assert load_compressed(path) == conv_program()
+        except DamagedFileError:
+            continue
+    path.write_bytes(data + b"\0")
+    with pytest.raises(DamagedFileError, match="after the last layer"):
+        load_compressed(path)
+
+
+def test_an_export_holds_it_and_verifies_it(tmp_path: Path) -> None:
+    program = conv_program()
+    export_program(program, tmp_path / "x", options=ExportOptions(compress=True))
+    export = load_export(tmp_path / "x")
+    assert "program.rvw" in export.manifest["files"]
+    json.dumps(export.manifest["compression"])
+    form = export.forms(tmp_path)["compressed"]
+    np.testing.assert_array_equal(form(export.golden.inputs), export.golden.readout)
+    assert "compressed" not in export_program(program, tmp_path / "y").forms(tmp_path)
