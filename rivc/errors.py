@@ -14,6 +14,7 @@
         |-- MismatchError       two forms of one policy gave different integers
         |-- BackendError        a chip that failed while it ran
         |-- RobotError          a robot that failed while it was driven
+        |-- LinkError           a server that refuses a robot, or an address that cannot be used
         `-- DivergedError       a loss that is no longer a finite number
 """
 
@@ -88,6 +89,10 @@ class BackendError(FailedError):
 
 class RobotError(FailedError):
     """A robot failed while it was driven: a camera, a motor or the way to them."""
+
+
+class LinkError(FailedError):
+    """The other end of a link refuses, or its address cannot be used."""
 
 
 class DivergedError(FailedError):

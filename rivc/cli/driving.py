@@ -174,13 +174,13 @@ def _open_robot(
         return load_robot(words.robot, **options)
     d, n = program.action_layout
     actions = ActionTable(task.vectors) if task else ActionTable.levels([list(range(n))] * d)
-    limits = _mock_limits(actions)
+    limits = mock_limits(actions)
     parts = MockParts(actions, limits, rate_hz, load_faults(words.faults or "none"), words.seed)
     world = task or NoiseWorld(program.encoding.shape, words.seed)
     return MockRobot(world, clock, parts)
 
 
-def _mock_limits(actions: ActionTable) -> CommandLimits:
+def mock_limits(actions: ActionTable) -> CommandLimits:
     """Limits that the actions just fit in; at rest is the middle of numbers that are never zero.
 
     A drone rests at the thrust that carries it.

@@ -34,6 +34,7 @@ VERBS: Final = {
     "codec": "Fit a feature codec to a layer; code its counts.",
     "video": "Film a policy at work.",
     "drive": "Drive a robot in closed loop at a fixed rate.",
+    "split": "Hold the first layers on the robot and the rest on a server.",
     "demo": "Train, evaluate, verify and film the visual tracker.",
     "bench": "Time rivc against a peer, side by side in one process.",
     "envs": "List the robot tasks.",

@@ -11,7 +11,7 @@ from rivc.robot.drive import DriveReport, DriveSettings, drive
 from rivc.robot.faults import FAULTS, Fault, Faults, load_faults
 from rivc.robot.load import load_robot
 from rivc.robot.mock import MockParts, MockRobot, NoiseWorld
-from rivc.robot.policy import Policy, ProgramPolicy
+from rivc.robot.policy import FramePolicy, Policy, ProgramPolicy
 from rivc.robot.protocol import Command, Frame, RobotEnv, World
 from rivc.robot.rate import FixedRate, Percentiles
 from rivc.robot.testing import RobotConformance, check_robot
@@ -30,6 +30,7 @@ __all__ = [
     "Faults",
     "FixedRate",
     "Frame",
+    "FramePolicy",
     "MockParts",
     "MockRobot",
     "MonotonicClock",

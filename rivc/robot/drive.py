@@ -10,6 +10,7 @@ import numpy as np
 
 from rivc.errors import ConfigError, RivcError, RobotError
 from rivc.robot.clock import SECOND_NS
+from rivc.robot.policy import FramePolicy
 from rivc.robot.protocol import Command
 from rivc.robot.rate import Durations, FixedRate, Percentiles
 from rivc.robot.watchdog import Stop, Watchdog, WatchdogLimits
@@ -175,7 +176,7 @@ class _Loop:
             self._watchdog.miss()
             return
         self._watchdog.begin()
-        wanted = self._decide(frame)
+        wanted, frame = self._decide(frame)
         if self._watchdog.allows(frame.time_ns):
             self._send(frame, wanted)
         else:
@@ -190,11 +191,16 @@ class _Loop:
         self._sequence = frame.sequence
         return frame
 
-    def _decide(self, frame: Frame) -> NDArray[np.float64]:
+    def _decide(self, frame: Frame) -> tuple[NDArray[np.float64], Frame]:
+        """The command that is wanted, and the frame that it comes from."""
+        policy = self._policy
+        if isinstance(policy, FramePolicy):
+            policy.see(frame)
         with self._timed("encode", self._compute_ns):
-            counts = self._policy.encode(frame.observation)
+            counts = policy.encode(frame.observation)
         with self._timed("infer", self._compute_ns):
-            return self._policy.infer(counts)
+            wanted = policy.infer(counts)
+        return wanted, policy.decided_from if isinstance(policy, FramePolicy) else frame
 
     def _send(self, frame: Frame, wanted: NDArray[np.float64]) -> None:
         """Bound and send; the bound counts from the command that holds, which is rest if stopped.

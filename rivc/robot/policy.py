@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from rivc.neurochip import Backend
     from rivc.robot.commands import ActionTable
+    from rivc.robot.protocol import Frame
     from rivc.snn_convert import SpikingProgram
 
 
@@ -26,6 +27,24 @@ class Policy(Protocol):
 
     def infer(self, counts: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return the command that counts lead to, before it is bounded, float64, [m]."""
+        ...
+
+
+@runtime_checkable
+class FramePolicy(Policy, Protocol):
+    """A policy whose command may come from an earlier frame than the present one.
+
+    An answer that was long on its way is as old as the frame that was sent; the watchdog has to
+    count from there.
+
+    Attributes:
+        decided_from: the frame behind the last command.
+    """
+
+    decided_from: Frame
+
+    def see(self, frame: Frame) -> None:
+        """Take in the frame whose observation is encoded next."""
         ...
 
 

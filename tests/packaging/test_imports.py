@@ -27,6 +27,7 @@ FOLDERS = {
     "rivc.codec": ROOT / "rivc" / "codec",
     "rivc.neurochip": ROOT / "neurochip",
     "rivc.robot": ROOT / "rivc" / "robot",
+    "rivc.split": ROOT / "rivc" / "split",
 }
 
 

@@ -1,0 +1,158 @@
+"""A split on disk: both halves, the ladder with its codecs, and what names them all.
+
+``split.json`` · ``edge.npz`` · ``server.npz`` · ``codec0.npz`` ... · ``config.yaml`` of the run
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rivc.codec import FeatureCodec
+from rivc.errors import ConfigError, DamagedFileError, MissingError
+from rivc.robot.faults import parse
+from rivc.snn_convert import SpikingProgram
+from rivc.snn_convert.storage import read_json, read_plain, write_atomically
+from rivc.split.halves import Split
+from rivc.split.ladder import MAX_ROWS, Ladder, Point, Row
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPLIT_FILE: Final = "split.json"
+CONFIG_FILE: Final = "config.yaml"
+FORMAT: Final = "rivc split 1"
+MAX_CONFIG: Final = 1 << 20
+_Count = Annotated[int, Field(ge=0, le=1 << 24)]
+
+
+class _RowFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bit_width: _Count
+    channels: _Count
+    skip: _Count
+    codec: _Count
+    mean_bytes: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    p95_bytes: _Count
+    episode_return: float | None
+
+
+class _SplitFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: str
+    layer: _Count
+    identity: str
+    order: Annotated[tuple[_Count, ...], Field(max_length=1 << 16)]
+    rows: Annotated[tuple[_RowFile, ...], Field(max_length=MAX_ROWS)]
+
+
+@dataclass(frozen=True, eq=False)
+class SplitFolder:
+    """What both ends of a link need.
+
+    Attributes:
+        split: the halves.
+        ladder: its rows have a `FeatureCodec` each.
+        config: text of the run's configuration; empty if there was no run.
+    """
+
+    split: Split
+    ladder: Ladder
+    config: str = ""
+
+    @cached_property
+    def identity(self) -> bytes:
+        """Sixteen bytes that name halves, rows and codecs; both ends have to have the same."""
+        points = [list(row.point) for row in self.ladder.rows]
+        told = [
+            [self.split.edge.sha256, self.split.server.sha256],
+            [list(self.ladder.order), points],
+            [_feature_codec(row).descriptor.sha256 for row in self.ladder.rows],
+        ]
+        return hashlib.sha256(json.dumps(told).encode()).digest()[:16]
+
+    def save(self, folder: Path) -> None:
+        """Write the folder.
+
+        Raises:
+            ConfigError: if it cannot be made.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"cannot make {folder}: {error.strerror}") from error
+        self.split.edge.save(folder / "edge.npz")
+        self.split.server.save(folder / "server.npz")
+        codecs: list[FeatureCodec] = []
+        rows = []
+        for row in self.ladder.rows:
+            codec = _feature_codec(row)
+            if codec not in codecs:
+                codec.save(folder / f"codec{len(codecs)}.npz")
+                codecs.append(codec)
+            rows.append(_row_facts(row, codecs.index(codec)))
+        facts = {
+            "format": FORMAT,
+            "layer": self.split.layer,
+            "identity": self.identity.hex(),
+            "order": list(self.ladder.order),
+            "rows": rows,
+        }
+        if self.config:
+            write_atomically(folder / CONFIG_FILE, self.config.encode())
+        write_atomically(folder / SPLIT_FILE, json.dumps(facts, indent=1).encode())
+
+    @staticmethod
+    def load(folder: Path) -> SplitFolder:
+        """Read a folder.
+
+        Raises:
+            MissingError: if it holds no split.
+            ConfigError, DamagedFileError: if its parts do not go together.
+        """
+        path = folder / SPLIT_FILE
+        if not path.is_file():
+            raise MissingError(
+                f"no split at {folder}; `rivc split fit RUN --out {folder}` makes one"
+            )
+        told = parse(_SplitFile, read_json(path), str(path))
+        if told.format != FORMAT:
+            raise DamagedFileError(f"{path}: format {told.format!r}, this rivc reads {FORMAT!r}")
+        edge, server = (SpikingProgram.load(folder / f"{half}.npz") for half in ("edge", "server"))
+        names = sorted({row.codec for row in told.rows})
+        codecs = {name: FeatureCodec.load(folder / f"codec{name}.npz") for name in names}
+        rows = tuple(_row(row, codecs[row.codec]) for row in told.rows)
+        shape, bits = server.encoding.shape, server.encoding.bit_width
+        ladder = Ladder(shape, bits, told.order, rows)
+        config = folder / CONFIG_FILE
+        text = read_plain(config, MAX_CONFIG).decode() if config.is_file() else ""
+        whole = SplitFolder(Split(edge, server, told.layer), ladder, text)
+        if whole.identity.hex() != told.identity:
+            raise DamagedFileError(f"{folder} was altered: its parts are not those it was made of")
+        return whole
+
+
+def _feature_codec(row: Row) -> FeatureCodec:
+    if not isinstance(row.codec, FeatureCodec):
+        raise ConfigError(f"a {type(row.codec).__name__} has no file; use a FeatureCodec")
+    return row.codec
+
+
+def _row_facts(row: Row, codec: int) -> dict[str, Any]:
+    worth = None if math.isnan(row.episode_return) else row.episode_return
+    sizes = {"mean_bytes": row.mean_bytes, "p95_bytes": row.p95_bytes}
+    return {**row.point._asdict(), "codec": codec, **sizes, "episode_return": worth}
+
+
+def _row(told: _RowFile, codec: FeatureCodec) -> Row:
+    worth = math.nan if told.episode_return is None else told.episode_return
+    point = Point(told.bit_width, told.channels, told.skip)
+    return Row(point, codec, told.mean_bytes, told.p95_bytes, worth)
