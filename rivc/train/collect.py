@@ -67,21 +67,31 @@ class Collector:
         worlds: the environments.
         replay: where the transitions go.
         rng: of exploration.
+        imitates: whether the replay gets the expert's choices in the place of the actions.
         tally: counters, emptied by whoever records them.
     """
 
-    def __init__(self, worlds: Worlds, replay: Replay, rng: np.random.Generator) -> None:
-        self.worlds, self.replay, self.rng = worlds, replay, rng
+    def __init__(
+        self, worlds: Worlds, replay: Replay, rng: np.random.Generator, *, imitates: bool = False
+    ) -> None:
+        self.worlds, self.replay, self.rng, self.imitates = worlds, replay, rng, imitates
         self.tally = Tally()
         self.slots: Slots = replay.open(worlds.observation)
 
     @classmethod
     def restored(
-        cls, worlds: Worlds, replay: Replay, rng: np.random.Generator, state: dict[str, Any]
+        cls,
+        worlds: Worlds,
+        replay: Replay,
+        rng: np.random.Generator,
+        state: dict[str, Any],
+        *,
+        imitates: bool = False,
     ) -> Self:
         """Return a collector that goes on where `capture` was called."""
         collector = cls.__new__(cls)
         collector.worlds, collector.replay, collector.rng = worlds, replay, rng
+        collector.imitates = imitates
         collector.slots = np.array(state["slots"], np.int64)
         episodes = [
             Episode(float.fromhex(r), length, success) for r, length, success in state["episodes"]
@@ -134,9 +144,10 @@ class Collector:
         self, action: NDArray[np.int64], encode: Callable[[NDArray[Any]], NDArray[Any]]
     ) -> None:
         """Step, close the slots that were acted on, open those that followed."""
+        kept = self.worlds.expert_action() if self.imitates else action
         moves, finished = self.worlds.step(action)
         following = self.replay.open(encode(moves.observation))
-        self.replay.close(self.slots, action, moves.reward, moves.terminated, following)
+        self.replay.close(self.slots, kept, moves.reward, moves.terminated, following)
         self.slots = following
         if moves.ended.any():
             self.slots = following.copy()

@@ -10,10 +10,10 @@ import math
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rivc.errors import ConfigError, MissingError, nearest
 
@@ -93,6 +93,8 @@ class TrainConfig(Section):
 
     env_steps: Positive = 30_000
     """Length of the run."""
+    objective: Literal["value", "imitation"] = "value"
+    """value: Bellman targets of the rewards; imitation: the task's expert's choices."""
     warmup_env_steps: Positive = 1_000
     """Random steps first: they fill the replay and fix input ranges and activation steps."""
     discount: Annotated[float, Field(ge=0, lt=1)] = 0.99
@@ -139,6 +141,14 @@ class TrainConfig(Section):
     """Copy the network to the target network this often."""
     target_blend: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the network in the new target; 1 is a plain copy."""
+
+    @model_validator(mode="after")
+    def _soft_enough(self) -> Self:
+        """Choices have a likelihood only under a soft policy."""
+        if self.objective == "imitation" and math.isinf(self.inverse_temperature):
+            message = "objective=imitation needs a finite inverse_temperature"
+            raise ValueError(message)
+        return self
 
 
 class ExploreConfig(Section):
@@ -213,6 +223,11 @@ class Config(Section):
         """The factor on rewards, resolved."""
         scale = self.train.reward_scale
         return 1.0 - self.train.discount if scale == "auto" else scale
+
+    @property
+    def imitates(self) -> bool:
+        """Whether the scripted expert's choices are learnt."""
+        return self.train.objective == "imitation"
 
     @property
     def temperature(self) -> float:

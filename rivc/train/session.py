@@ -197,7 +197,8 @@ def _begun(
         task.observation_dtype,
         task.action_layout[0],
     )
-    collector = Collector(Worlds(tasks, config.seed), raw, rng["explore"])
+    worlds = Worlds(tasks, config.seed)
+    collector = Collector(worlds, raw, rng["explore"], imitates=config.imitates)
     warmed = collector.warm_up(warm_up, task.action_layout, config.explore.expert_start)
     progress = Progress(env_steps=warmed)
     seen = raw.rows(raw.tail, raw.head)["observation"]
@@ -241,7 +242,13 @@ def _restored(
     progress = Progress(**state["progress"], best_return=best)
     worlds = Worlds(tasks, config.seed)
     worlds.restore(state["collector"]["worlds"])
-    collector = Collector.restored(worlds, replay, rng["explore"], state["collector"])
+    collector = Collector.restored(
+        worlds,
+        replay,
+        rng["explore"],
+        state["collector"],
+        imitates=config.imitates,
+    )
     return Session(config, chip, learner, collector, rng, progress)
 
 
