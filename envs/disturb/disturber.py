@@ -111,7 +111,7 @@ class Disturber:
         if state is None or not self.is_on:
             return state is None and not self.is_on
         extents, drawn = self._extents.extents(), state["drawn"]
-        room = extents.get("distractors_count", 0)
+        room: float = extents.get("distractors_count", 0)
         return drawn.keys() <= extents.keys() and len(drawn.get("distractors_count", [])) <= room
 
     def _apply(self, drawn: Draw) -> None:

@@ -25,7 +25,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
 
 
-def _times(factor: float, extent: Extent) -> Extent:
+def _times(factor: float, extent: Extent) -> Any:  # what the extent is
     if isinstance(extent, tuple):
         return factor * extent[0], factor * extent[1]
     return factor * extent
@@ -86,12 +86,12 @@ class Disturbances:
     mass_share: float = _extent(full=0.5, limit=0.9)
     friction_share: float = _extent(full=0.5, limit=0.9)
     motor_gain_share: float = _extent(full=0.4, limit=0.9)
-    action_delay_steps: Extent = _extent(full=2, limit=100, one_way=True)
-    observation_delay_steps: Extent = _extent(full=2, limit=100, one_way=True)
-    picture_noise_levels: Extent = _extent(full=40, limit=255, one_way=True)
-    state_noise_share: Extent = _extent(full=0.05, limit=1, one_way=True)
-    actuator_noise_share: Extent = _extent(full=0.4, limit=1, one_way=True)
-    dropped_frames_share: Extent = _extent(full=0.6, limit=0.95, one_way=True)
+    action_delay_steps: float | tuple[float, float] = _extent(full=2, limit=100, one_way=True)
+    observation_delay_steps: float | tuple[float, float] = _extent(full=2, limit=100, one_way=True)
+    picture_noise_levels: float | tuple[float, float] = _extent(full=40, limit=255, one_way=True)
+    state_noise_share: float | tuple[float, float] = _extent(full=0.05, limit=1, one_way=True)
+    actuator_noise_share: float | tuple[float, float] = _extent(full=0.4, limit=1, one_way=True)
+    dropped_frames_share: float | tuple[float, float] = _extent(full=0.6, limit=0.95, one_way=True)
 
     def __post_init__(self) -> None:
         for row in fields(self):
@@ -168,7 +168,7 @@ def read_disturbances(wanted: object) -> Disturbances:
     return found
 
 
-def _named(name: object, value: Any) -> dict[str, Extent]:
+def _named(name: object, value: Any) -> dict[str, Any]:
     """Return the extents that one entry of a mapping stands for."""
     if name in GROUPS["all"]:
         return {str(name): tuple(value) if isinstance(value, list) else value}
