@@ -47,8 +47,8 @@ class EnvConfig(Section):
     """Copies stepped side by side."""
     bins: Annotated[int, Field(ge=2)] | tuple[float, ...] | None = None
     """Bins a joint, for Box actions; or their shares of the range, ascending, from -1 to 1."""
-    history: bool = False
-    """Observe the last three pictures, in grey, as the three channels of one."""
+    history: bool | Annotated[int, Field(ge=1, le=100)] = False
+    """Observe the last three pictures, in grey, as three channels; or three so many steps apart."""
     train_episode_steps: Positive | None = None
     """Cut episodes off so early while training, to see more starts; null: the task's time limit."""
 
