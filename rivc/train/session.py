@@ -28,7 +28,7 @@ from rivc.train.setup import (
     make_training_tasks,
     profile_name,
 )
-from rivc.train.worlds import Worlds
+from rivc.train.worlds import Worlds, check_expert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -178,6 +178,8 @@ def check(config: Config) -> None:
         stack.callback(chip.close)
         [task] = make_tasks(config, 1)
         stack.callback(task.env.close)
+        if config.imitates or config.explore.expert_start:
+            check_expert(task)
         _check_fit(config, chip, task)
 
 

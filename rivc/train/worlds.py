@@ -58,6 +58,16 @@ def episode_seed(seed: int, stream: int, copy: int, episode: int) -> int:
     return int(state[0]) % MAX_SEED
 
 
+def check_expert(task: Task) -> None:
+    """Raise a `ConfigError` if the task has no scripted expert, or one with other actions."""
+    robot = task.env.unwrapped
+    if not hasattr(robot, "expert_action") or robot.action_space != task.env.action_space:
+        raise ConfigError(
+            f"{task.env_id} has no scripted expert for these actions: set train.objective to value "
+            "and explore.expert_start to 0"
+        )
+
+
 @dataclass
 class Copy:
     """One environment and its present episode."""
@@ -86,13 +96,8 @@ class Copy:
         return np.asarray(observation), float(reward), bool(terminated), bool(ended)
 
     def expert_action(self) -> NDArray[np.int64]:
-        """What the task's scripted expert would do now, [d]."""
-        robot = self.task.env.unwrapped
-        if not hasattr(robot, "expert_action") or robot.action_space != self.task.env.action_space:
-            raise ConfigError(
-                f"{self.task.env_id} has no scripted expert for these actions: "
-                "leave explore.expert_start at 0"
-            )
+        """What the task's scripted expert would do now, [d]; see `check_expert`."""
+        robot: Any = self.task.env.unwrapped
         return np.atleast_1d(np.asarray(robot.expert_action(), np.int64))
 
     def episode(self) -> Episode:
@@ -182,11 +187,7 @@ class Worlds:
         return moves, finished
 
     def expert_action(self) -> NDArray[np.int64]:
-        """Return what the tasks' scripted expert would do now, [N, d].
-
-        Raises:
-            ConfigError: the task has none, or one that does not speak in these actions.
-        """
+        """Return what the tasks' scripted expert would do now, [N, d]; see `check_expert`."""
         return np.stack([copy.expert_action() for copy in self.copies])
 
     def capture(self) -> dict[str, Any]:

@@ -169,11 +169,6 @@ def test_the_expert_s_share_of_warm_up_is_what_was_asked() -> None:
         assert (total > 40) == (share == 1.0)
 
 
-def test_a_task_without_an_expert_says_so() -> None:
-    with pytest.raises(ConfigError, match=r"no scripted expert.*expert_start"):
-        worlds("CartPole-v1").expert_action()
-
-
 def test_copies_that_were_made_are_closed_when_a_later_one_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
