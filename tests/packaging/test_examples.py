@@ -16,7 +16,7 @@ OTHERS = [
     "rivc.nets.network",
     "rivc.nets.calibrate",
     "rivc.cli.progress",
-    "rivc.compare.margins",
+    "rivc.train.margins",
     "rivc.compare.sb3",
     "rivc.compare.suite",
     "rivc.report.comparison",
