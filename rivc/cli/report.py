@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from rivc.cli.output import emit_json, json_option, policy_option, verb
-from rivc.errors import UsageError
+from rivc.errors import MissingError, UsageError
 
 if TYPE_CHECKING:
     from rivc.report.page import Page
     from rivc.train.policy import Which
 
-PAGE_FILE: Final = "report.html"
+PAGE_FILE, FILM_FILE = "report.html", "film.mp4"
+NEITHER: Final = "there is no config.yaml"
 SUFFIXES: Final = (".html", ".htm")
 
 
@@ -82,22 +83,51 @@ def _of_run(
     from rivc.cli.progress import frame_counter, working
     from rivc.report.examine import examine
     from rivc.report.film import film_run
-    from rivc.report.run_page import run_page
+    from rivc.report.run_page import find_film, run_page
 
     torch.set_num_threads(1)
+    path = find_film(run)
     if film:
         with frame_counter() as observe:
-            film_run(run, run / "film.mp4", seed=seed, policy=policy, observe=observe)
+            path = film_run(run, run / FILM_FILE, seed=seed, policy=policy, observe=observe).path
     with working("playing and counting"):
         found = examine(run, states, seed=seed, backend=backend, policy=policy)
-    said = {"--seed": seed or None, "--backend": backend, "--policy": policy}
-    words = ["rivc", "report", run, "--states", states]
-    words += [word for name, value in said.items() if value is not None for word in (name, value)]
-    return run_page(found, [shlex.join(map(str, words))])
+    said = {"--states": states, "--seed": seed or None, "--backend": backend, "--policy": policy}
+    return run_page(found, [_command("report", run, **said)], path)
 
 
 def _of_suite(what: Path, results: Path | None) -> tuple[Path, Page]:
-    raise NotImplementedError
+    """The folder of a suite's results, and the page of what is there."""
+    from rivc.cli.compare import RESULTS
+    from rivc.cli.progress import working
+    from rivc.compare.page import comparison_page
+    from rivc.compare.publish import Comparison
+    from rivc.compare.suite import load_suite
+    from rivc.compare.table import TABLE_FILE, Table
+
+    if what.is_dir():
+        has_results = (what / TABLE_FILE).is_file()
+        remedy = f"name the suite: rivc report SUITE --results {what}" if has_results else NEITHER
+        raise MissingError(f"no run at {what}: {remedy}")
+    suite = load_suite(what)
+    folder = results or RESULTS / suite.name
+    if not (folder / TABLE_FILE).is_file():
+        raise MissingError(
+            f"no results of {suite.name} at {folder}: rivc compare --suite {what} makes them"
+        )
+    commands = [
+        _command("compare", "--suite", what, **{"--out": results}),
+        _command("report", what, **{"--results": results}),
+    ]
+    with working("taking statistics"):
+        found = Comparison.of_suite(suite, suite.jobs(), Table(folder / TABLE_FILE))
+        return folder, comparison_page(found, commands)
+
+
+def _command(*words: object, **options: object) -> str:
+    """The command line of some words, and of the options that have a value."""
+    given = [word for name, value in options.items() if value is not None for word in (name, value)]
+    return shlex.join(map(str, ["rivc", *words, *given]))
 
 
 def _write(page: Page, out: Path, *, as_json: bool) -> None:

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     Record = dict[str, float]
 
-FILMS: Final = {"film.mp4": "video/mp4", "film.gif": "image/gif", "film.apng": "image/apng"}
 _NAMES: Final = {"dense": "dense", "conv2d": "conv"}
 
 
@@ -162,11 +161,6 @@ def numbers(records: Sequence[dict[str, Any]]) -> list[Record]:
         for record in records
     ]
     return [record for record in clean if record.get("env_steps", -1.0) >= 0]
-
-
-def find_film(folder: RunFolder) -> Path | None:
-    """Return the film that lies in the folder of a run, or None."""
-    return next((folder.path / name for name in FILMS if (folder.path / name).is_file()), None)
 
 
 def _finite(value: Any) -> float | None:

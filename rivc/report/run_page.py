@@ -10,7 +10,6 @@ import numpy as np
 
 from rivc import __version__
 from rivc.envs.registry import TASKS
-from rivc.report.examine import FILMS, find_film
 from rivc.report.page import Card, Charts, Code, Film, Folded, Page, Section, Table, Text
 from rivc.report.plots import Axis, Panel
 from rivc.report.run_tables import MODELLED, cost_section, energies, quant_section, scaled
@@ -24,6 +23,7 @@ from rivc.train.record import curve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from markupsafe import Markup
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rivc.report.statistics import Array
     from rivc.train.config import Config
 
+MEDIA_TYPES: Final = {".mp4": "video/mp4", ".gif": "image/gif", ".apng": "image/apng"}
 MAX_FILM: Final = 1 << 20  # bytes of a film inside a page
 MAX_CHARTS: Final = 40  # of metrics
 MAX_TEXT: Final = 20_000  # letters of a configuration
@@ -41,12 +42,13 @@ FEWEST: Final = 5  # decisions in a bin of which a share is shown
 _STEPS: Final = Axis("env steps")
 
 
-def run_page(found: Examination, commands: Sequence[str]) -> Page:
+def run_page(found: Examination, commands: Sequence[str], film: Path | None = None) -> Page:
     """Return the page of a run.
 
     Args:
         found: out about it.
         commands: that made the page, to be told at its end.
+        film: of the run.
     """
     config = found.config
     sections = [
@@ -56,7 +58,7 @@ def run_page(found: Examination, commands: Sequence[str]) -> Page:
         _why(found),
         cost_section(found),
         quant_section(found),
-        _film(found),
+        _film(film),
         _again(found, commands),
     ]
     return Page(
@@ -67,6 +69,12 @@ def run_page(found: Examination, commands: Sequence[str]) -> Page:
         made_by=f"Made by rivc {__version__} from {found.folder.path}; numbers of a decision are "
         f"means over {_origin(found)}.",
     )
+
+
+def find_film(run: Path) -> Path | None:
+    """Return the film that lies in the folder of a run, or None."""
+    paths = (run / f"film{suffix}" for suffix in MEDIA_TYPES)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def known_returns(config: Config) -> dict[str, float]:
@@ -150,7 +158,7 @@ def _what(found: Examination) -> Section:
         "made with": _versions(found.manifest.get("versions")),
         "commit": str(commit.get("commit", "unknown")) + (" + changes" * bool(commit.get("dirty"))),
     }
-    table = Table("The run", ("", "value"), [*facts.items()], wide=("value",))
+    table = Table("The run", ("what", "value"), [*facts.items()], wide=("value",))
     text = config.to_yaml()
     folded = Folded("Every setting", [Code(text[:MAX_TEXT] + ("…" * (len(text) > MAX_TEXT)))])
     lead = (
@@ -164,7 +172,7 @@ def _what(found: Examination) -> Section:
 
 def _works(found: Examination) -> Section:
     config, known = found.config, known_returns(found.config)
-    evaluated = np.array(curve(found.records, config.eval.every_env_steps)).reshape(-1, 2)  # type: ignore[arg-type]
+    evaluated = np.array(curve(found.records, config.eval.every_env_steps)).reshape(-1, 2)
     curves = {
         "greedy, chip": (evaluated[:, 0], evaluated[:, 1]),
         "exploring": series(found.records, "episode_return"),
@@ -222,12 +230,6 @@ def _agrees(found: Examination) -> Section:
         for (name, differ), flip in zip(rows, actions, strict=True)
     ]
     table = Table("Measured now", ("forms", "states", "readouts differ", "actions differ"), cells)
-    agreed = {"same action": series(found.records, "action_agreement")}
-    differing = {"differ": series(found.records, "conversion_mismatches")}
-    charts = [
-        _lined("Same action as the network", "share of states", agreed, (0, 1)),
-        _lined("Readouts that differ", "states a record", differing),
-    ]
     audit = (
         f"While training, {audited:,} states went through network, definition, chip and stock "
         "snnTorch neurons; one integer that differs stops the run."
@@ -240,19 +242,39 @@ def _agrees(found: Examination) -> Section:
         f"{_different(found):,} of {found.states:,} readouts differ between network and chip, and "
         f"{1 - _agreement(found):.2%} of the decisions."
     )
-    return Section(
-        "agrees", "Does the chip agree", lead, [table, Text(audit), Charts(charts, "As recorded.")]
+    caption = (
+        "At every record, network and chip are compared in replayed states. An audit compares all "
+        "forms; its states are counted up."
     )
+    blocks: list[Block] = [table, Text(audit), Charts(_agreement_charts(found), caption)]
+    return Section("agrees", "Does the chip agree", lead, blocks)
+
+
+def _agreement_charts(found: Examination) -> list[Markup]:
+    agreed = series(found.records, "action_agreement")
+    at, differing = series(found.records, "conversion_mismatches")
+    counted = {
+        "audited": series(found.records, "audited_states"),
+        "readouts that differ": (at, np.cumsum(differing)),
+    }
+    return [
+        _lined("Same action", "share of states", {"same action": agreed}, (0, 1)),
+        _lined("States compared", "states so far", counted),
+    ]
 
 
 def _why(found: Examination) -> Section:
     lead, error = _leads(found), _largest_error(found)
     counted = margins(found.steps, found.readout)
     text = (
-        f"An error can change a decision only where the best action leads by no more than twice as "
-        f"much. The lead is {short(counted.gap_steps)} readout steps on average, the error "
-        f"{short(counted.error_steps)}, at most {short(error)}; {counted.flip_rate:.2%} of the "
-        f"actions flip."
+        "An error can change a decision only where the best action leads by no more than twice as "
+        f"much. The best action leads by {short(counted.gap_steps)} readout steps on average; "
+    )
+    text += (
+        f"errors are {short(counted.error_steps)} on average and at most {short(error)}, and "
+        f"{counted.flip_rate:.2%} of the actions flip."
+        if error
+        else "no readout is off by even one, so none can flip."
     )
     trained = {"lead": series(found.records, "action_gap_steps")}
     charts = [_lead_chart(found, lead, error), _risk_chart(lead)]
@@ -260,7 +282,7 @@ def _why(found: Examination) -> Section:
         charts.append(_flip_chart(counted.ratio_counts, counted.ratio_flips))
     charts.append(_lined("Lead while training", "readout steps, mean", trained))
     caption = (
-        "A readout step is the unit in which a chip errs. Left: how far the best action leads. "
+        "A readout step is the unit in which a chip errs. First: how far the best action leads. "
         "Then: the share of decisions that an error of so many steps could change, at worst."
     )
     return Section("why", "Why it holds", text, [Charts(charts, caption)])
@@ -295,8 +317,7 @@ def _flip_chart(counts: Sequence[int], flips: Sequence[int]) -> Markup:
     return lines(Panel("Flips, measured", x, Axis("flipped actions"), {"flips": (at, share)}))
 
 
-def _film(found: Examination) -> Section:
-    path = find_film(found.folder)
+def _film(path: Path | None) -> Section:
     block: Block
     if path is None:
         block = Text("No film is in the folder of the run; the option --film makes one.")
@@ -304,7 +325,7 @@ def _film(found: Examination) -> Section:
         block = Text(f"{path} has more than {MAX_FILM:,} bytes and stays outside of this page.")
     else:
         caption = "The world, what the chip sees, its action values and its spikes."
-        block = Film(read_plain(path, MAX_FILM), FILMS[path.name], caption)
+        block = Film(read_plain(path, MAX_FILM), MEDIA_TYPES[path.suffix], caption)
     return Section("film", "Film", "An episode, one frame a decision.", [block])
 
 
@@ -363,7 +384,7 @@ def _rows_differing(a: Any, b: Any) -> int:
 
 
 def _agreement(found: Examination) -> float:
-    return float((greedy(found.readout) == greedy(found.steps)).all(-1).mean())  # type: ignore[arg-type]
+    return float((greedy(found.readout) == greedy(found.steps)).all(-1).mean())
 
 
 def _widths(config: Config) -> str:

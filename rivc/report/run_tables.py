@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from rivc.report.examine import Examination, LayerFacts
 
 MODELLED: Final = "modelled"
+MOST_BINS: Final = 32  # of a histogram of weights
+_QUANT: Final = (
+    *("layer", "weights", "bits", "value of a step", "zeros", "thresholds"),
+    *("largest count", "value of a spike", "silent", "saturated"),
+)
 _PREFIXES: Final = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"))
 
 
@@ -90,14 +95,14 @@ def _modelled(found: Examination) -> Iterator[Table | Text | Folded]:
 def quant_section(found: Examination) -> Section:
     """Return how each layer is quantized, and how well its range is used."""
     spiking = [layer for layer in found.layers if layer.layer.levels]
-    saturated = max((float(layer.counts[-1]) for layer in spiking), default=0.0)
-    lead = (
-        f"Weights are integers, a spike count is at most {max((s.layer.levels for s in spiking), default=0)}; "
-        f"at most {saturated:.1%} of a layer's counts are at their upper end."
+    fullest = max(spiking, key=lambda facts: float(facts.counts[-1]), default=None)
+    lead = "Weights are integers" + (
+        "."
+        if fullest is None
+        else f", and so are spike counts. The fullest layer, {fullest.name}, has "
+        f"{fullest.counts[-1]:.1%} of its counts at the upper end, {fullest.layer.levels}."
     )
-    head = ("layer", "weights", "bits", "value of a step", "zeros", "thresholds")
-    head += ("largest count", "value of a spike", "silent", "saturated")
-    table = Table("Scales and use of the range", head, [_quant_cells(x) for x in found.layers])
+    table = Table("Scales and use of the range", _QUANT, [_quant_cells(x) for x in found.layers])
     charts = [chart for layer in found.layers for chart in _histograms(layer)]
     caption = (
         "Left: how many weights have each integer. Right: how often a neuron emits each count."
@@ -122,18 +127,13 @@ def _quant_cells(facts: LayerFacts) -> list[str]:
 
 
 def _histograms(facts: LayerFacts) -> Iterator[Markup]:
-    low, high = min(facts.weights), max(facts.weights)
-    often = np.array([facts.weights.get(i, 0) for i in range(low, high + 1)], np.float64)
-    share = Axis("share")
-    yield bars(
-        Bars(
-            f"{facts.name}: weights",
-            Axis("integer weight"),
-            share,
-            np.arange(low - 0.5, high + 1),
-            {"weights": often / often.sum()},
-        )
-    )
+    values = np.array(list(facts.weights), np.float64)
+    width = -(-(values.max() - values.min() + 1) // MOST_BINS)
+    edges = np.arange(values.min() - 0.5, values.max() + width, width)
+    often, _ = np.histogram(values, edges, weights=np.array(list(facts.weights.values())))
+    share, axis = Axis("share"), Axis("integer weight")
+    shares = {"weights": often / often.sum()}
+    yield bars(Bars(f"{facts.name}: weights", axis, share, edges, shares))
     if len(facts.counts):
         edges = np.arange(-0.5, len(facts.counts))
         axis = Axis("spikes of a neuron in a decision")

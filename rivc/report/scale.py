@@ -54,8 +54,7 @@ class Scale:
         low, high = max(low, -_HUGE), min(high, _HUGE)
         largest = max(abs(low), abs(high))
         if high - low <= max(_TINY, _FINEST * largest):
-            room = largest / 2 if largest > _TINY else 1.0
-            low, high = (low / 2, high * 2) if axis.is_log else (low - room, high + room)
+            low, high = _widened(low, high) if largest > _TINY else (0.0, 1.0)
         return cls(low, high, start, stop, axis.is_log)
 
     def __call__(self, values: Array) -> Array:
@@ -80,14 +79,19 @@ class Scale:
             return [2.0**i for i in range(first, last + 1, step)]
         rough = (self.high - self.low) / most
         power = 10.0 ** math.floor(math.log10(rough))
-        step = next((m * power for m in (1, 2, 5) if m * power >= rough), 10 * power)
-        first, last = math.ceil(self.low / step), math.floor(self.high / step)
-        return [i * step for i in range(first, last + 1)]
+        unit = next((m * power for m in (1, 2, 5) if m * power >= rough), 10 * power)
+        first, last = math.ceil(self.low / unit), math.floor(self.high / unit)
+        return [i * unit for i in range(first, last + 1)]
 
     def _spaced(self, values: Array) -> Array:
         if self.is_log:
             return np.log2(np.clip(values, self.low, self.high))
         return np.clip(values, self.low, self.high)
+
+
+def _widened(low: float, high: float) -> tuple[float, float]:
+    """A range around what is all but one number, of the same sign as this."""
+    return (low / 2, high * 2) if low > 0 else (low * 2, high / 2)
 
 
 def short(value: float) -> str:

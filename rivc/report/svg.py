@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from rivc.report.statistics import Array, Estimate
 
 WIDTH: Final = 360.0  # of every chart, in units of which text is 11 high
-LEFT, RIGHT, TOP, BOTTOM = 44.0, 10.0, 24.0, 36.0
+LEFT, RIGHT, TOP, BOTTOM = 44.0, 16.0, 26.0, 36.0
 PLOT: Final = 140.0  # height of a plot
 ROW: Final = 17.0  # height of a dot or bar
 LETTER: Final = 5.8  # width of a letter, on average
 LABEL: Final = 12.0  # from one label to the next below it
 MOST_POINTS: Final = 240  # of a line
 FEW_POINTS: Final = 16  # each of which is marked
+_HIGHEST: Final = 1e300  # of a bar
 NOTHING: Final = "no data"
 _DASHES: Final = dict(zip(STYLES, ("none", "5 3", "1.5 2.5"), strict=True))
 
@@ -79,7 +80,7 @@ def lines(panel: Panel, names: Sequence[str] = ()) -> Markup:
     for name, points in curves.items():
         parts += _line(x(points[:, 0]), y(points[:, 1:]), names.index(name))
     if len(curves) > 1:
-        parts += _end_labels({n: y.at(p[-1, 1]) for n, p in curves.items()}, names, x.stop, y.start)
+        parts += _end_labels({n: y.at(p[-1, 1]) for n, p in curves.items()}, names, x.stop)
     told = "; ".join(
         f"{name} from {short(p[0, 1])} to {short(p[-1, 1])}" for name, p in curves.items()
     )
@@ -125,7 +126,8 @@ def bars(chart: Bars) -> Markup:
     heights = {name: np.nan_to_num(h, posinf=0, neginf=0) for name, h in chart.heights.items()}
     if not any(h.any() for h in heights.values()):
         return _empty(chart.title)
-    top = np.array([0.0, *(float(h.max()) for h in heights.values())])
+    air = 1.15 if chart.marks else 1.0  # for what the marks mean
+    top = np.array([0.0, *(air * min(float(h.max()), _HIGHEST) for h in heights.values())])
     x = Scale.over(chart.x, [chart.edges], LEFT, WIDTH - RIGHT)
     y = Scale.over(chart.y, [top], TOP + PLOT, TOP)
     parts = _axes(x, y, chart.x, chart.y)
@@ -187,7 +189,7 @@ def _line(x: Array, y: Array, index: int) -> list[Markup]:
         parts.append(Markup('<path class="s{} band" d="{}z"/>').format(colour, area))
     path = Markup('<path class="s{} line" stroke-dasharray="{}" d="{}"/>')
     parts.append(path.format(colour, dash, _path(x, value)))
-    if len(x) <= FEW_POINTS:
+    if len(x) <= FEW_POINTS and len(x) != 2:  # two make a straight line
         parts += [_dot(a, b, index, 2.2) for a, b in zip(x, value, strict=True)]
     return parts
 
@@ -212,9 +214,13 @@ def _axes(x: Scale, y: Scale, along: Axis, up: Axis | None) -> list[Markup]:
         Markup('<path class="axis" d="M{:.1f} {:.1f}H{:.1f}"/>').format(x.start, floor, x.stop)
     ]
     for tick in x.ticks():
-        parts.append(_text(x.at(tick), floor + 13, short(tick), "middle"))
+        at = x.at(tick)
+        parts.append(_text(at, floor + 13, short(tick), "middle" if at < x.stop - 8 else "end"))
     parts.append(_text((x.start + x.stop) / 2, floor + 28, along.label, "middle"))
-    for tick in y.ticks(4) if up is not None else ():
+    if up is None:
+        return parts
+    parts.append(_text(WIDTH - 4, 13, up.label, "end"))
+    for tick in y.ticks(4):
         at = y.at(tick)
         grid = Markup('<path class="grid" d="M{:.1f} {:.1f}H{:.1f}"/>')
         parts += [grid.format(x.start, at, x.stop), _text(x.start - 5, at + 4, short(tick), "end")]
@@ -236,16 +242,14 @@ def _marks(x: Scale, y: Scale, marks: Mapping[str, float | None]) -> list[Markup
     return parts
 
 
-def _end_labels(
-    ends: Mapping[str, float], names: Sequence[str], x: float, floor: float
-) -> list[Markup]:
+def _end_labels(ends: Mapping[str, float], names: Sequence[str], x: float) -> list[Markup]:
     """The names of lines beside their ends, moved apart where they would meet."""
-    order = sorted(ends, key=lambda name: -ends[name])
-    heights = spread([floor - ends[name] for name in order], LABEL)
+    order = sorted(ends, key=lambda name: ends[name])
+    depths = spread([ends[name] - TOP for name in order], LABEL)
     element = Markup('<text class="s{} tint" x="{:.1f}" y="{:.1f}">{}</text>')
     return [
-        element.format(_colour(names, name), x + 6, floor - up + 4, _fitted(name, WIDTH - x - 8))
-        for name, up in zip(order, heights, strict=True)
+        element.format(_colour(names, name), x + 7, TOP + down + 4, _fitted(name, WIDTH - x - 9))
+        for name, down in zip(order, depths, strict=True)
     ]
 
 
