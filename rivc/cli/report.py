@@ -134,7 +134,7 @@ def _write(page: Page, out: Path, *, as_json: bool) -> None:
     from rivc.report.page import render
     from rivc.snn_convert.storage import write_atomically
 
-    data = render(page).encode()
+    data = render(page).encode("utf-8", "replace")  # JSON may hold halves of letters
     write_atomically(out, data)
     if as_json:
         answers = {card.question: card.answer for card in page.cards}

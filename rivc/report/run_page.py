@@ -40,6 +40,7 @@ GOOD, POOR = 0.9, 0.5  # shares of the way from random actions to the expert
 AGREED: Final = 0.99
 FEWEST: Final = 5  # decisions in a bin of which a share is shown
 _STEPS: Final = Axis("env steps")
+_POLICIES: Final = {"best": "of the best evaluation", "latest": "of the latest checkpoint"}
 
 
 def run_page(found: Examination, commands: Sequence[str], film: Path | None = None) -> Page:
@@ -134,7 +135,7 @@ def _cost_card(found: Examination) -> Card:
     total = found.cost.total
     energy = energies(found)[0].energy
     note = (
-        f"operations a decision of {short(total.dense)} dense; {short(total.footprint)} bytes; "
+        f"operations a decision of {short(total.dense)} dense; {total.footprint / 1000:.3g} kB; "
         f"{scaled(energy, 'J')} {MODELLED}"
     )
     return Card("What does it cost?", short(total.synops), note)
@@ -153,7 +154,7 @@ def _what(found: Examination) -> Section:
         "widths": f"{_widths(config)}, {quant}",
         "arithmetic": program.profile,
         "chip": config.backend.name + ("" if found.chip_is_exact else ", which errs on purpose"),
-        "policy": f"{found.policy.which}, after {_progress(found)}",
+        "policy": _POLICIES[found.policy.which] + f"; the run is at {_progress(found)}",
         "program": program.sha256,
         "made with": _versions(found.manifest.get("versions")),
         "commit": str(commit.get("commit", "unknown")) + (" + changes" * bool(commit.get("dirty"))),

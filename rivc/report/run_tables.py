@@ -104,9 +104,7 @@ def quant_section(found: Examination) -> Section:
     )
     table = Table("Scales and use of the range", _QUANT, [_quant_cells(x) for x in found.layers])
     charts = [chart for layer in found.layers for chart in _histograms(layer)]
-    caption = (
-        "Left: how many weights have each integer. Right: how often a neuron emits each count."
-    )
+    caption = "How many weights have each integer, and how often a neuron emits each count."
     return Section("quant", "Quantization by layer", lead, [table, Charts(charts, caption)])
 
 

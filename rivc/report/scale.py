@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rivc.report.plots import Axis
     from rivc.report.statistics import Array
 
-_HUGE: Final = float(np.finfo(np.float64).max) / 4  # so that no difference overflows
+_HUGE: Final = float(np.finfo(np.float64).max) / 8  # so that no difference overflows
 _TINY: Final = 1e-290  # so that no quotient does
 _FINEST: Final = 1e-9  # share of the largest number below which a range is none
 _PREFIXES: Final = ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
@@ -50,8 +50,7 @@ class Scale:
         known = np.concatenate([np.ravel(v) for v in values] or [np.zeros(0)])
         known = known[np.isfinite(known) & ((known > _TINY) | (not axis.is_log))]
         low, high = (float(known.min()), float(known.max())) if known.size else (1.0, 1.0)
-        low, high = axis.limits or (low, high)
-        low, high = max(low, -_HUGE), min(high, _HUGE)
+        low, high = (min(max(end, -_HUGE), _HUGE) for end in axis.limits or (low, high))
         largest = max(abs(low), abs(high))
         if high - low <= max(_TINY, _FINEST * largest):
             low, high = _widened(low, high) if largest > _TINY else (0.0, 1.0)
