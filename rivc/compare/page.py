@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
 
 from rivc import __version__
 from rivc.compare.publish import drawings, state
 from rivc.errors import UsageError
 from rivc.report import comparison
 from rivc.report.comparison import ALL, CHANCE, LEGEND, PAIRS, bits, form_name
-from rivc.report.page import Card, Charts, Code, Page, Section, Table, Text
+from rivc.report.page import Card, Charts, Code, Folded, Page, Section, Table, Text
 from rivc.report.svg import dots, lines
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from rivc.report.comparison import Grid, Line, Pair
     from rivc.report.page import Block
     from rivc.report.statistics import Estimate
+
+
+MOST_ROWS: Final = 24  # of a table that is not folded
 
 
 def comparison_page(found: Comparison, commands: Sequence[str]) -> Page:
@@ -126,7 +130,7 @@ def _what(found: Comparison) -> Section:
 
 
 def _works(grids: dict[str, Grid], shown: dict[str, Drawing]) -> Section:
-    blocks = [*_table(grids, ALL), *_charts(shown, "scores", LEGEND)]
+    blocks = [*_charts(shown, "scores", LEGEND), *_table(grids, ALL)]
     profiles = "Share of runs whose score is above each level: the higher a line, the better."
     blocks += _charts(shown, "profiles", profiles)
     lead = (
@@ -170,20 +174,26 @@ def _left(found: Comparison) -> str:
 
 
 def _table(grids: dict[str, Grid], name: str) -> list[Block]:
+    """A table, folded where it is long; nothing where there is none."""
     grid = grids.get(name)
     if grid is None:
         return []
     caption = f"{grid.title}. {grid.note}" if grid.note else grid.title
-    return [Table(caption, grid.head, grid.rows, wide=[h for h in grid.head if h == "second"])]
+    table = Table(caption, grid.head, grid.rows, wide=[h for h in grid.head if h == "second"])
+    is_long = len(grid.rows) > MOST_ROWS
+    return [Folded(f"{caption} ({len(grid.rows)} rows)", [table]) if is_long else table]
 
 
 def _charts(shown: dict[str, Drawing], name: str, caption: str) -> list[Block]:
+    """The charts of a drawing; of dots those of the chip, and folded those of other forms."""
     drawing = shown.get(name)
     if drawing is None:
         return []
     draw = dots if drawing.is_dotted else lines
-    panels = [panel for row in drawing.panels for panel in row]
-    return [Charts([draw(panel, drawing.names) for panel in panels], caption)]
+    first, *rest = drawing.panels if drawing.is_dotted else [list(chain(*drawing.panels))]
+    charts, others = ([draw(p, drawing.names) for p in panels] for panels in (first, chain(*rest)))
+    folded = [Folded("Other forms", [Charts(others, caption)])] if others else []
+    return [Charts(charts, caption), *folded]
 
 
 def _size(found: Comparison) -> str:

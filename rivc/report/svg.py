@@ -78,9 +78,10 @@ def lines(panel: Panel, names: Sequence[str] = ()) -> Markup:
     y = Scale.over(panel.y, [p[:, 1:] for p in every], TOP + height, TOP)
     parts = [*_axes(x, y, panel.x, panel.y), *_marks(x, y, {"": panel.x.mark})]
     for name, points in curves.items():
-        parts += _line(x(points[:, 0]), y(points[:, 1:]), names.index(name))
+        parts += _line(x(points[:, 0]), y(points[:, 1:]), _number(names, name), len(curves))
     if len(curves) > 1:
-        parts += _end_labels({n: y.at(p[-1, 1]) for n, p in curves.items()}, names, x.stop)
+        ends = {name: y.at(points[-1, 1]) - TOP for name, points in curves.items()}
+        parts += _end_labels(ends, names, x.stop, height)
     told = "; ".join(
         f"{name} from {short(p[0, 1])} to {short(p[-1, 1])}" for name, p in curves.items()
     )
@@ -111,9 +112,9 @@ def dots(panel: Panel, names: Sequence[str] = ()) -> Markup:
         parts += [
             _text(left - 6, y.at(i + 0.5) + 4, _fitted(name, left - 8), "end", "name"),
             Markup('<path class="s{} line" d="M{:.1f} {:.1f}H{:.1f}"/>').format(
-                names.index(name) % len(COLOURS), low, y.at(i + 0.5), high
+                _number(names, name) % len(COLOURS), low, y.at(i + 0.5), high
             ),
-            _dot(middle, y.at(i + 0.5), names.index(name), 3.4),
+            _dot(middle, y.at(i + 0.5), _number(names, name), 3.4),
         ]
     told = "; ".join(
         f"{n} {short(v[1])}, {short(v[0])} to {short(v[2])}" for n, v in points.items()
@@ -178,15 +179,16 @@ def _thinned(at: Array, value: Estimate) -> Array:
     return np.asarray(points[chosen])
 
 
-def _line(x: Array, y: Array, index: int) -> list[Markup]:
-    """A band, a line above it, and its points where they are few."""
+def _line(x: Array, y: Array, index: int, among: int) -> list[Markup]:
+    """A band, fainter among many, a line above it, and its points where they are few."""
     colour = index % len(COLOURS)
     dash = _DASHES[STYLES[index // len(COLOURS) % len(STYLES)]]
     value, low, high = y.T
     parts = []
     if np.abs(low - high).max() > 0.05:
         area = _path(np.concatenate([x, x[::-1]]), np.concatenate([low, high[::-1]]))
-        parts.append(Markup('<path class="s{} band" d="{}z"/>').format(colour, area))
+        band = Markup('<path class="s{} band" opacity="{:.2f}" d="{}z"/>')
+        parts.append(band.format(colour, 0.5 / (among + 2), area))
     path = Markup('<path class="s{} line" stroke-dasharray="{}" d="{}"/>')
     parts.append(path.format(colour, dash, _path(x, value)))
     if len(x) <= FEW_POINTS and len(x) != 2:  # two make a straight line
@@ -242,19 +244,28 @@ def _marks(x: Scale, y: Scale, marks: Mapping[str, float | None]) -> list[Markup
     return parts
 
 
-def _end_labels(ends: Mapping[str, float], names: Sequence[str], x: float) -> list[Markup]:
+def _end_labels(
+    depths: Mapping[str, float], names: Sequence[str], x: float, height: float
+) -> list[Markup]:
     """The names of lines beside their ends, moved apart where they would meet."""
-    order = sorted(ends, key=lambda name: ends[name])
-    depths = spread([ends[name] - TOP for name in order], LABEL)
+    order = sorted(depths, key=lambda name: depths[name])
+    downwards = spread([depths[name] for name in order], LABEL)
+    upwards = spread([height - depth for depth in downwards[::-1]], LABEL)
     element = Markup('<text class="s{} tint" x="{:.1f}" y="{:.1f}">{}</text>')
     return [
-        element.format(_colour(names, name), x + 7, TOP + down + 4, _fitted(name, WIDTH - x - 9))
-        for name, down in zip(order, depths, strict=True)
+        element.format(
+            _number(names, name) % len(COLOURS),
+            x + 7,
+            TOP + height - up + 4,
+            _fitted(name, WIDTH - x - 9),
+        )
+        for name, up in zip(order[::-1], upwards, strict=True)
     ]
 
 
-def _colour(names: Sequence[str], name: str) -> int:
-    return list(names).index(name) % len(COLOURS)
+def _number(names: Sequence[str], name: str) -> int:
+    """The place of a name in the order that fixes colours."""
+    return list(names).index(name)
 
 
 def _dot(x: float, y: float, index: int, radius: float) -> Markup:
