@@ -15,7 +15,8 @@ from rivc.neurochip.backend import is_exact, require_fit
 from rivc.neurochip.cost import measure_cost
 from rivc.neurochip.states import random_states
 from rivc.snn_convert import reference
-from rivc.train.margins import BATCH, chip_readout, fpnn_steps
+from rivc.snn_convert.program import greedy
+from rivc.train.margins import BATCH, chip_readout, errors, fpnn_steps, gaps
 from rivc.train.policy import load_policy
 from rivc.train.record import read_metrics
 from rivc.train.run import RunFolder
@@ -96,6 +97,33 @@ class Examination:
     exact: NDArray[np.int64]
     layers: tuple[LayerFacts, ...]
     cost: ProgramCost
+
+    @property
+    def leads(self) -> NDArray[np.float64]:
+        """Readout steps by which each decision leads, in the group where it leads least, [B]."""
+        lead = gaps(self.steps).min(-1)
+        return np.asarray(lead[np.isfinite(lead)])
+
+    @property
+    def largest_error(self) -> float:
+        """Of the chip against the FPNN, in readout steps."""
+        return float(errors(self.steps, self.readout).max(initial=0.0))
+
+    @property
+    def differing(self) -> int:
+        """States in which an integer of the chip is not the FPNN's."""
+        return rows_differing(self.readout, np.rint(self.steps))
+
+    @property
+    def agreement(self) -> float:
+        """Share of states in which chip and FPNN choose the same joint action."""
+        same: NDArray[np.bool_] = (greedy(self.readout) == greedy(self.steps)).all(-1)
+        return float(same.mean())
+
+
+def rows_differing(a: NDArray[Any], b: NDArray[Any]) -> int:
+    """Return in how many rows two arrays of one shape differ."""
+    return int((a != b).reshape(len(a), -1).any(1).sum())
 
 
 def examine(

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import gymnasium
 import numpy as np
 
 from rivc import __version__
-from rivc.envs.registry import TASKS
-from rivc.report.page import Card, Charts, Code, Film, Folded, Page, Section, Table, Text
+from rivc.report.examine import rows_differing
+from rivc.report.page import Charts, Code, Film, Folded, Page, Section, Table, Text
 from rivc.report.plots import Axis, Panel
-from rivc.report.run_tables import MODELLED, cost_section, energies, quant_section, scaled
+from rivc.report.run_cards import cards, known_returns
+from rivc.report.run_tables import cost_section, quant_section
 from rivc.report.scale import short
 from rivc.report.statistics import Estimate
 from rivc.report.svg import Bars, bars, lines
 from rivc.snn_convert.program import greedy
 from rivc.snn_convert.storage import read_plain
-from rivc.train.margins import EDGES, errors, gaps, margins
+from rivc.train.margins import EDGES, margins
 from rivc.train.record import curve
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from rivc.report.examine import Examination
-    from rivc.report.page import Block, Verdict
+    from rivc.report.page import Block
     from rivc.report.statistics import Array
     from rivc.train.config import Config
 
@@ -36,8 +36,6 @@ MEDIA_TYPES: Final = {".mp4": "video/mp4", ".gif": "image/gif", ".apng": "image/
 MAX_FILM: Final = 1 << 20  # bytes of a film inside a page
 MAX_CHARTS: Final = 40  # of metrics
 MAX_TEXT: Final = 20_000  # letters of a configuration
-GOOD, POOR = 0.9, 0.5  # shares of the way from random actions to the expert
-AGREED: Final = 0.99
 FEWEST: Final = 5  # decisions in a bin of which a share is shown
 _STEPS: Final = Axis("env steps")
 _POLICIES: Final = {"best": "of the best evaluation", "latest": "of the latest checkpoint"}
@@ -65,7 +63,7 @@ def run_page(found: Examination, commands: Sequence[str], film: Path | None = No
     return Page(
         title=f"{config.name}, seed {config.seed}",
         subtitle=f"{config.env.id} on a chip of {_widths(config)}, after {_progress(found)}",
-        cards=[_return_card(found), _agreement_card(found), _lead_card(found), _cost_card(found)],
+        cards=cards(found),
         sections=sections,
         made_by=f"Made by rivc {__version__} from {found.folder.path}; numbers of a decision are "
         f"means over {_origin(found)}.",
@@ -76,69 +74,6 @@ def find_film(run: Path) -> Path | None:
     """Return the film that lies in the folder of a run, or None."""
     paths = (run / f"film{suffix}" for suffix in MEDIA_TYPES)
     return next((path for path in paths if path.is_file()), None)
-
-
-def known_returns(config: Config) -> dict[str, float]:
-    """Return the returns that are known of a task: of its expert, random actions, or solved.
-
-    >>> from rivc.train.config import load_config
-    >>> known_returns(load_config("tracker")), known_returns(load_config("quickstart"))
-    ({'expert': 166.7, 'random': 17.3}, {'solved': 475.0})
-    """
-    options = config.env.kwargs
-    for spec in TASKS:
-        if spec.id == config.env.id and not options.get("disturbances"):
-            *_, variant = (v for v in spec.all_variants() if v.options.items() <= options.items())
-            return {"expert": variant.expert_return, "random": variant.random_return}
-    known = gymnasium.registry.get(config.env.id)
-    threshold = None if known is None else known.reward_threshold
-    return {} if threshold is None else {"solved": float(threshold)}
-
-
-def _return_card(found: Examination) -> Card:
-    known, question = known_returns(found.config), "Does it work?"
-    if found.score is None:
-        return Card(question, "not played", "the task could not be built here")
-    value, best = found.score.return_mean, known.get("expert", known.get("solved"))
-    verdict: Verdict = "plain"
-    note = f"return, mean of {len(found.score.episodes)} episodes that training has never seen"
-    if "expert" in known:
-        share = (value - known["random"]) / (known["expert"] - known["random"])
-        verdict = "good" if share >= GOOD else "bad" if share < POOR else "plain"
-        note += f"; the expert has {known['expert']:g}, random actions {known['random']:g}"
-    elif best is not None:
-        verdict = "good" if value >= best else "plain"
-        note += f"; solved from {best:g} on"
-    return Card(question, f"{value:.1f}", note, verdict)
-
-
-def _agreement_card(found: Examination) -> Card:
-    same, different = _agreement(found), _different(found)
-    verdict: Verdict = "good" if same == 1 else "plain" if same >= AGREED else "bad"
-    note = f"of {found.states:,} decisions are the network's; {different:,} readouts differ"
-    return Card("Does the chip agree?", f"{same:.2%}".replace(".00", ""), note, verdict)
-
-
-def _lead_card(found: Examination) -> Card:
-    lead, error = _leads(found), _largest_error(found)
-    if not len(lead):
-        return Card("How safe is a decision?", "one action", "there is nothing to choose")
-    unsafe = float((lead <= 2 * error).mean()) if error else 0.0
-    answer = f"{short(float(np.median(lead)))} steps"
-    if not error:
-        return Card("How safe is a decision?", answer, "median lead; no readout is off", "good")
-    note = f"median lead; the largest error is {short(error)}, which could flip {unsafe:.1%}"
-    return Card("How safe is a decision?", answer, note)
-
-
-def _cost_card(found: Examination) -> Card:
-    total = found.cost.total
-    energy = energies(found)[0].energy
-    note = (
-        f"operations a decision of {short(total.dense)} dense; {total.footprint / 1000:.3g} kB; "
-        f"{scaled(energy, 'J')} {MODELLED}"
-    )
-    return Card("What does it cost?", short(total.synops), note)
 
 
 def _what(found: Examination) -> Section:
@@ -222,8 +157,8 @@ def _agrees(found: Examination) -> Section:
     audited = int(found.records[-1].get("audited_states", 0)) if found.records else 0
     chip, flips = f"chip ({found.chip})", greedy(found.exact) != greedy(found.steps)
     rows = [
-        ["program against network", f"{_rows_differing(found.exact, np.rint(found.steps)):,}"],
-        [f"{chip} against program", f"{_rows_differing(found.readout, found.exact):,}"],
+        ["program against network", f"{rows_differing(found.exact, np.rint(found.steps)):,}"],
+        [f"{chip} against program", f"{rows_differing(found.readout, found.exact):,}"],
     ]
     actions = [flips, greedy(found.readout) != greedy(found.exact)]
     cells = [
@@ -240,8 +175,8 @@ def _agrees(found: Examination) -> Section:
     if not found.chip_is_exact:
         audit += " This chip errs on purpose, so its own integers are left out of the audit."
     lead = (
-        f"{_different(found):,} of {found.states:,} readouts differ between network and chip, and "
-        f"{1 - _agreement(found):.2%} of the decisions."
+        f"{found.differing:,} of {found.states:,} readouts differ between network and chip, and "
+        f"{1 - found.agreement:.2%} of the decisions."
     )
     caption = (
         "At every record, network and chip are compared in replayed states. An audit compares all "
@@ -265,7 +200,7 @@ def _agreement_charts(found: Examination) -> list[Markup]:
 
 
 def _why(found: Examination) -> Section:
-    lead, error = _leads(found), _largest_error(found)
+    lead, error = found.leads, found.largest_error
     counted = margins(found.steps, found.readout)
     text = (
         "An error can change a decision only where the best action leads by no more than twice as "
@@ -364,28 +299,6 @@ def _lined(
 
 def _certain(value: Array) -> Estimate:
     return Estimate(value, value, value)
-
-
-def _leads(found: Examination) -> Array:
-    """By how many readout steps each decision leads, in the group where it leads least, [B]."""
-    lead = gaps(found.steps).min(-1)
-    return np.asarray(lead[np.isfinite(lead)])
-
-
-def _largest_error(found: Examination) -> float:
-    return float(errors(found.steps, found.readout).max(initial=0.0))
-
-
-def _different(found: Examination) -> int:
-    return _rows_differing(found.readout, np.rint(found.steps))
-
-
-def _rows_differing(a: Any, b: Any) -> int:
-    return int((a != b).reshape(len(a), -1).any(1).sum())
-
-
-def _agreement(found: Examination) -> float:
-    return float((greedy(found.readout) == greedy(found.steps)).all(-1).mean())
 
 
 def _widths(config: Config) -> str:
