@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from rivc.neurochip import Inference
-from rivc.train.explore import explore
+from rivc.train.explore import expert_share_at, explore
 from rivc.train.worlds import Episode
 
 if TYPE_CHECKING:
@@ -103,13 +103,13 @@ class Collector:
             },
         }
 
-    def warm_up(self, env_steps: int, layout: tuple[int, int]) -> int:
+    def warm_up(self, env_steps: int, layout: tuple[int, int], expert_share: float = 0.0) -> int:
         """Act at random for at least so many env steps, and return how many; nothing is encoded."""
         d, n = layout
         rounds = -(-env_steps // len(self.slots))
         for _ in range(rounds):
             action = self.rng.integers(n, size=(len(self.slots), d))
-            self._move(action, lambda observation: observation)
+            self._move(self._led(action, expert_share), lambda observation: observation)
         return rounds * len(self.slots)
 
     def gather(
@@ -121,7 +121,14 @@ class Collector:
         self.tally.spikes += int(result.spike_counts.sum())
         self.tally.decisions += len(self.slots)
         self.tally.clipped += program.encoding.clipped(self.worlds.observation)
-        self._move(action, program.encode)
+        self._move(self._led(action, expert_share_at(config.explore, env_steps)), program.encode)
+
+    def _led(self, action: NDArray[np.int64], share: float) -> NDArray[np.int64]:
+        """Put the expert's choice in the place of a share of actions, copy by copy."""
+        if share == 0.0:
+            return action
+        led = self.rng.random((len(action), 1)) < share
+        return np.where(led, self.worlds.expert_action(), action)
 
     def _move(
         self, action: NDArray[np.int64], encode: Callable[[NDArray[Any]], NDArray[Any]]

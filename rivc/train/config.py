@@ -152,6 +152,10 @@ class ExploreConfig(Section):
     """Share of random actions in the end."""
     epsilon_env_steps: Positive = 5_000
     """Length of the linear fall."""
+    expert_start: Share = 0.0
+    """Share of actions, warm-up included, that the task's scripted expert chooses at first."""
+    expert_env_steps: Positive = 5_000
+    """Length of its linear fall to none."""
 
 
 class EvalConfig(Section):

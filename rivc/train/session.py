@@ -198,7 +198,8 @@ def _begun(
         task.action_layout[0],
     )
     collector = Collector(Worlds(tasks, config.seed), raw, rng["explore"])
-    progress = Progress(env_steps=collector.warm_up(warm_up, task.action_layout))
+    warmed = collector.warm_up(warm_up, task.action_layout, config.explore.expert_start)
+    progress = Progress(env_steps=warmed)
     seen = raw.rows(raw.tail, raw.head)["observation"]
     encoding = make_encoding(task, seen, profile_name(config, chip.profile))
     learner = _learner(config, chip, task, encoding)

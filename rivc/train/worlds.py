@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rivc.envs.state import state_methods
-from rivc.errors import FailedError
+from rivc.errors import ConfigError, FailedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,6 +84,16 @@ class Copy:
         limit = self.task.max_episode_steps
         ended = terminated or truncated or (limit is not None and len(self.actions) >= limit)
         return np.asarray(observation), float(reward), bool(terminated), bool(ended)
+
+    def expert_action(self) -> NDArray[np.int64]:
+        """What the task's scripted expert would do now, [d]."""
+        robot = self.task.env.unwrapped
+        if not hasattr(robot, "expert_action") or robot.action_space != self.task.env.action_space:
+            raise ConfigError(
+                f"{self.task.env_id} has no scripted expert for these actions: "
+                "leave explore.expert_start at 0"
+            )
+        return np.atleast_1d(np.asarray(robot.expert_action(), np.int64))
 
     def episode(self) -> Episode:
         """The present episode as it stands."""
@@ -170,6 +180,14 @@ class Worlds:
             finished.append(self.copies[i].episode())
             self.observation[i] = self._restart(i)
         return moves, finished
+
+    def expert_action(self) -> NDArray[np.int64]:
+        """Return what the tasks' scripted expert would do now, [N, d].
+
+        Raises:
+            ConfigError: the task has none, or one that does not speak in these actions.
+        """
+        return np.stack([copy.expert_action() for copy in self.copies])
 
     def capture(self) -> dict[str, Any]:
         """Return everything that `restore` needs."""
