@@ -88,7 +88,7 @@ def _what(found: Examination) -> Section:
         "network": " - ".join(layer.name.partition(" ")[2] for layer in found.layers),
         "widths": f"{_widths(config)}, {quant}",
         "arithmetic": program.profile,
-        "chip": config.backend.name + ("" if found.chip_is_exact else ", which errs on purpose"),
+        "chip": _chip(found),
         "policy": _POLICIES[found.policy.which] + f"; the run is at {_progress(found)}",
         "program": program.sha256,
         "made with": _versions(found.manifest.get("versions")),
@@ -97,13 +97,26 @@ def _what(found: Examination) -> Section:
     table = Table("The run", ("what", "value"), [*facts.items()], wide=("value",))
     text = config.to_yaml()
     folded = Folded("Every setting", [Code(text[:MAX_TEXT] + ("…" * (len(text) > MAX_TEXT)))])
-    lead = (
-        "A policy that was trained through the chip that it will run on: every sample was "
-        "gathered by the spiking program, in the chip's own integers."
-    )
+    return Section("what", "What it is", _gathered(config), [table, folded])
+
+
+def _gathered(config: Config) -> str:
+    """Who gathered the samples."""
     if config.train.sampler == "network":
-        lead = "A baseline: the network itself gathered the samples, and never met the chip."
-    return Section("what", "What it is", lead, [table, folded])
+        return "A baseline: the network itself gathered the samples, and never met the chip."
+    told = (
+        "A policy that was trained through the chip that it will run on: the spiking program "
+        "gathered the samples, in the chip's own integers"
+    )
+    share = config.explore.expert_start
+    return told + (f"; a scripted expert took {share:.0%} of them at first." if share else ".")
+
+
+def _chip(found: Examination) -> str:
+    """The chip of the run, and the one that was asked for the page."""
+    own = found.config.backend.name
+    asked = own if found.chip == own else f"{own}; asked for this page: {found.chip}"
+    return asked if found.chip_is_exact else f"{asked}, which errs on purpose"
 
 
 def _works(found: Examination) -> Section:
