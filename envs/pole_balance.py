@@ -24,8 +24,8 @@ FAR_M: Final = 1.6  # from the middle of the rail, where an episode ends
 FALLEN_RAD: Final = 0.35  # from upright, where an episode ends
 START: Final = (0.4, 0.12, 0.15, 0.15)  # of position, angle, speed and turning speed, either way
 
-# u = K s costs the least x^2 + 10 t^2 + (v^2 + w^2) / 10 + u^2 / 50, summed over control steps. Were force cheaper, the
-# regulator would be nearly a switch, and 64 pixels are too coarse to tell when to throw it.
+# u = K s costs the least x^2 + 10 t^2 + (v^2 + w^2) / 10 + u^2 / 50, summed over control steps. Were
+# force cheaper, the regulator would be nearly a switch, and 64 pixels too coarse for when to throw it.
 EXPERT_GAINS: Final = (6.20, 58.45, 8.02, 14.27)  # of position, angle, speed, turning speed
 
 
