@@ -136,6 +136,10 @@ class UdpTransport:
         self._socket.setblocking(False)
         self._socket.connect(where)  # type: ignore[arg-type]
 
+    def fileno(self) -> int:
+        """Return what a selector waits for."""
+        return self._socket.fileno()
+
     def send(self, data: bytes) -> None:
         """Send a datagram; what the system does not take is lost, as on the way."""
         with suppress(OSError):
