@@ -48,7 +48,7 @@ def drive_facts(folder: SplitFolder, driven: SplitDriven, server: Server | None)
     report, policy, session = driven.report, driven.policy, driven.session
     returns = [e.episode_return for e in driven.task.episodes] if driven.task else []
     frames = sum(count for row, count in policy.rows.items() if row.isdecimal())
-    kbit_per_s = policy.rate.kbit_per_s
+    kbit_per_s = policy.rate.pace.kbit_per_s
     return {
         "identity": folder.identity.hex(),
         "robots": 1,
