@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from pathlib import Path
 from typing import Any, Final
@@ -117,6 +118,8 @@ def serve(folder: Path, bind: str, as_json: bool, **how: Any) -> None:
     server = new_server(SplitFolder.load(folder), key, limits, how["backend"])
     if not key:
         note("no --key: whoever reaches this address is served")
+
+    gc.freeze()  # what is loaded stays, and is not looked through while robots wait
 
     async def run() -> None:
         host = Host(server, how["window_ms"] / 1000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
@@ -104,6 +105,7 @@ def drive_many(folder: SplitFolder, words: SplitWords) -> FleetReport:
         seed=words.seed,
     )
     episode, key = record_episode(folder, words.seed), read_key(words.key)
+    gc.freeze()  # a collection of all that a simulator brings takes longer than a slot
     with _address(words, trace) as address:
         return drive_fleet(folder, episode, address, plan, key)
 

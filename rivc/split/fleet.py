@@ -19,14 +19,14 @@ from rivc.errors import ConfigError, LinkError
 from rivc.robot.clock import MILLISECOND_NS, SECOND_NS, MonotonicClock
 from rivc.robot.rate import Durations, period_ns
 from rivc.split.session import KEPT, Answer, Session
-from rivc.split.transport import UdpTransport, connect
+from rivc.split.transport import connect_udp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rivc.robot import Percentiles
     from rivc.split.folder import SplitFolder
-    from rivc.split.transport import Address
+    from rivc.split.transport import Address, UdpTransport
 
 JOINING_S: Final = 10.0
 
@@ -130,8 +130,9 @@ class _Member:
         self._sent: dict[int, tuple[int, int]] = {}  # when it was due, and which of the episode
         self.outcomes, self.sent_bytes = Counter[str](), 0
 
-    def fileno(self) -> int:
-        return self._transport.fileno()
+    @property
+    def is_waiting(self) -> bool:
+        return bool(self._sent)
 
     def join(self, now_ns: int) -> None:
         asked = self.session.join(now_ns)
@@ -192,9 +193,7 @@ class _Fleet:
         self._members: list[_Member] = []
         folder.ladder.warm_up()
         for i in range(plan.robots):
-            transport = connect(address, self._clock)
-            if not isinstance(transport, UdpTransport):
-                raise ConfigError(f"a fleet speaks UDP, not {address}; give udp://HOST:PORT")
+            transport = connect_udp(address, self._clock)
             size = episode.readout.shape[1]
             session = Session(folder.ladder, folder.identity, size, key)
             at = i * len(episode.counts) // plan.robots
@@ -213,7 +212,11 @@ class _Fleet:
                 now_ns = self._clock.now_ns()
                 self._late.add(now_ns - due_ns)
                 member.send(due_ns, now_ns)
-        self._collect(self._clock.now_ns() + self._deadline_ns + SECOND_NS)
+        until_ns = self._clock.now_ns() + self._deadline_ns + SECOND_NS
+        while (
+            any(member.is_waiting for member in self._members) and self._clock.now_ns() < until_ns
+        ):
+            self._collect(self._clock.now_ns() + MILLISECOND_NS)
         return self._report(slot + 1)
 
     def close(self) -> None:

@@ -47,12 +47,12 @@ def test_every_action_is_that_of_the_uncut_program(layer: int) -> None:
     program = conv_program()
     rig = Rig(over(Phase(delay_ms=3)), split=cut(program, layer))
     rng = np.random.default_rng(5)
-    for i in range(200):
+    for i in range(80):
         rig.clock.sleep_until(20 * MS * i)
         x = rng.integers(0, 256, program.encoding.shape, dtype=np.uint8)
         wanted = rig.actions.command(greedy(reference.run(program, x[None]))[0])
         assert np.array_equal(rig.step(x, i), wanted)
-    assert rig.policy.decisions == {"present": 200}
+    assert rig.policy.decisions == {"present": 80}
 
 
 def test_without_a_server_the_safe_action_is_taken() -> None:
@@ -70,7 +70,7 @@ def test_a_slow_answer_commands_while_it_is_young_enough_and_no_longer() -> None
     assert rig.policy.decisions == {"fallback": 60}
 
 
-@settings(max_examples=25, phases=[HypothesisPhase.explicit, HypothesisPhase.generate])
+@settings(max_examples=12, phases=[HypothesisPhase.explicit, HypothesisPhase.generate])
 @given(
     st.lists(
         st.builds(
@@ -117,7 +117,7 @@ def test_after_five_seconds_of_outage_it_is_back_within_ten_frames(seed: int) ->
     assert rig.policy.rows["skipped"] <= 250
 
 
-@pytest.mark.parametrize("frames", [1_000, pytest.param(30_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("frames", [600, pytest.param(30_000, marks=pytest.mark.slow)])
 def test_minutes_on_a_rough_link(frames: int) -> None:
     rig = Rig(over(ROUGH))
     rig.run(frames)
@@ -197,5 +197,5 @@ def test_times_out_of_range_are_refused(wrong: tuple[float, float, float]) -> No
 
 def test_time_is_simulated() -> None:
     rig = Rig(over(Phase(delay_ms=3)))
-    rig.run(500)
-    assert rig.clock.now_ns() >= 9.9 * SECOND_NS
+    rig.run(200)
+    assert rig.clock.now_ns() >= 3.9 * SECOND_NS

@@ -347,7 +347,7 @@ def _mutated(rng: np.random.Generator, data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("key", [KEY, b""], ids=["keyed", "open"])
-@pytest.mark.parametrize("packets", [2_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("packets", [600, pytest.param(1_000_000, marks=pytest.mark.slow)])
 def test_mutated_packets_crash_nothing_and_leave_nothing(packets: int, key: bytes) -> None:
     server, growth = fuzz(packets, key)
     assert sum(server.dropped.values()) > packets // 3
@@ -363,7 +363,7 @@ def test_a_ladder_of_one_lossless_row_is_the_default_of_the_tests() -> None:
     assert lossless(SPLIT).rows[0].point == Point(2, 3, 1)
 
 
-@pytest.mark.parametrize("rounds", [30, pytest.param(12_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [12, pytest.param(12_000, marks=pytest.mark.slow)])
 def test_32_robots_at_20_hz_leave_nothing_behind(rounds: int) -> None:
     """Ten minutes of them in the slow form, in simulated time."""
     server = new_server(max_robots=32)

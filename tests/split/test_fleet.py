@@ -1,0 +1,73 @@
+"""Many robots in one loop, against a server in a thread."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from rivc.codec import Recording
+from rivc.errors import ConfigError, LinkError
+from rivc.split import fleet
+from rivc.split.fleet import Episode, FleetPlan, drive_fleet
+from rivc.split.folder import SplitFolder
+from rivc.split.halves import cut, from_planes
+from rivc.split.ladder import Point, fit_ladder
+from rivc.split.server import Server
+from rivc.split.transport import Address
+from tests.programs import conv_program
+from tests.split.parts import KEY, infer_of
+from tests.split.test_transport import listening_in_a_thread
+
+SPLIT = cut(conv_program(), 1)
+CODES = np.random.default_rng(0).binomial(3, 0.2, (24, 3, 4, 3)).astype(np.uint8)
+RECORDING = Recording(CODES, np.arange(24) == 0, 2)
+FOLDER = SplitFolder(SPLIT, fit_ladder(SPLIT, RECORDING, [Point(2, 3)]))
+COUNTS = np.stack([from_planes(planes, SPLIT.shape) for planes in CODES])
+EPISODE = Episode(COUNTS, infer_of(SPLIT)(COUNTS).reshape(24, -1))
+PLAN = FleetPlan(robots=5, rate_hz=50, seconds=0.4, deadline_ms=30_000)
+
+
+def new_server() -> Server:
+    return Server(FOLDER.ladder, infer_of(SPLIT), FOLDER.identity, KEY)
+
+
+def test_every_frame_of_every_robot_gets_its_own_answer() -> None:
+    server = new_server()
+    with listening_in_a_thread(server) as address:
+        report = drive_fleet(FOLDER, EPISODE, address, PLAN, KEY)
+    assert report.outcomes == {"in time": 100}
+    assert (report.frames, report.on_time, report.joins) == (100, 5, 5)
+    assert report.latency.count == report.late_sending.count == 100
+    assert server.answered == 100
+    assert not server.dropped
+
+
+def test_a_wrong_answer_and_a_late_one_are_told_apart() -> None:
+    wrong = Episode(COUNTS, EPISODE.readout + 1)
+    with listening_in_a_thread(new_server()) as address:
+        report = drive_fleet(FOLDER, wrong, address, replace(PLAN, robots=2), KEY)
+        assert report.outcomes == {"wrong": 40}
+        hurried = replace(PLAN, robots=2, deadline_ms=1e-6)
+        report = drive_fleet(FOLDER, EPISODE, address, hurried, KEY)
+        assert report.outcomes == {"late": 40}
+        assert report.on_time == 0
+
+
+def test_a_server_that_is_not_there_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet, "JOINING_S", 0.2)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        address = Address("udp", *silent.getsockname())
+        with pytest.raises(LinkError, match="0 of 5 robots"):
+            drive_fleet(FOLDER, EPISODE, address, PLAN)
+
+
+def test_nothing_to_do_is_refused() -> None:
+    for wrong in ({"robots": 0}, {"seconds": 0.0}, {"deadline_ms": -1.0}):
+        with pytest.raises(ConfigError):
+            replace(PLAN, **wrong)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="udp://HOST:PORT"):
+        drive_fleet(FOLDER, EPISODE, Address("tcp", "127.0.0.1", 9), PLAN)
