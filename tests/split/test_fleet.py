@@ -5,33 +5,22 @@ from __future__ import annotations
 import socket
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from rivc.codec import Recording
 from rivc.errors import ConfigError, LinkError
 from rivc.split import fleet
 from rivc.split.fleet import Episode, FleetPlan, drive_fleet
-from rivc.split.folder import SplitFolder
-from rivc.split.halves import cut, from_planes
-from rivc.split.ladder import Point, fit_ladder
 from rivc.split.server import Server
 from rivc.split.transport import Address
-from tests.programs import conv_program
-from tests.split.parts import KEY, infer_of
+from tests.split.parts import COUNTS, FOLDER, KEY, infer_of
 from tests.split.test_transport import listening_in_a_thread
 
-SPLIT = cut(conv_program(), 1)
-CODES = np.random.default_rng(0).binomial(3, 0.2, (24, 3, 4, 3)).astype(np.uint8)
-RECORDING = Recording(CODES, np.arange(24) == 0, 2)
-FOLDER = SplitFolder(SPLIT, fit_ladder(SPLIT, RECORDING, [Point(2, 3)]))
-COUNTS = np.stack([from_planes(planes, SPLIT.shape) for planes in CODES])
-EPISODE = Episode(COUNTS, infer_of(SPLIT)(COUNTS).reshape(24, -1))
+EPISODE = Episode(COUNTS, infer_of(FOLDER.split)(COUNTS).reshape(len(COUNTS), -1))
 PLAN = FleetPlan(robots=5, rate_hz=50, seconds=0.4, deadline_ms=30_000)
 
 
 def new_server() -> Server:
-    return Server(FOLDER.ladder, infer_of(SPLIT), FOLDER.identity, KEY)
+    return Server(FOLDER.ladder, infer_of(FOLDER.split), FOLDER.identity, KEY)
 
 
 def test_every_frame_of_every_robot_gets_its_own_answer() -> None:
