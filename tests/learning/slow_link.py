@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rivc.codec import FeatureCodec
-from rivc.codec.profiles import find_profile
 from rivc.neurochip import load_backend
 from rivc.quant import Grid, pack, unpack
 from rivc.robot import ActionTable, Frame, SimulatedClock
@@ -100,19 +99,16 @@ class Packed:
 
 @dataclass(frozen=True)
 class Coded:
-    """One profile of the feature codec."""
+    """The feature codec, against earlier frames or not."""
 
     codec: FeatureCodec
-    profile: str
+    is_inter: bool
 
     def encode(self, frame: Planes, previous: Planes | None = None) -> bytes:
-        return self.codec.encode(frame, self._told(previous), profile=self.profile)
+        return self.codec.encode(frame, previous if self.is_inter else None)
 
     def decode(self, packet: bytes, previous: Planes | None = None) -> Planes:
-        return self.codec.decode(packet, self._told(previous))
-
-    def _told(self, previous: Planes | None) -> Planes | None:
-        return previous if find_profile(self.profile).refers else None
+        return self.codec.decode(packet, previous if self.is_inter else None)
 
 
 def _zstandard() -> Any:
@@ -133,8 +129,8 @@ def schemes(split: Split, recording: Recording) -> dict[str, Ladder]:
         "fp32": Plain(shape),
         "packed": Packed(shape, grid),
         "zstd": Packed(shape, grid, is_squeezed=True),
-        "rans-intra": Coded(codec, "rans-intra"),
-        "rans-inter": Coded(codec, "rans"),
+        "rans-intra": Coded(codec, is_inter=False),
+        "rans-inter": Coded(codec, is_inter=True),
     }
     return {name: _one_row(split, one, recording.codes[half:]) for name, one in codecs.items()}
 
