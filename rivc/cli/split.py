@@ -65,7 +65,7 @@ def command() -> None:
 @click.option(
     "--row-episodes",
     type=click.IntRange(min=1),
-    default=4,
+    default=20,
     show_default=True,
     help="To play with each row of the ladder.",
 )

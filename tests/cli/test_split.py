@@ -117,6 +117,23 @@ def test_two_real_processes(folder: Path, rivc: Call, tmp_path: Path) -> None:
     assert set(served["dropped"]) == {"replayed"}
 
 
+@pytest.mark.parametrize(("half", "form"), [("edge", "c99"), ("server", "c99"), ("edge", "nir")])
+def test_a_half_is_exported_and_verified(
+    folder: Path, rivc: Call, tmp_path: Path, half: str, form: str
+) -> None:
+    if form == "nir":
+        pytest.importorskip("nir")
+    words = (folder / f"{half}.npz", "--format", form, "--out", tmp_path / "out")
+    result = rivc("export", *words)
+    assert result.exit_code == 0, result.stderr
+    facts = facts_of(rivc("verify", tmp_path / "out", "--states", 32, "--json"))
+    assert facts["ok"]
+    assert all(found["mismatches"] == 0 for found in facts["forms"].values())
+    assert len(facts["forms"]) > 1
+    result = rivc("export", *words, "--policy", "best")
+    assert (result.exit_code, "leave out --policy" in result.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
