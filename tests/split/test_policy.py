@@ -100,21 +100,36 @@ def test_no_link_lets_an_old_answer_command_the_robot(phases: list[Phase], seed:
 ROUGH = Phase(delay_ms=4, jitter_ms=2, loss=0.1, burst=3, reorder=0.1, duplicate=0.1)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_after_five_seconds_of_outage_it_is_back_within_ten_frames(seed: int) -> None:
-    calm = Phase(delay_ms=4, jitter_ms=2, reorder=0.1, duplicate=0.1)
+def frames_to_recover(seed: int) -> int:
+    """Frames after five seconds of outage until one is answered in its own slot, in row 0.
+
+    The link is rough before and after, and every decision is checked not to be stale.
+    """
+    split = cut(conv_program(), 1)
+    ladder = ladder_of(split, Point(2, 3), Point(1, 3), Point(1, 1, skip=2))
+    rough, back = replace(ROUGH, kbit_per_s=1000), replace(ROUGH, kbit_per_s=1000, seconds=15)
     dark = Phase(seconds=10, kbit_per_s=0)
-    rig = Rig(over(ROUGH, dark, replace(calm, seconds=15), seed=seed))
+    rig = Rig(over(rough, dark, back, seed=seed), split=split, ladder=ladder)
     rig.run(500)
     before = rig.policy.decisions.copy()
-    assert before["present"] > 0.5 * 500
+    assert before["present"] > 0.4 * 500
     rig.run(250, start=500)
     assert rig.policy.decisions["fallback"] - before["fallback"] > 240
-    rig.run(10, start=750)
-    during = rig.policy.decisions.copy()
-    rig.run(100, start=760)
-    assert rig.policy.decisions["fallback"] == during["fallback"]
     assert rig.policy.rows["skipped"] <= 250
+    for frame in range(750, 1000):
+        before, rows = rig.policy.decisions.copy(), rig.policy.rows.copy()
+        rig.run(1, start=frame)
+        is_present = rig.policy.decisions["present"] > before["present"]
+        if is_present and rig.policy.rows["0"] > rows["0"]:
+            return frame - 749
+    return 250
+
+
+@pytest.mark.parametrize("seeds", [2, pytest.param(200, marks=pytest.mark.slow)])
+def test_after_five_seconds_of_outage_it_is_at_full_rate_within_ten_frames(seeds: int) -> None:
+    frames = [frames_to_recover(seed) for seed in range(seeds)]
+    print(f"median {np.median(frames):g}, most {max(frames)} of {seeds}")  # noqa: T201
+    assert max(frames) <= 10
 
 
 @pytest.mark.parametrize("frames", [600, pytest.param(30_000, marks=pytest.mark.slow)])
