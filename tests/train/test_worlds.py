@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from rivc.envs.factory import make
+from rivc.errors import ConfigError
 from rivc.train.checkpoint import load_checkpoint, save_checkpoint
 from rivc.train.config import parse_config
 from rivc.train.replay import Replay
@@ -136,3 +138,31 @@ def test_training_episodes_may_end_earlier_and_are_truncated_then() -> None:
 def test_a_later_end_than_the_task_s_changes_nothing() -> None:
     config = parse_config({"env": {"train_episode_steps": 10_000}}, "test")
     assert make_training_tasks(config)[0].max_episode_steps == 500
+
+
+def test_copies_that_were_made_are_closed_when_a_later_one_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[ClosedOnce] = []
+
+    def make(*_: object, **__: object) -> SimpleNamespace:
+        if len(made) == 2:
+            message = "no third camera"
+            raise ConfigError(message)
+        made.append(ClosedOnce())
+        return SimpleNamespace(env=made[-1])
+
+    monkeypatch.setattr("rivc.train.setup.make", make)
+    with pytest.raises(ConfigError, match="third"):
+        make_tasks(parse_config({}, "test"), 3)
+    assert [env.closed for env in made] == [1, 1]
+
+
+class ClosedOnce:
+    """An environment that counts how often it was closed."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
