@@ -177,7 +177,7 @@ def acknowledged(
         state,
         pace=pace,
         through_ns=now_ns - worked_ns - pace.delay_ns,
-        good=state.good + 1 if in_time and was_first else 0,
+        good=state.good + 1 if in_time else 0,
         flights=tuple(f for f in state.flights if f.sequence > sequence),
     )
 

@@ -103,11 +103,13 @@ ROUGH = Phase(delay_ms=4, jitter_ms=2, loss=0.1, burst=3, reorder=0.1, duplicate
 def frames_to_recover(seed: int) -> int:
     """Frames after five seconds of outage until one is answered in its own slot, in row 0.
 
-    The link is rough before and after, and every decision is checked not to be stale.
+    The link is rough before; after it nothing is lost, but all else goes on. Every decision is
+    checked not to be stale.
     """
     split = cut(conv_program(), 1)
     ladder = ladder_of(split, Point(2, 3), Point(1, 3), Point(1, 1, skip=2))
-    rough, back = replace(ROUGH, kbit_per_s=1000), replace(ROUGH, kbit_per_s=1000, seconds=15)
+    rough = replace(ROUGH, kbit_per_s=1000)
+    back = replace(rough, seconds=15, loss=0)
     dark = Phase(seconds=10, kbit_per_s=0)
     rig = Rig(over(rough, dark, back, seed=seed), split=split, ladder=ladder)
     rig.run(500)
