@@ -183,11 +183,8 @@ class _Fleet:
         plan: FleetPlan,
         key: bytes,
     ) -> None:
-        self._plan, self._clock, self._selector = (
-            plan,
-            MonotonicClock(),
-            selectors.DefaultSelector(),
-        )
+        self._plan, self._clock = plan, MonotonicClock()
+        self._selector = selectors.DefaultSelector()
         self._latency, self._late = Durations(), Durations()
         self._deadline_ns = round(plan.deadline_ms * MILLISECOND_NS)
         self._members: list[_Member] = []
@@ -212,11 +209,7 @@ class _Fleet:
                 now_ns = self._clock.now_ns()
                 self._late.add(now_ns - due_ns)
                 member.send(due_ns, now_ns)
-        until_ns = self._clock.now_ns() + self._deadline_ns + SECOND_NS
-        while (
-            any(member.is_waiting for member in self._members) and self._clock.now_ns() < until_ns
-        ):
-            self._collect(self._clock.now_ns() + MILLISECOND_NS)
+        self._await_answers(self._clock.now_ns() + self._deadline_ns + SECOND_NS)
         return self._report(slot + 1)
 
     def close(self) -> None:
@@ -238,6 +231,14 @@ class _Fleet:
             for member in missing:
                 member.join(now_ns)
             self._collect(now_ns + 5 * MILLISECOND_NS)
+
+    def _await_answers(self, until_ns: int) -> None:
+        """Take in what is still under way."""
+        while any(member.is_waiting for member in self._members):
+            now_ns = self._clock.now_ns()
+            if now_ns > until_ns:
+                return
+            self._collect(now_ns + MILLISECOND_NS)
 
     def _collect(self, until_ns: int) -> None:
         """Take in what comes until a time; what is there already in any case."""
