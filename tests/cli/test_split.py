@@ -103,14 +103,14 @@ def test_two_real_processes(folder: Path, rivc: Call, tmp_path: Path) -> None:
         assert set(facts["decisions"]) == {"present"}
         assert facts["dropped"]["replayed"] > 0
         fleet = facts_of(rivc("split", "drive", folder, *words, "--robots", 3))
-        assert fleet["frames"] == fleet["answered"] == 60
+        assert fleet["frames"] == 60 >= fleet["answered"] > 0
         assert "wrong" not in fleet["outcomes"]
     finally:
         serve.terminate()
         out, told = serve.communicate(timeout=60)
     assert serve.returncode == 0, told
     served = json.loads(out)
-    assert served["answered"] >= facts["frames_sent"] + fleet["frames"]
+    assert served["answered"] >= facts["frames_sent"] + fleet["answered"]
     assert served["dropped"]["replayed"] > 0
     # The robot leaves last; the copy of that message is of nobody any more, if it gets through.
     assert served["dropped"].pop("unknown session", 0) <= 1

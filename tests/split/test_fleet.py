@@ -23,14 +23,16 @@ def new_server() -> Server:
     return Server(FOLDER.ladder, infer_of(FOLDER.split), FOLDER.identity, KEY)
 
 
-def test_every_frame_of_every_robot_gets_its_own_answer() -> None:
+def test_every_answer_is_that_of_its_own_frame() -> None:
+    """On a machine that stands still for a slot, a newer frame may take the place of one."""
     server = new_server()
     with listening_in_a_thread(server) as address:
         report = drive_fleet(FOLDER, EPISODE, address, PLAN, KEY)
-    assert report.outcomes == {"in time": 100}
-    assert (report.frames, report.on_time, report.joins) == (100, 5, 5)
-    assert report.latency.count == report.late_sending.count == 100
-    assert server.answered == 100
+    assert set(report.outcomes) <= {"in time", "unanswered"}
+    assert report.outcomes.total() == report.frames == report.late_sending.count == 100
+    assert report.outcomes["in time"] == report.latency.count == server.answered > 0
+    assert report.joins == 5
+    assert (report.on_time == 5) == (report.outcomes["in time"] == 100)
     assert not server.dropped
 
 
@@ -38,10 +40,10 @@ def test_a_wrong_answer_and_a_late_one_are_told_apart() -> None:
     wrong = Episode(COUNTS, EPISODE.readout + 1)
     with listening_in_a_thread(new_server()) as address:
         report = drive_fleet(FOLDER, wrong, address, replace(PLAN, robots=2), KEY)
-        assert report.outcomes == {"wrong": 40}
+        assert set(report.outcomes) - {"unanswered"} == {"wrong"}
         hurried = replace(PLAN, robots=2, deadline_ms=1e-6)
         report = drive_fleet(FOLDER, EPISODE, address, hurried, KEY)
-        assert report.outcomes == {"late": 40}
+        assert set(report.outcomes) - {"unanswered"} == {"late"}
         assert report.on_time == 0
 
 
