@@ -199,7 +199,7 @@ class Scene:
         world.close()
         return played
 
-    def over(self, ladder: Ladder, kbit_per_s: float, *, is_ladder: bool = False) -> Played:
+    def over(self, ladder: Ladder, kbit_per_s: float) -> Played:
         """The policy across a link."""
         world, clock, played = self.world(), SimulatedClock(), Played()
         actions = ActionTable(world.vectors)
@@ -243,6 +243,7 @@ def main() -> None:
     words.add_argument("--kbit", type=float, nargs="+", default=[150.0, 300.0, 1000.0])
     words.add_argument("--episodes", type=int, default=20)
     words.add_argument("--seed", type=int, default=1)
+    words.add_argument("--row-episodes", type=int, default=4, help="to order the ladder by")
     words.add_argument("--schemes", nargs="+")
     asked = words.parse_args()
     folder = RunFolder.open(asked.run)
@@ -251,7 +252,7 @@ def main() -> None:
     recording = record_features(folder, asked.layer, episodes=4, seed=asked.seed)
     found: dict[str, Ladder] = schemes(scene.split, recording)
     if not asked.schemes or "ladder" in asked.schemes:
-        plan = LadderPlan(episodes=4, row_episodes=4, seed=asked.seed)
+        plan = LadderPlan(episodes=4, row_episodes=asked.row_episodes, seed=asked.seed)
         found["ladder"] = fit_split(folder, asked.layer, plan).ladder
     _print(scene, {n: x for n, x in found.items() if n in (asked.schemes or found)}, asked.kbit)
 

@@ -182,6 +182,8 @@ def test_a_million_mutated_datagrams_at_a_server_of_its_own(
             if i == packets // BETWEEN // 10:
                 early = resident_mib(serve.pid)
         growth = resident_mib(serve.pid) - early
+        for robot in (honest, foe, stranger):
+            robot.way.close()
     finally:
         serve.terminate()
         out, error = serve.communicate(timeout=60)
