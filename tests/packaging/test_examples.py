@@ -16,13 +16,18 @@ OTHERS = [
     "rivc.nets.network",
     "rivc.nets.calibrate",
     "rivc.cli.progress",
-    "rivc.compare.margins",
     "rivc.compare.sb3",
     "rivc.compare.suite",
     "rivc.report.comparison",
     "rivc.report.curves",
+    "rivc.report.examine",
+    "rivc.report.page",
     "rivc.report.plots",
+    "rivc.report.run_cards",
+    "rivc.report.run_tables",
+    "rivc.report.scale",
     "rivc.report.statistics",
+    "rivc.train.margins",
 ]
 NAMES = [
     name
