@@ -9,8 +9,10 @@ import click
 
 from rivc.cli.output import emit_json, json_option, pairs, policy_option, run_argument, verb
 from rivc.cli.progress import working
+from rivc.errors import UsageError
 
 if TYPE_CHECKING:
+    from rivc.snn_convert import SpikingProgram
     from rivc.train.policy import Which
 
 
@@ -46,24 +48,14 @@ def command(
 ) -> None:
     """Write deployment files, golden vectors and a manifest.
 
-    RUN is the folder of a run. The golden vectors hold inputs and the integers that every form of
-    the program must answer with: random states, saturation, threshold boundaries, ties.
+    RUN is the folder of a run, or the file of a program, as the halves of a split are. The golden
+    vectors hold inputs and the integers that every form of the program must answer with: random
+    states, saturation, threshold boundaries, ties.
     """
     from rivc.neurochip.export import ExportOptions, export_program, find_format
-    from rivc.train.policy import load_program
-    from rivc.train.run import RunFolder
 
     find_format(format_name)
-    folder = RunFolder.open(run)
-    config = folder.config()
-    which, program = load_program(folder, policy)
-    origin = {
-        "name": config.name,
-        "env_id": config.env.id,
-        "seed": config.seed,
-        "policy": which,
-        "trained_with": folder.read_manifest().get("versions"),
-    }
+    program, origin = _of_file(run, policy) if run.is_file() else _of_run(run, policy)
     options = ExportOptions(**how)
     with working("writing files and golden vectors"):
         export = export_program(program, out, format=format_name, options=options, origin=origin)
@@ -75,7 +67,7 @@ def command(
     states = golden.pop("states")
     kinds = ", ".join(f"{count} {kind}" for kind, count in golden.items() if count)
     rows = [
-        ("program", f"{program.sha256[:12]}, the {which} policy of {run}"),
+        ("program", f"{program.sha256[:12]}, {_named(origin)}{run}"),
         ("golden", f"{states} vectors: {kinds}"),
         ("files", ", ".join([*manifest["files"], "manifest.json"])),
         ("next", f"rivc verify {out}"),
@@ -83,6 +75,36 @@ def command(
     if "compression" in manifest:
         rows.insert(2, ("compressed", _compression(manifest["compression"])))
     click.echo(pairs(rows))
+
+
+def _of_run(run: Path, policy: Which | None) -> tuple[SpikingProgram, dict[str, Any]]:
+    """The program of a run, and where it comes from."""
+    from rivc.train.policy import load_program
+    from rivc.train.run import RunFolder
+
+    folder = RunFolder.open(run)
+    config = folder.config()
+    which, program = load_program(folder, policy)
+    return program, {
+        "name": config.name,
+        "env_id": config.env.id,
+        "seed": config.seed,
+        "policy": which,
+        "trained_with": folder.read_manifest().get("versions"),
+    }
+
+
+def _of_file(path: Path, policy: Which | None) -> tuple[SpikingProgram, dict[str, Any]]:
+    """The program of a file, which tells nothing else."""
+    from rivc.snn_convert import SpikingProgram
+
+    if policy is not None:
+        raise UsageError(f"{path} is one program; leave out --policy")
+    return SpikingProgram.load(path), {"name": path.stem}
+
+
+def _named(origin: dict[str, Any]) -> str:
+    return f"the {origin['policy']} policy of " if "policy" in origin else ""
 
 
 def _compression(found: dict[str, Any]) -> str:

@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import math
+import gc
 import signal
-from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
-import numpy as np
 
 from rivc.cli.main import INTERRUPTED
-from rivc.cli.output import (
-    emit_json,
-    json_option,
-    note,
-    pairs,
-    policy_option,
-    run_argument,
-    table,
-    verb,
-)
+from rivc.cli.output import json_option, note, policy_option, run_argument, verb
 from rivc.cli.progress import working
-
-if TYPE_CHECKING:
-    from rivc.cli.splitting import SplitDriven
-    from rivc.split.folder import SplitFolder
-    from rivc.split.server import Server
+from rivc.cli.split_facts import (
+    drive_facts,
+    drive_text,
+    fleet_facts,
+    fleet_text,
+    folder_facts,
+    ladder_table,
+    server_facts,
+    tell,
+    told,
+)
 
 _PATH: Final = click.Path(path_type=Path)
 _POSITIVE: Final = click.FloatRange(0, min_open=True)
@@ -71,7 +65,7 @@ def command() -> None:
 @click.option(
     "--row-episodes",
     type=click.IntRange(min=1),
-    default=4,
+    default=20,
     show_default=True,
     help="To play with each row of the ladder.",
 )
@@ -87,7 +81,7 @@ def fit(run: Path, layer: int, out: Path, as_json: bool, **how: Any) -> None:
     with working("fitting a split"):
         folder = fit_split(RunFolder.open(run), layer, plan, how["policy"])
     folder.save(out)
-    _tell(_folder_facts(folder, out), _ladder_table(folder), as_json)
+    tell(folder_facts(folder, out), ladder_table(folder), as_json)
 
 
 @verb(example="rivc split serve split --bind udp://0.0.0.0:7447 --key robot.key")
@@ -98,9 +92,9 @@ def fit(run: Path, layer: int, out: Path, as_json: bool, **how: Any) -> None:
 @click.option(
     "--window-ms",
     type=click.FloatRange(0),
-    default=1.0,
+    default=0.0,
     show_default=True,
-    help="From the first frame that waits to its batch.",
+    help="From the first frame that waits to its batch.  [what has come is one]",
 )
 @click.option("--max-robots", type=click.IntRange(1), default=64, show_default=True)
 @click.option(
@@ -125,6 +119,8 @@ def serve(folder: Path, bind: str, as_json: bool, **how: Any) -> None:
     if not key:
         note("no --key: whoever reaches this address is served")
 
+    gc.freeze()  # what is loaded stays, and is not looked through while robots wait
+
     async def run() -> None:
         host = Host(server, how["window_ms"] / 1000)
         async with host.listening(address) as listening:
@@ -135,7 +131,7 @@ def serve(folder: Path, bind: str, as_json: bool, **how: Any) -> None:
 
     asyncio.run(run())
     facts = server_facts(server)
-    _tell(facts, pairs([(name, str(value)) for name, value in facts.items()]), as_json)
+    tell(facts, told(facts), as_json)
 
 
 @verb(example="rivc split drive split --simulated --link trace.csv --seconds 600")
@@ -143,7 +139,12 @@ def serve(folder: Path, bind: str, as_json: bool, **how: Any) -> None:
 @click.option("--connect", metavar="ADDRESS", help="Of a server.  [one in this process]")
 @click.option("--link", type=_PATH, metavar="TRACE.csv", help="A poor link; see docs/split.md.")
 @key_option
-@click.option("--robots", type=click.IntRange(1, 64), default=1, show_default=True)
+@click.option(
+    "--robots",
+    type=click.IntRange(1, 512),
+    metavar="N",
+    help="Play a recorded episode to a server from so many robots.  [one robot in its task]",
+)
 @click.option("--rate", type=_POSITIVE, metavar="HZ", help="Frames a second.  [the task's, or 20]")
 @click.option("--seconds", type=_POSITIVE, default=60.0, show_default=True, help="For how long.")
 @click.option("--simulated", is_flag=True, help="In simulated time: as fast as it computes.")
@@ -170,132 +171,26 @@ def serve(folder: Path, bind: str, as_json: bool, **how: Any) -> None:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @json_option
 def drive(folder: Path, as_json: bool, **options: Any) -> None:
-    """Drive mock robots whose policy continues on a server.
+    """Drive a mock robot whose policy continues on a server.
 
-    FOLDER is what fit wrote; the robots stand in the task of its run.
+    FOLDER is what fit wrote; the robot stands in the task of its run. With --robots N, as many
+    robots send what a recorded episode emitted, without loss, to see whether the server keeps up.
     """
-    from rivc.cli.splitting import SplitWords, drive_split
+    from rivc.cli.split_robot import SplitWords
+    from rivc.cli.splitting import drive_many, drive_one
     from rivc.split.folder import SplitFolder
 
-    loaded = SplitFolder.load(folder)
-    driven, server = drive_split(loaded, SplitWords(**options))
-    facts = drive_facts(loaded, driven)
-    if server is not None:
-        facts["server"] = server_facts(server)
-    _tell(facts, _drive_text(loaded, driven, facts), as_json)
-    if any(robot.report.interrupted for robot in driven):
+    loaded, words = SplitFolder.load(folder), SplitWords(**options)
+    if words.robots is not None:
+        report = drive_many(loaded, words)
+        facts = fleet_facts(loaded, report)
+        tell(facts, fleet_text(report, facts), as_json)
+        return
+    driven, server = drive_one(loaded, words)
+    facts = drive_facts(loaded, driven, server)
+    tell(facts, drive_text(loaded, driven, facts), as_json)
+    if driven.report.interrupted:
         raise click.exceptions.Exit(INTERRUPTED)
-
-
-def server_facts(server: Server) -> dict[str, Any]:
-    """Return what a server did as `--json` prints it."""
-    return {
-        "answered": server.answered,
-        "batches": server.batches,
-        "robots": server.robots,
-        "dropped": dict(sorted(server.dropped.items())),
-    }
-
-
-def drive_facts(folder: SplitFolder, driven: list[SplitDriven]) -> dict[str, Any]:
-    """Return a drive as `--json` prints it; numbers of all robots together, stages of each."""
-    decisions, rows, lost, dropped = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
-    for robot in driven:
-        decisions += robot.policy.decisions
-        rows += robot.policy.rows
-        lost += robot.policy.lost
-        dropped += robot.session.dropped
-    returns = [e.episode_return for robot in driven if robot.task for e in robot.task.episodes]
-    frames = sum(count for row, count in rows.items() if row.isdecimal())
-    sent = sum(robot.policy.sent_bytes for robot in driven)
-    return {
-        "identity": folder.identity.hex(),
-        "robots": len(driven),
-        "seconds": max(robot.report.seconds for robot in driven),
-        "slots": sum(robot.report.slots for robot in driven),
-        "missed_deadlines": sum(robot.report.missed for robot in driven),
-        "watchdog_stops": sum(robot.report.stop_count for robot in driven),
-        "decisions": dict(decisions),
-        "rows": dict(rows),
-        "unanswered": dict(lost),
-        "dropped": dict(dropped),
-        "joins": sum(robot.session.joins for robot in driven),
-        "frames_sent": frames,
-        "bytes_per_frame": sent / frames if frames else None,
-        "link_kbit_per_s": [_finite(robot.policy.rate.kbit_per_s) for robot in driven],
-        "episodes": len(returns),
-        "return_mean": float(np.mean(returns)) if returns else None,
-        "latency_ms": [
-            {
-                name: {k.removesuffix("_ms"): v for k, v in asdict(stage).items()}
-                for name, stage in robot.policy.stages.items()
-            }
-            for robot in driven
-        ],
-    }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _folder_facts(folder: SplitFolder, out: Path) -> dict[str, Any]:
-    split = folder.split
-    return {
-        "out": str(out),
-        "identity": folder.identity.hex(),
-        "layer": split.layer,
-        "shape": list(split.shape),
-        "bit_width": split.bit_width,
-        "edge_sha256": split.edge.sha256,
-        "server_sha256": split.server.sha256,
-        "rows": [
-            {
-                **row.point._asdict(),
-                "mean_bytes": row.mean_bytes,
-                "p95_bytes": row.p95_bytes,
-                "return": row.episode_return,
-            }
-            for row in folder.ladder.rows
-        ],
-    }
-
-
-def _ladder_table(folder: SplitFolder) -> str:
-    head = ["row", "bits", "channels", "skip", "mean [B]", "p95 [B]", "return"]
-    rows = [
-        [str(i), *map(str, row.point), f"{row.mean_bytes:.1f}", str(row.p95_bytes),
-         f"{row.episode_return:.2f}"]
-        for i, row in enumerate(folder.ladder.rows)
-    ]  # fmt: skip
-    return table(head, rows, right=head)
-
-
-def _drive_text(folder: SplitFolder, driven: list[SplitDriven], facts: dict[str, Any]) -> str:
-    head = ["stage [ms]", "p50", "p99", "max", "times"]
-    rows = [
-        [name, f"{s.p50_ms:.3f}", f"{s.p99_ms:.3f}", f"{s.max_ms:.3f}", f"{s.count:,}"]
-        for name, s in driven[0].policy.stages.items()
-    ]
-    told = ("robots", "slots", "decisions", "rows", "unanswered", "watchdog_stops",
-            "bytes_per_frame", "link_kbit_per_s", "episodes", "return_mean", "server")  # fmt: skip
-    names = [(name.replace("_", " "), _word(facts[name])) for name in told if name in facts]
-    return f"{_ladder_table(folder)}\n\n{table(head, rows, right=head[1:])}\n\n{pairs(names)}"
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_word(one)}" for name, one in value.items()) or "none"
-    if isinstance(value, list):
-        return " ".join(map(_word, value))
-    return f"{value:,.1f}" if isinstance(value, float) else str(value)
-
-
-def _tell(facts: dict[str, Any], text: str, as_json: bool) -> None:
-    if as_json:
-        emit_json(facts)
-    else:
-        click.echo(text)
 
 
 for one in (fit, serve, drive):

@@ -1,16 +1,9 @@
-r"""The peer: Stable-Baselines3's DQN in floating point, and the same quantized after training.
+"""The peer: Stable-Baselines3's DQN in floating point, and the same quantized after training.
 
 It gets the network, the batch, the updates and the env steps of the configuration, and its
 cadences; the best of its evaluations is judged, as with rivc. What differs is DQN itself: targets
 in unscaled reward, Huber loss of width 1, no double Q, no gap, no margin, one draw of epsilon for
 all copies, vectors in real numbers instead of counts. It cannot be resumed: killed, it starts anew.
-
-Quantization copies its weights into the same network of `rivc.nets`, whose inputs span [-1, 1].
-With SB3's input u = a x + c (half the range and the centre of a feature; 1/2 and 1/2 for pixels):
-
-.. math:: W' = W\,diag(a), \qquad b' = b + W c
-
-Activation steps are then calibrated on states of its replay, and the network is converted.
 
 Reference:
     Raffin et al. (2021), Stable-Baselines3: reliable reinforcement learning implementations, JMLR.
@@ -25,66 +18,32 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import torch
 from gymnasium.wrappers import TimeLimit
-from torch import Tensor, nn
 
 from rivc.compare.judge import episode_seeds, judge, scored, timed
+from rivc.compare.sb3_nets import Convolutions, Peer, acting, quantized
 from rivc.errors import ConfigError, MissingError
-from rivc.nets.calibrate import calibrate
-from rivc.nets.network import channels_first
-from rivc.neurochip import load_backend
-from rivc.quant.geometry import same_padding
-from rivc.snn_convert import convert
 from rivc.train.appraise import FPNN
 from rivc.train.evaluate import evaluation_seeds, play
-from rivc.train.policy import Policy
-from rivc.train.session import CALIBRATION_STATES
 from rivc.train.setup import (
-    make_encoding,
-    make_network,
     make_tasks,
     make_training_tasks,
-    profile_name,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     import gymnasium as gym
     from numpy.typing import NDArray
+    from torch import Tensor
 
-    from rivc.compare.job import Job, Width
+    from rivc.compare.job import Job
     from rivc.envs.factory import Task
-    from rivc.nets import QNetwork
-    from rivc.quant.encoding import InputEncoding
     from rivc.train.config import Config
-    from rivc.train.evaluate import Act
 
 REMEDY: Final = "pip install 'rivc[sb3]'"
 NETWORK_FILE: Final = "network.safetensors"
-
-
-@dataclass
-class Peer:
-    """What SB3 leaves behind.
-
-    Attributes:
-        q_net: its network, with the weights of the best evaluation.
-        seen: observations of its replay, [N, *shape].
-        env_steps: made.
-        updates: taken.
-        cpu_seconds: of training, evaluations on the way included, as for rivc.
-        curve: its evaluations, [[env_steps, return], ...].
-    """
-
-    q_net: nn.Module
-    seen: NDArray[Any]
-    env_steps: int
-    updates: int
-    cpu_seconds: float
-    curve: list[list[float]]
 
 
 def trained_and_judged(job: Job, run: Path) -> dict[str, Any]:
@@ -214,89 +173,6 @@ def arguments(config: Config) -> dict[str, Any]:
         "seed": config.seed,
         "device": "cpu",
     }
-
-
-class Convolutions(nn.Module):
-    """The convolutions of `rivc.nets` in floating point, as SB3 takes a features extractor.
-
-    Args:
-        space: of observations, [C, H, W].
-        conv: filters, kernel and stride of each.
-
-    Attributes:
-        features_dim: numbers that come out, in H, W, C order as in `rivc.nets`.
-    """
-
-    def __init__(self, space: Any, conv: Sequence[tuple[int, int, int]]) -> None:
-        super().__init__()
-        channels, height, width = space.shape
-        modules: list[nn.Module] = []
-        for filters, kernel, stride in conv:
-            (top, bottom), (left, right) = (
-                same_padding(n, kernel, stride) for n in (height, width)
-            )
-            modules += [
-                nn.ZeroPad2d((left, right, top, bottom)),
-                nn.Conv2d(channels, filters, kernel, stride),
-                nn.ReLU(),
-            ]
-            channels, height, width = filters, -(-height // stride), -(-width // stride)
-        self.chain = nn.Sequential(*modules)
-        self.features_dim = channels * height * width
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the features, [B, features_dim], of pictures between 0 and 1, [B, C, H, W]."""
-        features: Tensor = self.chain(x)
-        return features.permute(0, 2, 3, 1).flatten(1)
-
-
-def acting(q_net: nn.Module) -> Act:
-    """Return what acts greedily by SB3's network, on observations as rivc has them."""
-
-    @torch.no_grad()
-    def act(observation: NDArray[Any]) -> NDArray[np.int64]:
-        x = channels_first(torch.from_numpy(observation))
-        return np.asarray(q_net(x).argmax(1, keepdim=True).numpy())
-
-    return act
-
-
-def quantized(peer: Peer, config: Config, task: Task, width: Width) -> Policy:
-    """Return SB3's network as a policy of rivc, quantized after training to a bit width."""
-    widths = {"weight_bits": width.weights, "activation_bits": width.activations}
-    quant = config.quant.model_copy(update={**widths, "enabled": False})
-    settings = config.model_copy(update={"quant": quant})
-    profile = profile_name(settings, load_backend(config.backend.name).profile)
-    net = make_network(
-        settings, make_encoding(task, peer.seen, profile), task.action_layout, profile
-    )
-    copy_weights(peer.q_net, net)
-    drawn = np.random.default_rng(config.seed).integers(len(peer.seen), size=CALIBRATION_STATES)
-    calibrate(net, torch.from_numpy(net.encoding.encode(peer.seen[drawn])))
-    return Policy("best", net.requires_grad_(requires_grad=False), convert(net))
-
-
-@torch.no_grad()
-def copy_weights(q_net: nn.Module, net: QNetwork) -> None:
-    """Give a network of `rivc.nets` the weights of SB3's of the same shapes; see the module."""
-    theirs = [m for m in q_net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    for layer, (ours, _) in zip(theirs, net.chain(), strict=True):
-        ours.weight.copy_(layer.weight)
-        if layer.bias is not None:
-            ours.bias.copy_(layer.bias)
-    first, _ = next(net.chain())
-    scale, centre = _input_of(net.encoding)
-    first.bias.add_((first.weight * centre).flatten(1).sum(1))
-    first.weight.mul_(scale)
-
-
-def _input_of(encoding: InputEncoding) -> tuple[Tensor, Tensor]:
-    """What SB3's input is of ours, which spans [-1, 1]: scale and centre, one a feature or one."""
-    if encoding.kind == "image":
-        return torch.tensor(0.5), torch.tensor(0.5)
-    half = np.array(encoding.step) * encoding.levels / 2
-    centre = np.array(encoding.low) + half
-    return torch.from_numpy(half).float(), torch.from_numpy(centre).float()
 
 
 @dataclass

@@ -248,7 +248,7 @@ class SplitPolicy:
         now_ns = self._clock.now_ns()
         event = self._link.session.receive(data, now_ns)
         if isinstance(event, Joined):
-            self.rate = rate.joined(self.rate, event.took_ns, now_ns)
+            self.rate = rate.joined(self.rate, event.took_ns)
         elif isinstance(event, Lost):
             self.lost[event.outcome.name.lower()] += 1
             self._acknowledge(event.sequence, now_ns, 0)

@@ -6,22 +6,22 @@ at about
 .. math:: t = max(s, f) + p n + d
 
 where p is the pace of the link in ns a byte, the inverse of its bandwidth, and d the delay of an
-empty one. An acknowledgement bounds the pace twice: by the time since the one before it (exact when
-frames queue), and by what it took beyond d (nothing when the link is wide); the lower bound is a
-sample, and samples are smoothed. d is the smallest :math:`t - s - p n`, forgotten slowly. A loss
-says nothing about bandwidth and moves neither: a lossy link keeps its row.
+empty one; `rivc.split.pace` learns both from acknowledgements. A loss says nothing about bandwidth
+and changes neither, nor does a frame that was overtaken: a lossy link keeps its row.
 
 The row chosen is the best one whose p95 arrives in time and whose mean the link bears again and
-again. Down at once, up only after ten good frames; if none fits, the frame is skipped; and with
-nothing under way something is always sent, for how else would one learn that the link is back?
+again. Down at once, up only after ten good frames. If none fits, the smallest is sent whenever the
+link is done with the one before; and after a while without an answer something is always sent, for
+how else would one learn that the link is back?
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rivc.errors import ConfigError
+from rivc.split.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 GOOD: Final = 10  # frames in time that allow a better row
 UNDER_WAY: Final = 64
-SMOOTHING: Final = 4  # a sample counts for one in so many
-FORGETTING: Final = 64
-OVERHEAD: Final = 60  # bytes of UDP, IP, header and seal
+OVERHEAD: Final = 28  # bytes of IP and UDP
+ENVELOPE: Final = 28  # bytes of header, body and seal around a packet
+JOINING: Final = 54  # bytes of a message that joins
 
 
 class Flight(NamedTuple):
@@ -41,7 +41,6 @@ class Flight(NamedTuple):
     sequence: int
     sent_ns: int
     size: int
-    through_ns: float  # when the link should be done with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,49 +73,51 @@ class RateState:
     """What is known of the link.
 
     Attributes:
-        pace: ns a byte, smoothed.
-        delay_ns: of an empty link, both ways; None before anything is known.
-        free_ns: when the link should be done with everything that was sent.
-        acknowledged_ns: when the last acknowledgement came.
+        pace: of the link.
+        through_ns: when the link was done with the frame that was acknowledged last.
         row: that was chosen last.
         good: frames in a row that were answered in time.
         since: frames that were captured since the last one that was sent.
         flights: frames without an answer, the latest 64, in the order they were sent.
     """
 
-    pace: float = 0.0
-    delay_ns: float | None = None
-    free_ns: float = 0.0
-    acknowledged_ns: int = 0
+    pace: Pace = field(default_factory=Pace)
+    through_ns: float = 0.0
     row: int = 0
     good: int = 0
     since: int = 255  # the first may be sent at once
     flights: tuple[Flight, ...] = ()
 
     @property
-    def kbit_per_s(self) -> float:
-        """The bandwidth that the pace stands for; infinite if a frame takes no time."""
-        return 8e6 / self.pace if self.pace else float("inf")
+    def free_ns(self) -> float:
+        """When the link should be done with everything that was sent."""
+        free_ns = self.through_ns
+        for flight in self.flights:
+            free_ns = max(free_ns, flight.sent_ns) + self.pace.byte_ns * flight.size
+        return free_ns
 
     def oldest_ns(self, now_ns: int) -> int:
         """Return for how long the first of the frames without an answer has been under way."""
         return now_ns - self.flights[0].sent_ns if self.flights else 0
 
-    def newest_ns(self, now_ns: int) -> int | None:
-        """Return for how long the last of them has, None if there is none."""
-        return now_ns - self.flights[-1].sent_ns if self.flights else None
+    def newest_ns(self, now_ns: int) -> float:
+        """Return for how long the last of them has, for ever if there is none."""
+        return now_ns - self.flights[-1].sent_ns if self.flights else float("inf")
 
 
-def fits(row: Row, state: RateState, limits: RateLimits, now_ns: int) -> bool:
-    """Tell whether the link bears a row: one frame of it now, and all that follow.
+def fits(row: Row, state: RateState, limits: RateLimits, wait_ns: float) -> bool:
+    """Tell whether the link bears a row: one frame of it after a wait, and all that follow.
 
-    An answer has to be young enough until the next one comes, which is `skip` frames later.
+    An answer has to be young enough until the next one comes, which is `skip` frames later. A row
+    whose turn has not come yet waits less when it has.
     """
-    size, others_ns = row.p95_bytes + OVERHEAD, (row.point.skip - 1) * limits.period_ns
-    through_ns = max(0.0, state.free_ns - now_ns) + state.pace * size
-    each_ns = state.pace * (row.mean_bytes + OVERHEAD)
+    pace, around = state.pace, ENVELOPE + OVERHEAD
+    others_ns = (row.point.skip - 1) * limits.period_ns
+    early_ns = max(0, row.point.skip - state.since) * limits.period_ns
+    through_ns = max(0.0, wait_ns - early_ns) + pace.byte_ns * (row.p95_bytes + around)
+    each_ns = pace.byte_ns * (row.mean_bytes + around)
     return (
-        through_ns + (state.delay_ns or 0) + others_ns <= limits.deadline_ns
+        through_ns + pace.delay_ns + others_ns <= limits.deadline_ns
         and each_ns <= others_ns + limits.period_ns
     )
 
@@ -128,24 +129,26 @@ def choose(
     is_late = state.oldest_ns(now_ns) > limits.deadline_ns
     state = replace(state, since=state.since + 1, good=0 if is_late else state.good)
     allowed = range(0 if state.good >= GOOD else state.row, len(rows))
-    row = next((i for i in allowed if fits(rows[i], state, limits, now_ns)), None)
+    wait_ns = max(0.0, state.free_ns - now_ns)
+    row = next((i for i in allowed if fits(rows[i], state, limits, wait_ns)), None)
     if row is None:
-        under_way_ns = state.newest_ns(now_ns)
-        if under_way_ns is not None and under_way_ns < limits.lost_ns:
+        if wait_ns and state.newest_ns(now_ns) < limits.lost_ns:
             return state, None
-        row = len(rows) - 1
+        row = smallest(rows)
     if row != state.row:
         state = replace(state, row=row, good=0)
     return state, row if state.since >= rows[row].point.skip else None
 
 
+def smallest(rows: Sequence[Row]) -> int:
+    """Return the row that a narrow link bears most often."""
+    return min(range(len(rows)), key=lambda i: (rows[i].p95_bytes, rows[i].point.skip))
+
+
 def sent(state: RateState, sequence: int, size: int, now_ns: int) -> RateState:
-    """Return the state after a frame of so many bytes was sent."""
-    size += OVERHEAD
-    through_ns = max(float(now_ns), state.free_ns) + state.pace * size
-    flight = Flight(sequence, now_ns, size, through_ns)
-    flights = (*state.flights[1 - UNDER_WAY :], flight)
-    return replace(state, since=0, free_ns=through_ns, flights=flights)
+    """Return the state after a message of so many bytes was sent."""
+    flights = (*state.flights[1 - UNDER_WAY :], Flight(sequence, now_ns, size + OVERHEAD))
+    return replace(state, since=0, flights=flights)
 
 
 def acknowledged(
@@ -163,26 +166,23 @@ def acknowledged(
     flight = next((f for f in state.flights if f.sequence == sequence), None)
     if flight is None:
         return state
-    took_ns = now_ns - flight.sent_ns
-    on_link = max(0, took_ns - worked_ns)
-    delay = on_link if state.delay_ns is None else state.delay_ns
-    spacing = now_ns - max(state.acknowledged_ns, flight.sent_ns)
-    sample = max(0.0, min(spacing, on_link - delay)) / flight.size
-    pace = state.pace + (sample - state.pace) / SMOOTHING
-    empty = max(0.0, on_link - pace * flight.size)
-    later_ns = on_link - delay - (flight.through_ns - flight.sent_ns)
-    is_good = took_ns <= limits.deadline_ns and flight is state.flights[0]
+    pace, was_first = state.pace, flight is state.flights[0]
+    left_ns = now_ns - worked_ns - flight.sent_ns
+    if was_first:
+        waited_ns = state.through_ns - flight.sent_ns
+        took_ns = left_ns - waited_ns - pace.delay_ns if waited_ns > 0 else left_ns
+        pace = pace.after(flight.size, took_ns, waited=waited_ns > 0)
+    in_time = now_ns - flight.sent_ns <= limits.deadline_ns
     return replace(
         state,
         pace=pace,
-        delay_ns=min(empty, delay + (empty - delay) / FORGETTING),
-        free_ns=state.free_ns + later_ns,
-        acknowledged_ns=now_ns,
-        good=state.good + 1 if is_good else 0,
+        through_ns=now_ns - worked_ns - pace.delay_ns,
+        good=state.good + 1 if in_time else 0,
         flights=tuple(f for f in state.flights if f.sequence > sequence),
     )
 
 
-def joined(state: RateState, took_ns: int, now_ns: int) -> RateState:
-    """Return the state after the first round trip, of a message that is small."""
-    return replace(state, delay_ns=float(took_ns), free_ns=float(now_ns), flights=())
+def joined(state: RateState, took_ns: int) -> RateState:
+    """Return the state after the first round trip of a session, of a message that is small."""
+    pace = state.pace.after(JOINING + OVERHEAD, took_ns, waited=False)
+    return replace(state, pace=pace, through_ns=0.0, flights=())

@@ -1,12 +1,14 @@
 """A `Server` on UDP, TCP or Zenoh, in one asyncio loop.
 
-A batch begins a short window after the first frame that waits. Connections, their buffers and the
+A batch begins once everything that has arrived is taken in: what comes while one is computed is the
+next, so batches grow with the load and nobody waits for them. Connections, their buffers and the
 messages on them are bounded; a peer that is silent, or says what cannot be, is disconnected.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 
     from rivc.split.server import Replies, Server
 
-WINDOW_S: Final = 0.001
+WINDOW_S: Final = 0.0
+AT_ONCE: Final = 256  # datagrams that are taken in before a batch
+BUFFER: Final = 1 << 20  # bytes that wait in the system while a batch is computed
 MAX_CONNECTIONS: Final = 256
 SILENT_S: Final = 30.0
 UNSENT_BYTES: Final = 1 << 18  # of a connection that does not read; what is newer is dropped
@@ -88,11 +92,13 @@ class Host:
 
     async def _listen_udp(self, address: Address) -> tuple[Any, int]:
         loop = asyncio.get_running_loop()
-        udp, _ = await loop.create_datagram_endpoint(
-            lambda: _Datagrams(self), (address.host, address.port)
+        [(family, *_, where), *_] = await loop.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_DGRAM
         )
-        self._post = lambda peer, data: udp.sendto(data, peer)
-        return udp, udp.get_extra_info("sockname")[1]
+        udp = _Datagrams(family, where)
+        self._post = udp.send
+        loop.add_reader(udp.socket, udp.read, self.take)
+        return udp, udp.socket.getsockname()[1]
 
     async def _listen_tcp(self, address: Address) -> tuple[Any, int]:
         listener = await asyncio.start_server(self._talk, address.host, address.port)
@@ -164,15 +170,31 @@ async def _read(reader: asyncio.StreamReader) -> bytes | None:
     return await reader.readexactly(size) if size <= MAX_MESSAGE else None
 
 
-class _Datagrams(asyncio.DatagramProtocol):
-    """Hands datagrams to the host."""
+class _Datagrams:
+    """A UDP socket that is emptied in one turn of the loop, for one batch of all that came."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, family: int, where: Any) -> None:
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            self.socket.setblocking(False)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+            self.socket.bind(where)
+        except OSError:
+            self.socket.close()
+            raise
 
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        """Take a datagram in."""
-        self._host.take(data, addr)
+    def read(self, take: Callable[[bytes, Any], None]) -> None:
+        """Take in what has come; what is still there then is for the next turn."""
+        with suppress(OSError):  # nothing left, or a peer that is gone, which is forgotten in time
+            for _ in range(AT_ONCE):
+                take(*self.socket.recvfrom(MAX_MESSAGE + 1))
 
-    def error_received(self, exc: Exception) -> None:
-        """A peer that is gone is forgotten in time."""
+    def send(self, peer: Any, data: bytes) -> None:
+        """Send a datagram; what the system does not take is lost, as on the way."""
+        with suppress(OSError):
+            self.socket.sendto(data, peer)
+
+    def close(self) -> None:
+        """Close the socket."""
+        asyncio.get_running_loop().remove_reader(self.socket)
+        self.socket.close()

@@ -90,7 +90,6 @@ class _Robot:
     is_known: bool = False  # has sent something under the session's own key
     sent: int = 0
     newest: int = 0
-    waiting: _Waiting | None = None
     decoded: OrderedDict[int, tuple[int, NDArray[np.uint8]]] = field(default_factory=OrderedDict)
 
     def reply(self, kind: Kind, body: bytes) -> tuple[Peer, bytes]:
@@ -131,6 +130,7 @@ class Server:
         self._limits, self._compute_ns = limits or ServerLimits(), compute_ns
         self._seal = Seal(key)
         self._robots: dict[int, _Robot] = {}
+        self._waiting: dict[int, _Waiting] = {}  # by session
         self.dropped, self.answered, self.batches = Dropped(), 0, 0
 
     @property
@@ -141,7 +141,7 @@ class Server:
     @property
     def is_waited_for(self) -> bool:
         """True if a frame waits for an answer."""
-        return any(robot.waiting for robot in self._robots.values())
+        return bool(self._waiting)
 
     def receive(self, data: bytes, peer: Peer, now_ns: int) -> Replies:
         """Take a message in; return what is to be sent at once."""
@@ -155,7 +155,7 @@ class Server:
             return self._drop(reason)
         self._know(robot, peer, now_ns)
         if message.kind == Kind.LEAVE:
-            del self._robots[robot.session]
+            self._forget(robot)
             return []
         return self._frame(robot, message, now_ns)
 
@@ -163,10 +163,9 @@ class Server:
         """Run everything that waits as one batch; return the answers."""
         self._forget_idle(now_ns)
         start_ns, replies, batch = self._compute_ns(), [], []
-        for robot in self._robots.values():
-            waiting, robot.waiting = robot.waiting, None
-            if waiting is None:
-                continue
+        frames, self._waiting = self._waiting, {}
+        for session, waiting in frames.items():
+            robot = self._robots[session]
             planes = self._decode(robot, waiting)
             if isinstance(planes, Outcome):
                 replies.append(_acknowledge(robot, waiting, planes))
@@ -211,22 +210,26 @@ class Server:
         others = sum(robot.is_known and robot.peer != peer for robot in self._robots.values())
         if others >= self._limits.max_robots:
             return Refusal.FULL
-        unknown = [session for session, robot in self._robots.items() if not robot.is_known]
+        unknown = [robot for robot in self._robots.values() if not robot.is_known]
         if len(unknown) >= self._limits.max_robots:
-            del self._robots[unknown[0]]
+            self._forget(unknown[0])
         return None
 
     def _know(self, robot: _Robot, peer: Peer, now_ns: int) -> None:
         """Note where a robot is; a session that it had before is over."""
         if not robot.is_known:
             for other in [r for r in self._robots.values() if r is not robot and r.peer == peer]:
-                del self._robots[other.session]
+                self._forget(other)
         robot.is_known, robot.peer, robot.heard_ns = True, peer, now_ns
 
     def _forget_idle(self, now_ns: int) -> None:
         oldest_ns = now_ns - self._limits.idle_s * SECOND_NS
         for robot in [r for r in self._robots.values() if r.heard_ns < oldest_ns]:
-            del self._robots[robot.session]
+            self._forget(robot)
+
+    def _forget(self, robot: _Robot) -> None:
+        del self._robots[robot.session]
+        self._waiting.pop(robot.session, None)
 
     # -- frames ---------------------------------------------------------------------------------
 
@@ -239,9 +242,10 @@ class Server:
         if sequence <= robot.newest:
             return self._drop("stale")
         robot.newest = sequence
-        before = robot.waiting
+        before = self._waiting.get(robot.session)
         packet = message.body[FRAME.size :]
-        robot.waiting = _Waiting(sequence, reference, row, sent_us, packet, now_ns)
+        frame = _Waiting(sequence, reference, row, sent_us, packet, now_ns)
+        self._waiting[robot.session] = frame
         return [_acknowledge(robot, before, Outcome.SUPERSEDED)] if before else []
 
     def _decode(self, robot: _Robot, frame: _Waiting) -> NDArray[np.uint8] | Outcome:

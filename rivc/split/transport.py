@@ -88,14 +88,30 @@ def connect(address: Address, clock: Clock) -> Transport:
         from rivc.split.zenoh import ZenohTransport
 
         return ZenohTransport(address.host, clock)
-    kind = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}[address.scheme]
+    if address.scheme == "udp":
+        return connect_udp(address, clock)
+    return TcpTransport(*_found(address, socket.SOCK_STREAM), clock)
+
+
+def connect_udp(address: Address, clock: Clock) -> UdpTransport:
+    """Return the robot's end of UDP, which a selector can wait for.
+
+    Raises:
+        ConfigError: if the address is of another transport.
+        LinkError: if the host has no address.
+    """
+    if address.scheme != "udp":
+        raise ConfigError(f"{address} is not UDP; give udp://HOST:PORT")
+    return UdpTransport(*_found(address, socket.SOCK_DGRAM), clock)
+
+
+def _found(address: Address, kind: socket.SocketKind) -> tuple[int, object]:
+    """The family and the place of an address."""
     try:
         family, *_, where = socket.getaddrinfo(address.host, address.port, type=kind)[0]
     except (OSError, UnicodeError) as error:
         raise LinkError(f"{address} cannot be found: {error}") from error
-    if address.scheme == "udp":
-        return UdpTransport(family, where, clock)
-    return TcpTransport(family, where, clock)
+    return family, where
 
 
 class InProcess:
@@ -135,6 +151,10 @@ class UdpTransport:
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.connect(where)  # type: ignore[arg-type]
+
+    def fileno(self) -> int:
+        """Return what a selector waits for."""
+        return self._socket.fileno()
 
     def send(self, data: bytes) -> None:
         """Send a datagram; what the system does not take is lost, as on the way."""

@@ -43,7 +43,7 @@ class LadderPlan:
     """
 
     episodes: int = 8
-    row_episodes: int = 4
+    row_episodes: int = 20
     seed: int = 0
 
 

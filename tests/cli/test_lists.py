@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from rivc.cli import doctor
 from rivc.cli.output import table
+from rivc.envs import task_specs
+from rivc.envs.exposure import Exposure
 from rivc.neurochip.emulator import Emulator
 
 if TYPE_CHECKING:
@@ -34,13 +36,15 @@ def test_envs_lists_the_registered_tasks(rivc: Call) -> None:
 
 def test_envs_measures_its_pictures(rivc: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rivc.envs.exposure.EPISODES", 1)
+    monkeypatch.setattr("rivc.envs.exposure.STEPS", 2)
     facts = json.loads(rivc("envs", "--check", "--json").stdout)
+    assert {e["env_id"] for e in facts["exposures"]} == {spec.id for spec in task_specs()}
     assert all(exposure["ok"] for exposure in facts["exposures"])
-    assert "black" in rivc("envs", "--check").stdout.splitlines()[0]
 
-    monkeypatch.setattr("rivc.envs.exposure.LIMIT", -1.0)
+    monkeypatch.setattr("rivc.envs.exposure.expose", lambda *of: Exposure(*of, 0.0, 0.5))
     result = rivc("envs", "--check")
     assert result.exit_code == 1
+    assert "black" in result.stdout.splitlines()[0]
     assert "of the pictures is black or white: rivc/" in result.stderr
     assert result.stderr.count("\n") == 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,19 +51,83 @@ def without_watch(_: Callable[[], None]) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The results of a suite of two jobs, done side by side, that nobody disturbed."""
-    folder = tmp_path_factory.mktemp("whole")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a job that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("done")
     (folder / "tiny.yaml").write_text(TINY)
-    assert start(folder / "tiny.yaml", folder / "out").wait() == 0
-    return folder / "out"
+    job, _ = load_suite(folder / "tiny.yaml").jobs()
+    job.save(folder)
+    perform(folder, without_watch)
+    return folder
 
 
-def test_a_suite_that_is_stopped_and_killed_ends_in_the_same_table(
-    whole: Path, tiny_file: Path, tmp_path: Path
+def row_of(folder: Path) -> dict[str, Any]:
+    """The result of a job, without how long it took."""
+    row = json.loads((folder / "result.json").read_text())
+    assert row["cpu_seconds"] > 0
+    return {k: v for k, v in row.items() if k not in CLOCKS}
+
+
+def test_a_job_that_is_stopped_and_killed_goes_on_to_the_same_result(
+    done: Path, tmp_path: Path
 ) -> None:
-    """Ctrl-C in the first job, a kill in the second, whose process then stops by itself."""
-    out = tmp_path / "out"
+    Job.load(done).save(tmp_path)
+    with pytest.raises(Stopped):
+        perform(tmp_path, lambda stop: stop())
+    written_ns = (tmp_path / "clock.json").stat().st_mtime_ns
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rivc.compare.work", str(tmp_path)], stdin=subprocess.PIPE
+    )
+    wait_for(lambda: (tmp_path / "clock.json").stat().st_mtime_ns > written_ns)
+    process.kill()
+    process.communicate()
+    assert not (tmp_path / "result.json").exists()
+    perform(tmp_path, without_watch)
+    row = row_of(tmp_path)
+    assert row == row_of(done)
+    assert [r["form"] for r in row["results"]] == ["fpnn", "chip"]
+    assert row["env_steps"] >= 240
+    assert len(row["curve"]) >= 3
+
+
+def test_another_evaluation_does_not_train_again(done: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "job"
+    shutil.copytree(done, folder)
+    job, before = Job.load(folder), training_of(folder)
+    more = job.evaluation.model_copy(update={"episodes": 3})
+    Job.model_validate({**job.model_dump(mode="json"), "evaluation": more.model_dump()}).save(
+        folder
+    )
+    perform(folder, without_watch)
+    row = json.loads((folder / "result.json").read_text())
+    assert row["hash"] == Job.load(folder).hash != job.hash
+    assert training_of(folder) == before
+
+
+def training_of(folder: Path) -> tuple[bytes, list[tuple[str, int]]]:
+    """What training wrote down, and when it wrote the best policy."""
+    run = folder / "run"
+    best = sorted((path.name, path.stat().st_mtime_ns) for path in (run / "best").iterdir())
+    return (run / "metrics.jsonl").read_bytes(), best
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_a_suite_that_is_stopped_and_killed_ends_in_the_same_table(
+    done: Path, tiny_file: Path, tmp_path: Path
+) -> None:
+    """Ctrl-C in the first job, a kill in the second, whose process then stops by itself.
+
+    The other suite does its jobs side by side, and one was also done alone: they share nothing.
+    """
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert start(tiny_file, whole).wait() == 0
     process = start(tiny_file, out, workers=1)
     wait_for(lambda: any(out.glob("jobs/*/*/*/clock.json")))
     process.send_signal(signal.SIGINT)
@@ -74,65 +139,7 @@ def test_a_suite_that_is_stopped_and_killed_ends_in_the_same_table(
     assert start(tiny_file, out, workers=1).wait() == 0
     assert table_of(out) == table_of(whole)
     assert scores_of(out) == scores_of(whole)
-
-
-def test_a_job_that_is_stopped_goes_on_to_the_same_result(tiny_file: Path, tmp_path: Path) -> None:
-    job, _ = load_suite(tiny_file).jobs()
-    results = []
-    for name in ("whole", "stopped"):
-        folder = tmp_path / name
-        job.save(folder)
-        if name == "stopped":
-            with pytest.raises(Stopped):
-                perform(folder, lambda stop: stop())
-            assert not (folder / "result.json").exists()
-        perform(folder, without_watch)
-        row = json.loads((folder / "result.json").read_text())
-        results.append({k: v for k, v in row.items() if k not in CLOCKS})
-        assert row["cpu_seconds"] > 0
-    assert results[0] == results[1]
-    assert [r["form"] for r in results[0]["results"]] == ["fpnn", "chip"]
-    assert results[0]["env_steps"] >= 240
-    assert len(results[0]["curve"]) >= 3
-
-
-def test_another_evaluation_does_not_train_again(tiny_file: Path, tmp_path: Path) -> None:
-    job, _ = load_suite(tiny_file).jobs()
-    job.save(tmp_path)
-    perform(tmp_path, without_watch)
-    before = (
-        (tmp_path / "run" / "metrics.jsonl").stat().st_ino,
-        sorted((p.name, p.stat().st_mtime_ns) for p in (tmp_path / "run" / "best").iterdir()),
-    )
-    more = job.evaluation.model_copy(update={"episodes": 5})
-    Job.model_validate({**job.model_dump(mode="json"), "evaluation": more.model_dump()}).save(
-        tmp_path
-    )
-    perform(tmp_path, without_watch)
-    row = json.loads((tmp_path / "result.json").read_text())
-    assert row["hash"] == Job.load(tmp_path).hash != job.hash
-    after = (
-        (tmp_path / "run" / "metrics.jsonl").stat().st_ino,
-        sorted((p.name, p.stat().st_mtime_ns) for p in (tmp_path / "run" / "best").iterdir()),
-    )
-    assert after == before
-
-
-def test_jobs_share_nothing(whole: Path, tiny_file: Path, tmp_path: Path) -> None:
-    """Done side by side or alone, a job ends in the same result."""
-    job = load_suite(tiny_file).jobs()[1]
-    job.save(tmp_path)
-    perform(tmp_path, without_watch)
-    row = json.loads((tmp_path / "result.json").read_text())
-    [other] = [r for r in table_of(whole) if r["hash"] == job.hash]
-    assert {k: v for k, v in row.items() if k not in CLOCKS} == other
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    assert row_of(done) in table_of(whole)
 
 
 @pytest.mark.slow

@@ -18,14 +18,14 @@ from rivc.train import load_config
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rivc.compare.sb3 import Peer
+    from rivc.compare.sb3_nets import Peer
     from rivc.envs.factory import Task
     from rivc.quant.encoding import InputEncoding
     from rivc.train import Config
 
 pytest.importorskip("stable_baselines3", reason="pip install 'rivc[sb3]'")
 
-from rivc.compare import sb3
+from rivc.compare import sb3, sb3_nets
 
 TINY: dict[str, Any] = {
     "env.count": 4,
@@ -66,7 +66,7 @@ def on_grid(encoding: InputEncoding, count: int) -> tuple[np.ndarray[Any, Any], 
 
 def test_the_copied_network_is_the_peers(config: Config, task: Task, peer: Peer) -> None:
     """The same action values on every input that counts can express, before any rounding."""
-    policy = sb3.quantized(peer, config, task, Width(weights=4, activations=4))
+    policy = sb3_nets.quantized(peer, config, task, Width(weights=4, activations=4))
     counts, observations = on_grid(policy.program.encoding, 50)
     with torch.no_grad():
         x = torch.from_numpy(observations)
@@ -78,7 +78,7 @@ def test_the_copied_network_is_the_peers(config: Config, task: Task, peer: Peer)
 def test_eight_bits_lose_little_and_two_lose_more(config: Config, task: Task, peer: Peer) -> None:
     errors = []
     for bits in (8, 2):
-        policy = sb3.quantized(peer, config, task, Width(weights=bits, activations=bits))
+        policy = sb3_nets.quantized(peer, config, task, Width(weights=bits, activations=bits))
         counts = policy.program.encode(peer.seen[:64])
         q = reference.run(policy.program, counts) * policy.program.readout_scale
         real = policy.net(torch.from_numpy(counts)).numpy()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from rivc.codec import Recording
 from rivc.errors import DamagedFileError
 from rivc.neurochip import load_backend
 from rivc.quant import Grid
 from rivc.quant.pack import pack, unpack
 from rivc.robot import ActionTable, Frame, SimulatedClock
-from rivc.split.halves import Split, cut
-from rivc.split.ladder import Ladder, Point, Row
+from rivc.split.folder import SplitFolder
+from rivc.split.halves import Split, cut, from_planes
+from rivc.split.ladder import Ladder, Point, Row, fit_ladder
 from rivc.split.policy import Link, LinkTimes, SafeAction, SplitPolicy
 from rivc.split.server import Server, ServerLimits
 from rivc.split.session import Session
@@ -77,6 +79,13 @@ def infer_of(split: Split) -> Infer:
     chip = load_backend("emulator")
     chip.load(split.server)
     return lambda counts: chip.infer(counts).readout
+
+
+SPLIT: Final = cut(conv_program(), 1)
+CODES: Final = np.random.default_rng(0).binomial(3, 0.2, (24, 3, 4, 3)).astype(np.uint8)
+COUNTS: Final = np.stack([from_planes(planes, SPLIT.shape) for planes in CODES])
+RECORDING: Final = Recording(CODES, np.arange(len(CODES)) == 0, SPLIT.bit_width)
+FOLDER: Final = SplitFolder(SPLIT, fit_ladder(SPLIT, RECORDING, [Point(2, 3), Point(1, 2)]))
 
 
 class Rig:

@@ -47,12 +47,12 @@ def test_every_action_is_that_of_the_uncut_program(layer: int) -> None:
     program = conv_program()
     rig = Rig(over(Phase(delay_ms=3)), split=cut(program, layer))
     rng = np.random.default_rng(5)
-    for i in range(200):
+    for i in range(80):
         rig.clock.sleep_until(20 * MS * i)
         x = rng.integers(0, 256, program.encoding.shape, dtype=np.uint8)
         wanted = rig.actions.command(greedy(reference.run(program, x[None]))[0])
         assert np.array_equal(rig.step(x, i), wanted)
-    assert rig.policy.decisions == {"present": 200}
+    assert rig.policy.decisions == {"present": 80}
 
 
 def test_without_a_server_the_safe_action_is_taken() -> None:
@@ -70,7 +70,7 @@ def test_a_slow_answer_commands_while_it_is_young_enough_and_no_longer() -> None
     assert rig.policy.decisions == {"fallback": 60}
 
 
-@settings(max_examples=25, phases=[HypothesisPhase.explicit, HypothesisPhase.generate])
+@settings(max_examples=12, phases=[HypothesisPhase.explicit, HypothesisPhase.generate])
 @given(
     st.lists(
         st.builds(
@@ -100,24 +100,41 @@ def test_no_link_lets_an_old_answer_command_the_robot(phases: list[Phase], seed:
 ROUGH = Phase(delay_ms=4, jitter_ms=2, loss=0.1, burst=3, reorder=0.1, duplicate=0.1)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_after_five_seconds_of_outage_it_is_back_within_ten_frames(seed: int) -> None:
-    calm = Phase(delay_ms=4, jitter_ms=2, reorder=0.1, duplicate=0.1)
+def frames_to_recover(seed: int) -> int:
+    """Frames after five seconds of outage until one is answered in its own slot, in row 0.
+
+    The link is rough before; after it nothing is lost, but all else goes on. Every decision is
+    checked not to be stale.
+    """
+    split = cut(conv_program(), 1)
+    ladder = ladder_of(split, Point(2, 3), Point(1, 3), Point(1, 1, skip=2))
+    rough = replace(ROUGH, kbit_per_s=1000)
+    back = replace(rough, seconds=15, loss=0)
     dark = Phase(seconds=10, kbit_per_s=0)
-    rig = Rig(over(ROUGH, dark, replace(calm, seconds=15), seed=seed))
+    rig = Rig(over(rough, dark, back, seed=seed), split=split, ladder=ladder)
     rig.run(500)
     before = rig.policy.decisions.copy()
-    assert before["present"] > 0.5 * 500
+    assert before["present"] > 0.4 * 500
     rig.run(250, start=500)
     assert rig.policy.decisions["fallback"] - before["fallback"] > 240
-    rig.run(10, start=750)
-    during = rig.policy.decisions.copy()
-    rig.run(100, start=760)
-    assert rig.policy.decisions["fallback"] == during["fallback"]
     assert rig.policy.rows["skipped"] <= 250
+    for frame in range(750, 1000):
+        before, rows = rig.policy.decisions.copy(), rig.policy.rows.copy()
+        rig.run(1, start=frame)
+        is_present = rig.policy.decisions["present"] > before["present"]
+        if is_present and rig.policy.rows["0"] > rows["0"]:
+            return frame - 749
+    return 250
 
 
-@pytest.mark.parametrize("frames", [1_000, pytest.param(30_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seeds", [2, pytest.param(200, marks=pytest.mark.slow)])
+def test_after_five_seconds_of_outage_it_is_at_full_rate_within_ten_frames(seeds: int) -> None:
+    frames = [frames_to_recover(seed) for seed in range(seeds)]
+    print(f"median {np.median(frames):g}, most {max(frames)} of {seeds}")  # noqa: T201
+    assert max(frames) <= 10
+
+
+@pytest.mark.parametrize("frames", [600, pytest.param(30_000, marks=pytest.mark.slow)])
 def test_minutes_on_a_rough_link(frames: int) -> None:
     rig = Rig(over(ROUGH))
     rig.run(frames)
@@ -197,5 +214,5 @@ def test_times_out_of_range_are_refused(wrong: tuple[float, float, float]) -> No
 
 def test_time_is_simulated() -> None:
     rig = Rig(over(Phase(delay_ms=3)))
-    rig.run(500)
-    assert rig.clock.now_ns() >= 9.9 * SECOND_NS
+    rig.run(200)
+    assert rig.clock.now_ns() >= 3.9 * SECOND_NS

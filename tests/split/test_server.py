@@ -301,69 +301,11 @@ def test_a_refused_robot_is_told_why() -> None:
         session.receive(refusal, 0)
 
 
-def fuzz(packets: int, key: bytes, seed: int = 0) -> tuple[Server, int]:
-    """Throw mutated packets at a running server; returns it and the growth of its memory."""
-    rng, server = np.random.default_rng(seed), new_server(key=key, max_robots=4, idle_s=5)
-    session, peak, now_ns = joined(server, key=key), 0, 0
-    tracemalloc.start()
-    try:
-        for i in range(packets):
-            now_ns += S // 500
-            if i % 50 == 0:
-                session.give_up(now_ns)
-            asked = None if session.is_joined else session.join(now_ns)
-            valid = asked or (session.frame(some_counts(i % 7), i % 2, now_ns)[1])
-            if i % 5 == 0 and session.is_joined:
-                replies = server.receive(valid, "robot", now_ns)
-            else:
-                replies = server.receive(_mutated(rng, valid), "robot" if i % 2 else i % 9, now_ns)
-            replies += server.answer(now_ns) if i % 3 == 0 else []
-            for peer, data in replies:
-                if peer == "robot":
-                    session.receive(data, now_ns)
-                    session.receive(_mutated(rng, data), now_ns)
-            if i == packets // 4:
-                peak = tracemalloc.get_traced_memory()[0]
-        return server, tracemalloc.get_traced_memory()[0] - peak
-    finally:
-        tracemalloc.stop()
-
-
-def _mutated(rng: np.random.Generator, data: bytes) -> bytes:
-    """Bits flipped, cut short, made longer, or anything at all."""
-    what, wrong = rng.integers(5), bytearray(data)
-    if what < 2:
-        for at in rng.integers(0, len(wrong), rng.integers(1, 4)):
-            wrong[at] ^= 1 << int(rng.integers(8))
-    elif what == 2:
-        del wrong[int(rng.integers(len(wrong))) :]
-    elif what == 3:
-        wrong += rng.bytes(int(rng.integers(1, 60)))
-    else:
-        wrong = bytearray(rng.bytes(int(rng.integers(0, 120))))
-        if len(wrong) > 2:
-            wrong[:2] = bytes([1, int(rng.integers(9))])
-    return bytes(wrong)
-
-
-@pytest.mark.parametrize("key", [KEY, b""], ids=["keyed", "open"])
-@pytest.mark.parametrize("packets", [2_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
-def test_mutated_packets_crash_nothing_and_leave_nothing(packets: int, key: bytes) -> None:
-    server, growth = fuzz(packets, key)
-    assert sum(server.dropped.values()) > packets // 3
-    assert server.answered > 0
-    assert len(server._robots) <= 8
-    assert growth < 100_000
-    fresh = joined(server, "a fresh robot", key)
-    server.receive(fresh.frame(some_counts(), 0, 0)[1], "a fresh robot", 10**15)
-    assert any(peer == "a fresh robot" for peer, _ in server.answer(10**15))
-
-
 def test_a_ladder_of_one_lossless_row_is_the_default_of_the_tests() -> None:
     assert lossless(SPLIT).rows[0].point == Point(2, 3, 1)
 
 
-@pytest.mark.parametrize("rounds", [30, pytest.param(12_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [12, pytest.param(12_000, marks=pytest.mark.slow)])
 def test_32_robots_at_20_hz_leave_nothing_behind(rounds: int) -> None:
     """Ten minutes of them in the slow form, in simulated time."""
     server = new_server(max_robots=32)

@@ -118,9 +118,9 @@ def test_every_action_over_the_loopback_is_that_of_the_uncut_program(
 ) -> None:
     with hosted(scheme) as (address, server):
         policy = new_policy(address)
-        got, wanted = decide(policy, 200)
+        got, wanted = decide(policy, 60)
         assert got == wanted
-        assert policy.decisions == {"present": 200}
+        assert policy.decisions == {"present": 60}
         policy.close()
         deadline = time.monotonic() + 30
         while server.robots and time.monotonic() < deadline:
