@@ -24,7 +24,7 @@ FAR_M: Final = 1.6  # from the middle of the rail, where an episode ends
 FALLEN_RAD: Final = 0.35  # from upright, where an episode ends
 START: Final = (0.2, 0.06, 0.1, 0.1)  # of position, angle, speed and turning speed, either way
 
-# u = K s costs the least x^2 + 10 t^2 + (v^2 + w^2) / 10 + u^2 / 50, summed over control steps. Were
+# u = K s costs the least x^2 + 10 t^2 + (v^2 + w^2) / 10 + u^2 / 50, summed over steps. Were
 # force cheaper, the regulator would be nearly a switch, and 64 pixels too few to tell when.
 EXPERT_GAINS: Final = (6.20, 58.45, 8.02, 14.27)  # of position, angle, speed, turning speed
 
