@@ -25,6 +25,7 @@ from rivc.cli.output import (
     verb,
 )
 from rivc.cli.progress import working
+from rivc.cli.split_learn import learn
 
 if TYPE_CHECKING:
     from rivc.cli.splitting import SplitDriven
@@ -52,7 +53,7 @@ key_option = click.option(
 def command() -> None:
     """Hold the first layers on the robot and the rest on a server.
 
-    fit makes the folder that both ends need. Each verb takes --json.
+    fit makes the folder that both ends need, and so does learn. Each verb takes --json.
     """
 
 
@@ -298,5 +299,5 @@ def _tell(facts: dict[str, Any], text: str, as_json: bool) -> None:
         click.echo(text)
 
 
-for one in (fit, serve, drive):
+for one in (fit, learn, serve, drive):
     command.add_command(one)
