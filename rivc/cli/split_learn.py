@@ -57,7 +57,7 @@ def _at_least(name: str, default: int, told: str, low: int = 1) -> Callable[[Any
     help="Of maps, and of gradients, which take at least 2.",
 )
 @click.option("--edge", is_flag=True, help="Let the robot's half learn too, from gradients.")
-@_at_least("--frames", 4000, "Lessons to give.")
+@_at_least("--frames", 2000, "Lessons to give.")
 @_at_least("--episodes", 20, "Of each evaluation.")
 @_at_least("--record-episodes", 8, "That groups and codec are fitted to.")
 @_at_least("--seed", 0, "Of what is drawn.", low=0)

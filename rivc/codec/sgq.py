@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from rivc.codec.grouping import GAIN, gains, joined
 from rivc.errors import ConfigError, DamagedFileError, QuantError
 from rivc.quant import Grid, dequantize, fit_affine, quantize
 from rivc.snn_convert.storage import read_arrays, read_hashed, write_atomically
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION: Final = 1
 HEADER: Final = "groups.json"
-GAIN: Final = Grid(4, signed=False)
 MAX_BITS: Final = 8
 MAX_CHANNELS: Final = 1024
 MAX_SYMBOLS: Final = 1 << 20  # of a frame
@@ -123,9 +123,6 @@ class GroupQuantizer:
     def fit(cls, codes: ArrayLike, plan: GroupPlan, count_bits: int = 4) -> GroupQuantizer:
         """Fit groups, gains and steps to recorded frames.
 
-        The two groups whose union loses least to one map are joined until there are as many as
-        asked for; of two channels of equal strength this is the more, the less they correlate.
-
         Args:
             codes: frames of counts, uint8 [T, C, H, W].
             plan: how much is kept.
@@ -140,8 +137,8 @@ class GroupQuantizer:
         _check(plan, shape)
         rows = codes.transpose(1, 0, 2, 3).reshape(shape[0], -1).astype(np.float64)
         products = rows @ rows.T  # whole numbers
-        group = _joined(products, plan.groups)
-        gain = _gains(products, group)
+        group = joined(products, plan.groups)
+        gain = gains(products, group)
         step = np.ones((plan.groups, plan.stripes), np.int64)
         coarse = cls(shape, count_bits, plan.bit_width, group, gain, step)
         sums = coarse.fold(codes[:: -(-len(codes) // _SAMPLE)])
@@ -315,45 +312,3 @@ def _check(plan: GroupPlan, shape: tuple[int, ...]) -> None:
             raise ConfigError(f"{name}={value} for frames {list(shape)}, where 1..{limit} is")
     if shape[0] > MAX_CHANNELS:
         raise ConfigError(f"{shape[0]} channels; groups are made of at most {MAX_CHANNELS}")
-
-
-def _joined(products: NDArray[np.float64], groups: int) -> NDArray[np.int32]:
-    """The group of each channel; groups are numbered by their first channel."""
-    channels = len(products)
-    energy = np.diag(products)
-    mean, half = (energy[:, None] + energy) / 2, (energy[:, None] - energy) / 2
-    cost = mean - np.sqrt(half**2 + products**2)  # what two channels lose to one map
-    np.fill_diagonal(cost, np.inf)
-    members = {i: [i] for i in range(channels)}
-    lost = np.zeros(channels)
-    while len(members) > groups:
-        i, j = sorted(divmod(int(cost.argmin()), channels))
-        members[i] += members.pop(j)
-        cost[j], cost[:, j] = np.inf, np.inf
-        lost[i] = _lost(products, members[i])
-        for k, others in members.items():
-            if k != i:
-                more = _lost(products, members[i] + others) - lost[i] - lost[k]
-                cost[i, k] = cost[k, i] = more
-    group = np.zeros(channels, np.int32)
-    for number, first in enumerate(sorted(members)):
-        group[members[first]] = number
-    return group
-
-
-def _lost(products: NDArray[np.float64], channels: list[int]) -> float:
-    """The squared error of channels that are all multiples of their best map."""
-    own = products[np.ix_(channels, channels)]
-    return float(np.trace(own) - np.linalg.eigvalsh(own)[-1])
-
-
-def _gains(products: NDArray[np.float64], group: NDArray[np.int32]) -> NDArray[np.int32]:
-    """The leading direction of each group, on the grid of gains; the strongest has the largest."""
-    gain = np.zeros(len(group), np.int32)
-    for number in range(int(group.max()) + 1):
-        channels = np.flatnonzero(group == number)
-        own = products[np.ix_(channels, channels)]
-        if own.any():
-            direction = np.abs(np.linalg.eigh(own)[1][:, -1])
-            gain[channels] = quantize(direction, direction.max() / GAIN.q_max, GAIN)
-    return gain

@@ -57,7 +57,7 @@ class LessonPlan:
         seed: of what is drawn.
     """
 
-    lessons: int = 4000
+    lessons: int = 2000
     learning_rate: float = 5e-4
     edge_learning_rate: float = 1e-4
     batch_size: int = 64
