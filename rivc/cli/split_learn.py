@@ -151,7 +151,8 @@ def taught_facts(taught: Taught, plan: TeachingPlan, trace: LinkTrace) -> dict[s
         "gradient_bits": plan.gradient_bits,
         "frames": traffic.frames,
         "lost": dict(traffic.lost),
-        "updates": {"tail": taught.updates[0], "edge": taught.updates[1]},
+        "dropped": taught.dropped,
+        "updates": taught.updates,
         "returns": returns,
         "recovered": returns["after"] / returns["whole"],
         "packet_bytes": {
@@ -184,7 +185,7 @@ def _text(facts: dict[str, Any]) -> str:
         *((f"return {name}", f"{value:.2f}") for name, value in returns.items()),
         ("recovered", f"{facts['recovered']:.1%}"),
         *((name.replace("_", " "), _word(facts[name])) for name in
-          ("frames", "lost", "updates", "packet_bytes", "pipeline_frames_per_s")),
+          ("frames", "lost", "dropped", "updates", "packet_bytes", "pipeline_frames_per_s")),
     ]  # fmt: skip
     return f"{table(head, rows, right=head[1:])}\n\n{pairs(told)}"
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from rivc.errors import QuantError, RivcError
+from rivc.errors import RivcError
 from rivc.robot.clock import SECOND_NS
 from rivc.split.wire import (
     ACK,
@@ -298,8 +298,8 @@ class Server:
         row, planes = robot.decoded[sequence]
         try:
             packet = self.learn(self._ladder.restore(row, planes), body[LESSON.size :], sequence)
-        except QuantError:
-            return self._drop("malformed")
+        except RivcError:  # of another size, or what was learnt before has diverged
+            return self._drop("unlearnable")
         return [robot.reply(Kind.GRADIENT, GRADIENT.pack(sequence) + packet)] if packet else []
 
     def _drop(self, reason: str) -> Replies:

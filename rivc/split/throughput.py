@@ -27,7 +27,7 @@ class Load(NamedTuple):
     Attributes:
         up_bytes: from robot to server.
         down_bytes: back.
-        work_ns: of the slower end.
+        work_ns: at both ends, if one processor does it all.
     """
 
     up_bytes: float

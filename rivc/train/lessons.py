@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass, field, replace
-from time import process_time
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from rivc.codec import FeatureCodec, GradientCodec, GroupPlan, GroupQuantizer
-from rivc.errors import DecodeError, LinkError
 from rivc.neurochip import load_backend
 from rivc.robot.clock import SECOND_NS
 from rivc.snn_convert.program import greedy
 from rivc.split.folder import SplitFolder
 from rivc.split.ladder import Ladder, Point, Row
 from rivc.split.server import Server
-from rivc.split.session import Answer, Gradient, Lost, Session
 from rivc.split.throughput import Load
 from rivc.split.wire import FRAME, GRADIENT, HEADER
 from rivc.train.appraise import appraisal_seeds
@@ -27,6 +23,7 @@ from rivc.train.features import record_features
 from rivc.train.policy import load_policy
 from rivc.train.setup import make_tasks, make_training_tasks
 from rivc.train.tail import EdgeLearner, Halves, LessonPlan, Tutor
+from rivc.train.teaching import Teacher, Traffic
 from rivc.train.worlds import Worlds
 
 if TYPE_CHECKING:
@@ -45,8 +42,6 @@ if TYPE_CHECKING:
 
 UP_HEAD: Final = HEADER.size + FRAME.size
 DOWN_HEAD: Final = HEADER.size + GRADIENT.size
-PATIENCE_NS: Final = 2 * SECOND_NS
-_KEPT: Final = 64  # frames whose gradients may still come
 _COPIES: Final = 8  # of the task, played side by side
 _PLAYED, _RECORDED = 2, 3  # streams of seeds, apart from those of appraisals
 
@@ -76,27 +71,6 @@ class TeachingPlan:
     key: bytes = b""
 
 
-@dataclass
-class Traffic:
-    """What went over the link.
-
-    Attributes:
-        frames: that were answered.
-        bytes: of messages, by what they carry: frames, lessons, answers, gradients.
-        lost: frames and gradients that were not.
-        seconds: of processor time that both ends took, the task left out.
-    """
-
-    frames: int = 0
-    bytes: Counter[str] = field(default_factory=Counter)
-    lost: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
-
-    def each(self, name: str) -> float:
-        """Return the mean bytes a frame."""
-        return self.bytes[name] / max(1, self.frames)
-
-
 @dataclass(frozen=True)
 class Taught:
     """What came of it.
@@ -106,12 +80,14 @@ class Taught:
         traffic: while it was taught.
         returns: of the `whole` policy, of the split `before` lessons, and `after`.
         updates: of tail and edge.
+        dropped: messages that the server dropped, by reason.
     """
 
     folder: SplitFolder
     traffic: Traffic
     returns: dict[str, float]
-    updates: tuple[int, int]
+    updates: dict[str, int]
+    dropped: dict[str, int]
 
 
 def teach(
@@ -142,14 +118,15 @@ def teach(
     note("playing the split before its lessons")
     returns["before"] = _play(run, plan, _split(folder))
     note("giving lessons")
-    traffic, edge_updates, tutor = _lessons(run, policy, halves, folder, plan, way)
+    lessons = _Lessons(policy, halves, folder, plan)
+    traffic = lessons.give(run, way)
     folder = replace(folder, split=halves.frozen())
     note("playing the split after its lessons")
     returns["after"] = _play(run, plan, _split(folder))
     [row] = folder.ladder.rows
     ladder = replace(folder.ladder, rows=(replace(row, episode_return=returns["after"]),))
     folder = replace(folder, ladder=ladder)
-    return Taught(folder, traffic, returns, (tutor.updates, edge_updates))
+    return Taught(folder, traffic, returns, lessons.updates, dict(lessons.server.dropped))
 
 
 def loads(taught: Taught, plan: TeachingPlan) -> dict[str, Load]:
@@ -178,135 +155,39 @@ def loads(taught: Taught, plan: TeachingPlan) -> dict[str, Load]:
 # -- the link -----------------------------------------------------------------------------------
 
 
-def _lessons(
-    run: RunFolder,
-    policy: Policy,
-    halves: Halves,
-    folder: SplitFolder,
-    plan: TeachingPlan,
-    way: Way,
-) -> tuple[Traffic, int, Tutor]:
-    groups = _groups(folder)
-    codec = GradientCodec(groups, plan.gradient_bits) if plan.gradient_bits else None
-    down = (groups, codec) if codec else None
-    tutor = Tutor(halves.tail, policy.program.readout_scale, plan.lessons, down)
-    server = Server(folder.ladder, tutor.infer, folder.identity, plan.key)
-    server.learn = tutor.learn
-    edge = EdgeLearner(halves, groups, plan.lessons) if codec else None
-    worlds = Worlds(make_training_tasks(run.config())[:1], plan.lessons.seed)
-    try:
-        with way(server) as (transport, clock):
-            robot = _Robot(policy, halves, folder, (transport, clock), plan.key)
-            robot.learns_by = (codec, edge) if codec and edge else None
-            robot.teach(worlds, plan.lessons.lessons)
-    finally:
-        worlds.close()
-    return robot.traffic, edge.updates if edge else 0, tutor
-
-
-class _Robot:
-    """The robot's side: frames and lessons out, actions and gradients in."""
+class _Lessons:
+    """Both ends, ready to be joined by a link."""
 
     def __init__(
-        self,
-        policy: Policy,
-        halves: Halves,
-        folder: SplitFolder,
-        link: tuple[Transport, Clock],
-        key: bytes,
+        self, policy: Policy, halves: Halves, folder: SplitFolder, plan: TeachingPlan
     ) -> None:
-        self._program, self._halves = policy.program, halves
-        self._whole = load_backend("emulator")
-        self._whole.load(policy.program)
-        self._transport, self._clock = link
-        d, n = policy.program.action_layout
-        self._session = Session(folder.ladder, folder.identity, d * n, key)
-        self._integers = halves.edge.integers()
-        self._sent: dict[int, NDArray[np.uint8]] = {}
-        self.learns_by: tuple[GradientCodec, EdgeLearner] | None = None
-        self.traffic = Traffic()
+        self._policy, self._halves, self._folder, self._plan = policy, halves, folder, plan
+        self._learns_by: tuple[GradientCodec, EdgeLearner] | None = None
+        down, [row] = None, folder.ladder.rows
+        if plan.gradient_bits and row.groups:
+            down = row.groups, GradientCodec(row.groups, plan.gradient_bits)
+            self._learns_by = down[1], EdgeLearner(halves, row.groups, plan.lessons)
+        self._tutor = Tutor(halves.tail, policy.program.readout_scale, plan.lessons, down)
+        self.server = Server(folder.ladder, self._tutor.infer, folder.identity, plan.key)
+        self.server.learn = self._tutor.learn
 
-    def teach(self, worlds: Worlds, lessons: int) -> None:
-        """Act in a world of one copy, and teach a lesson on each frame that is answered."""
-        self._join()
-        for _ in range(lessons):
-            started = process_time()
-            action = self._frame(self._program.encode(worlds.observation))
-            self.traffic.seconds += process_time() - started
-            worlds.step(action)
-        self._receive(self._clock.now_ns())
-        self._send("leave", self._session.leave())
-
-    def _join(self) -> None:
-        until_ns = self._clock.now_ns() + PATIENCE_NS
-        while not self._session.is_joined:
-            asked, now_ns = self._session.join(self._clock.now_ns()), self._clock.now_ns()
-            if asked is not None:
-                self._send("join", asked)
-            self._receive(now_ns + SECOND_NS // 20)
-            if not self._session.is_joined and now_ns > until_ns:
-                raise LinkError("the server does not answer; is it there, with the same key?")
-
-    def _frame(self, x: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Send a frame, teach what is right, and return how to act, [1, d]."""
-        counts = self._halves.emitted(x, self._integers)[0]
-        right = self._whole.infer(x).readout
-        sequence, data = self._session.frame(counts, 0, self._clock.now_ns())
-        self._sent[sequence] = x[0]
-        while len(self._sent) > _KEPT:
-            del self._sent[next(iter(self._sent))]
-        self._send("frames", data)
-        answer = self._answer(sequence)
-        if answer is None:  # the robot has the whole policy while it teaches
-            self.traffic.lost["frames"] += 1
-            return greedy(right)
-        self.traffic.frames += 1
-        self._send("lessons", self._session.lesson(sequence, right[0]))
-        return greedy(answer.readout.reshape(right.shape))
-
-    def _answer(self, sequence: int) -> Answer | None:
-        until_ns = self._clock.now_ns() + PATIENCE_NS
-        while True:
-            data = self._transport.receive(until_ns)
-            if data is None:
-                return None
-            event = self._take(data)
-            if isinstance(event, Answer | Lost) and event.sequence == sequence:
-                return event if isinstance(event, Answer) else None
-
-    def _receive(self, until_ns: int) -> None:
-        """Take in what has come, or the first that comes by a time."""
-        data = self._transport.receive(until_ns)
-        while data is not None:
-            self._take(data)
-            data = self._transport.receive(self._clock.now_ns())
-
-    def _take(self, data: bytes) -> object:
-        event = self._session.receive(data, self._clock.now_ns())
-        if isinstance(event, Answer):
-            self.traffic.bytes["answers"] += len(data)
-        if isinstance(event, Gradient):
-            self.traffic.bytes["gradients"] += len(data)
-            self.traffic.bytes["gradient packets"] += len(event.packet)
-            self._learn(event)
-        return event
-
-    def _learn(self, event: Gradient) -> None:
-        x = self._sent.get(event.sequence)
-        if self.learns_by is None or x is None:
-            return
-        codec, edge = self.learns_by
+    def give(self, run: RunFolder, way: Way) -> Traffic:
+        """Let a robot act in the task and teach."""
+        worlds = Worlds(make_training_tasks(run.config())[:1], self._plan.lessons.seed)
         try:
-            _, gradient = codec.decode(event.packet)
-        except DecodeError:
-            self.traffic.lost["gradients"] += 1
-            return
-        if edge.take(x, gradient):
-            self._integers = self._halves.edge.integers()
+            with way(self.server) as link:
+                robot = Teacher(self._policy, self._halves, self._folder, link, self._plan.key)
+                robot.learns_by = self._learns_by
+                robot.teach(worlds, self._plan.lessons.lessons)
+        finally:
+            worlds.close()
+        return robot.traffic
 
-    def _send(self, what: str, data: bytes) -> None:
-        self._transport.send(data)
-        self.traffic.bytes[what] += len(data)
+    @property
+    def updates(self) -> dict[str, int]:
+        """Those of both halves."""
+        edge = self._learns_by[1].updates if self._learns_by else 0
+        return {"tail": self._tutor.updates, "edge": edge}
 
 
 # -- groups and returns -------------------------------------------------------------------------
@@ -328,13 +209,6 @@ def _grouped(run: RunFolder, split: Split, plan: TeachingPlan, config: str) -> S
     row = Row(point, codec, float(np.mean(sizes)), p95, groups=groups)
     ladder = Ladder(split.shape, split.bit_width, tuple(range(split.shape[-1])), (row,))
     return SplitFolder(split, ladder, config)
-
-
-def _groups(folder: SplitFolder) -> GroupQuantizer:
-    groups = folder.ladder.rows[0].groups
-    if groups is None:
-        raise LinkError("the split has no row that sends maps of groups")
-    return groups
 
 
 def _play(

@@ -86,7 +86,7 @@ def test_a_lesson_is_heard_once() -> None:
 
 @pytest.mark.parametrize(
     ("what", "reason"),
-    [("altered", "unauthenticated"), ("unanswered", "stale"), ("of another size", "malformed")],
+    [("altered", "unauthenticated"), ("unanswered", "stale"), ("of another size", "unlearnable")],
 )
 def test_a_lesson_that_cannot_be_is_dropped(what: str, reason: str) -> None:
     server, session, learner = joined()
