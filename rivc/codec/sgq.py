@@ -27,7 +27,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -138,16 +138,14 @@ class GroupQuantizer:
         rows = codes.transpose(1, 0, 2, 3).reshape(shape[0], -1).astype(np.float64)
         products = rows @ rows.T  # whole numbers
         group = joined(products, plan.groups)
-        gain = gains(products, group)
-        step = np.ones((plan.groups, plan.stripes), np.int64)
-        coarse = cls(shape, count_bits, plan.bit_width, group, gain, step)
-        sums = coarse.fold(codes[:: -(-len(codes) // _SAMPLE)])
-        grid = coarse.grid
-        for g, t in np.ndindex(*step.shape):
-            values = sums[:, g, coarse.stripe == t]
-            scale = float(fit_affine(values, grid, method="mse").scale[0]) if values.any() else 1.0
-            step[g, t] = max(1, int(np.rint(scale)))
-        return cls(shape, count_bits, plan.bit_width, group, gain, step)
+        fine = np.ones((plan.groups, plan.stripes), np.int64)
+        one = cls(shape, count_bits, plan.bit_width, group, gains(products, group), fine)
+        sums = one.fold(codes[:: -(-len(codes) // _SAMPLE)])
+        step = [
+            [_step(sums[:, g, one.stripe == t], one.grid) for t in range(plan.stripes)]
+            for g in range(plan.groups)
+        ]
+        return replace(one, step=np.array(step, np.int64))
 
     @property
     def groups(self) -> int:
@@ -289,6 +287,13 @@ def _parse(members: dict[str, NDArray[Any]]) -> tuple[GroupQuantizer, str]:
     bits = int(told["count_bits"]), int(told["bit_width"])
     one = GroupQuantizer((channels, height, width), *bits, group, gain, step)
     return one, str(told["sha256"])
+
+
+def _step(sums: NDArray[np.float64], grid: Grid) -> int:
+    """The whole step of least squared error."""
+    if not sums.any():
+        return 1
+    return max(1, int(np.rint(fit_affine(sums, grid, method="mse").scale[0])))
 
 
 def _frames(codes: ArrayLike, count_bits: int) -> NDArray[np.uint8]:
