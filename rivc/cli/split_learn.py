@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +18,7 @@ from rivc.cli.output import (
     table,
     verb,
 )
+from rivc.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,7 +72,8 @@ def _at_least(name: str, default: int, told: str, low: int = 1) -> Callable[[Any
     "--link",
     type=_PATH,
     metavar="TRACE.csv",
-    help=f"Reckon frames a second for this link.  [{KBIT_PER_S:g} kbit/s]",
+    help="A poor link to teach over, in simulated time; see docs/split.md. Frames a second are "
+    f"reckoned for it.  [for {KBIT_PER_S:g} kbit/s each way]",
 )
 @click.option("--out", type=_PATH, metavar="DIR", help="To write: a folder for serve and drive.")
 @policy_option
@@ -88,6 +90,8 @@ def learn(run: Path, link: Path | None, out: Path | None, as_json: bool, **how: 
     from rivc.train.run import RunFolder
     from rivc.train.tail import LessonPlan
 
+    if link and how["over"]:
+        raise UsageError("--link is simulated, --over is a real way; leave one out")
     trace = load_trace(link) if link else LinkTrace((Phase(kbit_per_s=KBIT_PER_S),))
     bits = how["bit_width"]
     plan = TeachingPlan(
@@ -100,8 +104,8 @@ def learn(run: Path, link: Path | None, out: Path | None, as_json: bool, **how: 
         how["policy"],
         _key(how["key"]),
     )
-    over = how["over"]
-    taught = teach(RunFolder.open(run), plan, lambda server: _way(server, over), note)
+    over, simulated = how["over"], trace if link else None
+    taught = teach(RunFolder.open(run), plan, lambda server: _way(server, over, simulated), note)
     if out:
         taught.folder.save(out)
     facts = taught_facts(taught, plan, trace)
@@ -112,23 +116,30 @@ def learn(run: Path, link: Path | None, out: Path | None, as_json: bool, **how: 
 
 
 @contextmanager
-def _way(server: Server, over: str | None) -> Iterator[tuple[Transport, Clock]]:
-    """The robot's end of a way to a server in this process, with or without a socket."""
+def _way(
+    server: Server, over: str | None, trace: LinkTrace | None
+) -> Iterator[tuple[Transport, Clock]]:
+    """The robot's end of a way to a server in this process: socket, simulated link, or neither."""
     from rivc.robot import MonotonicClock, SimulatedClock
+    from rivc.split.link import LinkModel
     from rivc.split.serve import hosted_in_a_thread
+    from rivc.split.simulated import SimulatedTransport
     from rivc.split.transport import InProcess, connect, parse_address
 
-    if over is None:
-        still = SimulatedClock()
-        yield InProcess(server, still), still
-        return
-    clock = MonotonicClock()
-    with hosted_in_a_thread(server, parse_address(over)) as address:
-        transport = connect(address, clock)
-        try:
+    if over is not None:
+        clock = MonotonicClock()
+        with (
+            hosted_in_a_thread(server, parse_address(over)) as address,
+            closing(connect(address, clock)) as transport,
+        ):
             yield transport, clock
-        finally:
-            transport.close()
+        return
+    simulated = SimulatedClock()
+    if trace is None:
+        yield InProcess(server, simulated), simulated
+    else:
+        link = LinkModel(trace, 0), LinkModel(trace, 1)
+        yield SimulatedTransport(server, simulated, link), simulated
 
 
 def _key(path: Path | None) -> bytes:
@@ -154,7 +165,7 @@ def taught_facts(taught: Taught, plan: TeachingPlan, trace: LinkTrace) -> dict[s
         "dropped": taught.dropped,
         "updates": taught.updates,
         "returns": returns,
-        "recovered": returns["after"] / returns["whole"],
+        "recovered": returns["after"] / returns["whole"] if returns["whole"] > 0 else None,
         "packet_bytes": {
             "features_mean": row.mean_bytes,
             "features_p95": row.p95_bytes,
@@ -183,7 +194,7 @@ def _text(facts: dict[str, Any]) -> str:
     returns = facts["returns"]
     told = [
         *((f"return {name}", f"{value:.2f}") for name, value in returns.items()),
-        ("recovered", f"{facts['recovered']:.1%}"),
+        ("recovered", "" if facts["recovered"] is None else f"{facts['recovered']:.1%}"),
         *((name.replace("_", " "), _word(facts[name])) for name in
           ("frames", "lost", "dropped", "updates", "packet_bytes", "pipeline_frames_per_s")),
     ]  # fmt: skip

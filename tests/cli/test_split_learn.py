@@ -52,6 +52,20 @@ def test_features_as_they_are_need_no_lessons(trained: Path, rivc: Call) -> None
     assert facts["returns"]["before"] == pytest.approx(facts["returns"]["whole"], rel=0.2)
 
 
+def test_lessons_go_over_a_poor_link(trained: Path, rivc: Call, tmp_path: Path) -> None:
+    trace = tmp_path / "trace.csv"
+    trace.write_text("seconds,kbit_per_s,delay_ms,loss\n0,100,5,0.2\n")
+    facts = facts_of(
+        rivc("split", "learn", trained, *SHORT, "--frames", 60, "--link", trace, "--json")
+    )
+    assert facts["lost"]["frames"] > 5
+    assert facts["frames"] + facts["lost"]["frames"] == 60
+    fps = {name: row["frames_per_s"] for name, row in facts["traffic"].items()}
+    assert fps["fp32"] <= fps["sgq"]
+    words = ("--link", trace, "--over", "udp://127.0.0.1:0")
+    assert rivc("split", "learn", trained, *SHORT, *words).exit_code == 2
+
+
 def test_people_are_told_in_two_tables(trained: Path, rivc: Call) -> None:
     result = rivc("split", "learn", trained, *SHORT, "--frames", 10)
     assert result.exit_code == 0, result.stderr
