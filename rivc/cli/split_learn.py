@@ -121,8 +121,8 @@ def _way(
 ) -> Iterator[tuple[Transport, Clock]]:
     """The robot's end of a way to a server in this process: socket, simulated link, or neither."""
     from rivc.robot import MonotonicClock, SimulatedClock
+    from rivc.split.hosted import hosted_in_a_thread
     from rivc.split.link import LinkModel
-    from rivc.split.serve import hosted_in_a_thread
     from rivc.split.simulated import SimulatedTransport
     from rivc.split.transport import InProcess, connect, parse_address
 

@@ -7,9 +7,8 @@ messages on them are bounded; a peer that is silent, or says what cannot be, is 
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from rivc.errors import LinkError
@@ -17,7 +16,7 @@ from rivc.split.transport import LENGTH, Address
 from rivc.split.wire import MAX_MESSAGE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+    from collections.abc import AsyncIterator, Callable, Hashable
 
     from rivc.split.server import Replies, Server
 
@@ -177,37 +176,3 @@ class _Datagrams(asyncio.DatagramProtocol):
 
     def error_received(self, exc: Exception) -> None:
         """A peer that is gone is forgotten in time."""
-
-
-@contextmanager
-def hosted_in_a_thread(server: Server, address: Address) -> Iterator[Address]:
-    """Let a server listen in a thread of its own while the context lasts; yields where.
-
-    Raises:
-        LinkError: if the address cannot be listened at.
-    """
-    started, where, failed = threading.Event(), list[Address](), list[Exception]()
-    loop, ended = asyncio.new_event_loop(), asyncio.Event()
-    host = Host(server)
-
-    async def main() -> None:
-        try:
-            async with host.listening(address) as listening:
-                where.append(listening)
-                started.set()
-                await ended.wait()
-        except LinkError as error:
-            failed.append(error)
-            started.set()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(main()), daemon=True)
-    thread.start()
-    started.wait()
-    try:
-        if failed:
-            raise failed[0]
-        yield where[0]
-    finally:
-        loop.call_soon_threadsafe(ended.set)
-        thread.join()
-        loop.close()

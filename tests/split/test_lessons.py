@@ -8,8 +8,8 @@ import pytest
 from rivc.errors import LinkError, QuantError
 from rivc.robot import MonotonicClock
 from rivc.split.halves import cut
+from rivc.split.hosted import hosted_in_a_thread
 from rivc.split.link import LinkTrace, Phase
-from rivc.split.serve import hosted_in_a_thread
 from rivc.split.server import Server
 from rivc.split.session import Answer, Gradient, Session
 from rivc.split.throughput import Load, frames_per_second
