@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from rivc.errors import LinkError
 from rivc.split.serve import Host
+from rivc.split.transport import Address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rivc.split.server import Server
-    from rivc.split.transport import Address
 
 
 @contextmanager
