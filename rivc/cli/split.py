@@ -24,6 +24,7 @@ from rivc.cli.split_facts import (
     tell,
     told,
 )
+from rivc.cli.split_learn import learn
 
 _PATH: Final = click.Path(path_type=Path)
 _POSITIVE: Final = click.FloatRange(0, min_open=True)
@@ -46,7 +47,7 @@ key_option = click.option(
 def command() -> None:
     """Hold the first layers on the robot and the rest on a server.
 
-    fit makes the folder that both ends need. Each verb takes --json.
+    fit makes the folder that both ends need, and so does learn. Each verb takes --json.
     """
 
 
@@ -193,5 +194,5 @@ def drive(folder: Path, as_json: bool, **options: Any) -> None:
         raise click.exceptions.Exit(INTERRUPTED)
 
 
-for one in (fit, serve, drive):
+for one in (fit, learn, serve, drive):
     command.add_command(one)

@@ -7,8 +7,10 @@ ends of a link share. docs/bitstream.md gives every byte of a packet.
 from rivc.codec.bitstream import Header, Stamp, datagrams, packets, read_slice
 from rivc.codec.descriptor import Descriptor
 from rivc.codec.feature_codec import FeatureCodec
+from rivc.codec.gradients import GradientCodec
 from rivc.codec.profiles import PROFILES, Profile
 from rivc.codec.recording import Recording
+from rivc.codec.sgq import GroupPlan, GroupQuantizer
 from rivc.errors import DecodeError
 
 __all__ = [
@@ -16,6 +18,9 @@ __all__ = [
     "DecodeError",
     "Descriptor",
     "FeatureCodec",
+    "GradientCodec",
+    "GroupPlan",
+    "GroupQuantizer",
     "Header",
     "Profile",
     "Recording",

@@ -1,6 +1,7 @@
 """A split on disk: both halves, the ladder with its codecs, and what names them all.
 
-``split.json`` · ``edge.npz`` · ``server.npz`` · ``codec0.npz`` ... · ``config.yaml`` of the run
+``split.json`` · ``edge.npz`` · ``server.npz`` · ``codec0.npz`` ... · ``config.yaml`` of the run ·
+``groups0.npz`` ... of the rows that send maps of groups
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rivc.codec import FeatureCodec
+from rivc.codec import FeatureCodec, GroupQuantizer
 from rivc.errors import ConfigError, DamagedFileError, MissingError
 from rivc.robot.faults import parse
 from rivc.snn_convert import SpikingProgram
@@ -42,6 +43,7 @@ class _RowFile(BaseModel):
     mean_bytes: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     p95_bytes: _Count
     episode_return: float | None
+    groups: bool = False
 
 
 class _SplitFile(BaseModel):
@@ -76,6 +78,7 @@ class SplitFolder:
             [self.split.edge.sha256, self.split.server.sha256],
             [list(self.ladder.order), points],
             [_feature_codec(row).descriptor.sha256 for row in self.ladder.rows],
+            *[row.groups.sha256 for row in self.ladder.rows if row.groups],
         ]
         return hashlib.sha256(json.dumps(told).encode()).digest()[:16]
 
@@ -93,7 +96,9 @@ class SplitFolder:
         self.split.server.save(folder / "server.npz")
         codecs: list[FeatureCodec] = []
         rows = []
-        for row in self.ladder.rows:
+        for i, row in enumerate(self.ladder.rows):
+            if row.groups:
+                row.groups.save(folder / f"groups{i}.npz")
             codec = _feature_codec(row)
             if codec not in codecs:
                 codec.save(folder / f"codec{len(codecs)}.npz")
@@ -129,7 +134,13 @@ class SplitFolder:
         edge, server = (SpikingProgram.load(folder / f"{half}.npz") for half in ("edge", "server"))
         names = sorted({row.codec for row in told.rows})
         codecs = {name: FeatureCodec.load(folder / f"codec{name}.npz") for name in names}
-        rows = tuple(_row(row, codecs[row.codec]) for row in told.rows)
+        groups = [
+            GroupQuantizer.load(folder / f"groups{i}.npz") if row.groups else None
+            for i, row in enumerate(told.rows)
+        ]
+        rows = tuple(
+            _row(row, codecs[row.codec], one) for row, one in zip(told.rows, groups, strict=True)
+        )
         shape, bits = server.encoding.shape, server.encoding.bit_width
         ladder = Ladder(shape, bits, told.order, rows)
         config = folder / CONFIG_FILE
@@ -149,10 +160,11 @@ def _feature_codec(row: Row) -> FeatureCodec:
 def _row_facts(row: Row, codec: int) -> dict[str, Any]:
     worth = None if math.isnan(row.episode_return) else row.episode_return
     sizes = {"mean_bytes": row.mean_bytes, "p95_bytes": row.p95_bytes}
-    return {**row.point._asdict(), "codec": codec, **sizes, "episode_return": worth}
+    facts = {**row.point._asdict(), "codec": codec, **sizes, "episode_return": worth}
+    return {**facts, "groups": True} if row.groups else facts
 
 
-def _row(told: _RowFile, codec: FeatureCodec) -> Row:
+def _row(told: _RowFile, codec: FeatureCodec, groups: GroupQuantizer | None) -> Row:
     worth = math.nan if told.episode_return is None else told.episode_return
     point = Point(told.bit_width, told.channels, told.skip)
-    return Row(point, codec, told.mean_bytes, told.p95_bytes, worth)
+    return Row(point, codec, told.mean_bytes, told.p95_bytes, worth, groups)

@@ -7,6 +7,9 @@ A row takes the m most important channels, rounds counts of b bits to k bits of 
 so that silence stays silence and no weight changes, and codes what is left with tables of its own.
 Ties go to even: most counts are small, and a lone spike rounded up would be two.
 The row of all bits and channels loses nothing: with it the split policy is the uncut one.
+
+A row may send maps of groups of channels instead, `rivc.codec.sgq`: then its bits and channels are
+those of the maps.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rivc.codec import Recording
+    from rivc.codec import GroupQuantizer, Recording
     from rivc.split.halves import Split
 
     Planes = NDArray[np.uint8]
@@ -72,6 +75,7 @@ class Row:
         mean_bytes: of a packet, as measured.
         p95_bytes: that 95 % of the packets do not exceed.
         episode_return: measured with this row alone; NaN where there was no task.
+        groups: what makes maps of channels; None: channels are sent themselves.
     """
 
     point: Point
@@ -79,6 +83,7 @@ class Row:
     mean_bytes: float
     p95_bytes: int
     episode_return: float = float("nan")
+    groups: GroupQuantizer | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +113,7 @@ class Ladder:
             raise ConfigError(f"a ladder has 1..{MAX_ROWS} rows, not {len(self.rows)}")
         for row in self.rows:
             check_point(row.point, self.bit_width, channels)
+            _check_groups(row, self.shape, self.bit_width)
 
     def warm_up(self) -> None:
         """Code one silent frame with each row, because the first is the slowest."""
@@ -119,13 +125,17 @@ class Ladder:
 
     def reduce(self, row: int, counts: NDArray[np.uint8]) -> Planes:
         """Return what a row keeps of counts, uint8, [C', H, W]."""
-        point = self.rows[row].point
+        point, groups = self.rows[row].point, self.rows[row].groups
+        if groups is not None:
+            return groups.reduce(to_planes(counts))
         kept = to_planes(counts)[list(self.order[: point.channels])]
         return coarse(kept, self.bit_width, point.bit_width)
 
     def restore(self, row: int, planes: Planes) -> NDArray[np.uint8]:
         """Return counts of the full shape from what a row kept."""
-        point = self.rows[row].point
+        point, groups = self.rows[row].point, self.rows[row].groups
+        if groups is not None:
+            return from_planes(groups.restore(planes), self.shape)
         full = np.zeros((self.shape[-1], *planes.shape[1:]), np.uint8)
         full[list(self.order[: point.channels])] = planes << (self.bit_width - point.bit_width)
         return from_planes(full, self.shape)
@@ -142,6 +152,18 @@ class Ladder:
         if planes.shape != wanted or planes.max() >> point.bit_width:
             raise QuantError(f"a packet decodes to {planes.shape}, not to what row {row} keeps")
         return np.asarray(planes, np.uint8)
+
+
+def _check_groups(row: Row, shape: tuple[int, ...], bit_width: int) -> None:
+    groups = row.groups
+    if groups is None:
+        return
+    frame = shape[-1], *(shape[:2] if len(shape) == 3 else (1, 1))
+    theirs = groups.shape, groups.count_bits, groups.bit_width, groups.groups
+    if theirs != (frame, bit_width, row.point.bit_width, row.point.channels):
+        raise ConfigError(
+            f"{groups.groups} groups of frames {list(groups.shape)} where a row keeps {row.point}"
+        )
 
 
 def check_point(point: Point, bit_width: int, channels: int) -> None:

@@ -24,7 +24,9 @@ from rivc.split.wire import (
     ACK,
     ANSWER,
     FRAME,
+    GRADIENT,
     JOIN,
+    LESSON,
     NONCE,
     REFUSED,
     WELCOME,
@@ -47,8 +49,10 @@ if TYPE_CHECKING:
     from rivc.split.ladder import Infer, Ladder
 
     Peer = Hashable
+    Learn = Callable[[NDArray[np.uint8], bytes, int], bytes]
     Replies = list[tuple[Peer, bytes]]
 
+_FROM_ROBOT: Final = (Kind.FRAME, Kind.LEAVE, Kind.LESSON)
 KEPT: Final = 32  # decoded frames of a robot that deltas may refer to
 
 
@@ -115,6 +119,9 @@ class Server:
         dropped: messages that were dropped, by reason.
         answered: frames that were.
         batches: that they came in.
+        learn: what a lesson is given to: from counts [*shape], the readout that is right, int32
+            little endian, and the number of the frame to a packet of gradients, or nothing. None:
+            nobody learns here, and lessons are dropped.
     """
 
     def __init__(
@@ -132,6 +139,7 @@ class Server:
         self._robots: dict[int, _Robot] = {}
         self._waiting: dict[int, _Waiting] = {}  # by session
         self.dropped, self.answered, self.batches = Dropped(), 0, 0
+        self.learn: Learn | None = None
 
     @property
     def robots(self) -> int:
@@ -150,13 +158,15 @@ class Server:
             return self._join(message, data, peer, now_ns)
         robot = self._robots.get(message.session, _NOBODY) if message else _NOBODY
         seal = None if robot is _NOBODY else robot.seal
-        reason = suspicion(message, data, seal, robot.window, Kind.FRAME, Kind.LEAVE)
+        reason = suspicion(message, data, seal, robot.window, *_FROM_ROBOT)
         if reason or message is None:
             return self._drop(reason)
         self._know(robot, peer, now_ns)
         if message.kind == Kind.LEAVE:
             self._forget(robot)
             return []
+        if message.kind == Kind.LESSON:
+            return self._lesson(robot, message.body)
         return self._frame(robot, message, now_ns)
 
     def answer(self, now_ns: int) -> Replies:
@@ -283,6 +293,18 @@ class Server:
             body = ANSWER.pack(*head) + struct.pack(f"<{len(values)}i", *values)
             replies.append(robot.reply(Kind.ANSWER, body))
         return replies
+
+    def _lesson(self, robot: _Robot, body: bytes) -> Replies:
+        """Have a frame learnt that was answered; a lesson costs one call."""
+        [sequence] = LESSON.unpack_from(body)
+        if self.learn is None or sequence not in robot.decoded:
+            return self._drop("stale" if self.learn else "malformed")
+        row, planes = robot.decoded[sequence]
+        try:
+            packet = self.learn(self._ladder.restore(row, planes), body[LESSON.size :], sequence)
+        except RivcError:  # of another size, or what was learnt before has diverged
+            return self._drop("unlearnable")
+        return [robot.reply(Kind.GRADIENT, GRADIENT.pack(sequence) + packet)] if packet else []
 
     def _drop(self, reason: str) -> Replies:
         self.dropped[reason] += 1

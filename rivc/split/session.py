@@ -20,7 +20,9 @@ from rivc.split.wire import (
     ACK,
     ANSWER,
     FRAME,
+    GRADIENT,
     JOIN,
+    LESSON,
     NONCE,
     REFUSALS,
     REFUSED,
@@ -47,6 +49,7 @@ FURTHEST: Final = 255  # a reference that is further back is not told
 PATIENCE_NS: Final = 2 * SECOND_NS
 ASK_AGAIN_NS: Final = SECOND_NS // 20
 LAST: Final = (1 << 32) - 1
+_FROM_SERVER: Final = (Kind.ANSWER, Kind.ACK, Kind.GRADIENT)
 
 
 class Answer(NamedTuple):
@@ -82,7 +85,14 @@ class Joined(NamedTuple):
     took_ns: int
 
 
-Event = Answer | Lost | Joined
+class Gradient(NamedTuple):
+    """What a server that learns sends down for a frame: a packet, not looked into."""
+
+    sequence: int
+    packet: bytes
+
+
+Event = Answer | Lost | Joined | Gradient
 
 
 class Offset:
@@ -192,6 +202,16 @@ class Session:
         body = FRAME.pack(distance, row, microseconds(now_ns)) + packet
         return sequence, self._sealed(Kind.FRAME, sequence, body)
 
+    def lesson(self, sequence: int, readout: NDArray[np.int64]) -> bytes:
+        """Return the message that tells what the answer to a frame should have been.
+
+        Args:
+            sequence: of a frame that was answered.
+            readout: integers, [d, n]; they fit 32 bits.
+        """
+        body = LESSON.pack(sequence) + readout.astype("<i4").tobytes()
+        return self._sealed(Kind.LESSON, self._next(), body)
+
     def leave(self) -> bytes:
         """Return the message that ends the session, which must be joined."""
         return self._sealed(Kind.LEAVE, self._next(), b"")
@@ -207,10 +227,13 @@ class Session:
             return self._noted("unknown session")
         if message is not None and message.kind in {Kind.WELCOME, Kind.REFUSED}:
             return self._noted(self._joined(message, data, now_ns))
-        reason = suspicion(message, data, now.seal, now.window, Kind.ANSWER, Kind.ACK)
+        reason = suspicion(message, data, now.seal, now.window, *_FROM_SERVER)
         if reason or message is None:
             return self._noted(reason)
         now.answered_ns = now_ns
+        if message.kind == Kind.GRADIENT:
+            [sequence] = GRADIENT.unpack_from(message.body)
+            return Gradient(sequence, message.body[GRADIENT.size :])
         is_lost = message.kind == Kind.ACK
         return self._noted(self._lost(message) if is_lost else self._answer(message, now_ns))
 

@@ -32,6 +32,8 @@ REFUSED: Final = struct.Struct("<16sB")  # nonce of the robot, reason
 FRAME: Final = struct.Struct("<BBI")  # reference distance, row, time sent; then the packet
 ANSWER: Final = struct.Struct("<IIIIII")  # see `session.Answer`; then the readout, int32
 ACK: Final = struct.Struct("<IB")  # sequence, outcome
+LESSON: Final = struct.Struct("<I")  # sequence; then the readout that is right, int32
+GRADIENT: Final = struct.Struct("<I")  # sequence; then the packet
 US: Final = 1 << 32  # microseconds are told modulo this
 
 
@@ -45,6 +47,8 @@ class Kind(IntEnum):
     ANSWER = 5
     ACK = 6
     LEAVE = 7
+    LESSON = 8
+    GRADIENT = 9
 
 
 class Refusal(IntEnum):
@@ -78,6 +82,8 @@ _BODIES: Final = {  # (smallest, largest) of each kind
     Kind.ANSWER: (ANSWER.size + 4, MAX_MESSAGE - HEADER.size - TAG),
     Kind.ACK: (ACK.size, ACK.size),
     Kind.LEAVE: (0, 0),
+    Kind.LESSON: (LESSON.size + 4, MAX_MESSAGE - HEADER.size - TAG),
+    Kind.GRADIENT: (GRADIENT.size + 1, MAX_MESSAGE - HEADER.size - TAG),
 }
 
 
