@@ -1,4 +1,4 @@
-"""`rivc bench codec`: bytes a frame and symbols a second, on maps recorded from trained policies.
+r"""`rivc bench codec`: bytes a frame and symbols a second, on maps recorded from trained policies.
 
 Models are fitted to the first half of a recording and measured on the second. All bytes count,
 headers and checksums too; the general compressors get the same 28. Speeds are those of one core,
@@ -6,7 +6,9 @@ by its own time and not the clock's, on frames of 8,192 symbols: recorded ones s
 
 A map is one file beside this one, made by the command in its row::
 
-    rivc codec fit RUN --layer 2 --episodes 2 --record tracker.npz --out codec.npz
+    rivc codec fit runs/tracker-seed0 --layer 2 --episodes 2 --record tracker.npz --out codec.npz
+    rivc codec fit runs/cart_pole_camera-seed0 --layer 2 --episodes 2 --out codec.npz \
+        --record cart-pole.npz
 """
 
 from __future__ import annotations
@@ -34,8 +36,10 @@ if TYPE_CHECKING:
     Frame = NDArray[np.uint8]
 
 FOLDER: Final = Path(__file__).parent / "maps"
-# A noisy cart-pole camera policy is to stand here as well, once there is one.
-MAPS: Final = {"tracker": "rivc/VisualTracker-v0, 4 bits, second convolution"}
+MAPS: Final = {
+    "tracker": "rivc/VisualTracker-v0, 4 bits, second convolution",
+    "cart-pole": "rivc/PoleBalance-v0, noisy camera, 4 bits, second convolution",
+}
 ZSTD_LEVELS: Final = (3, 19)
 PROFILES: Final = {"rans-intra": False, "rans-inter": True, "max-intra": False, "max-inter": True}
 EVERY: Final = 4  # frames measured: one of so many
