@@ -154,6 +154,21 @@ class ExploreConfig(Section):
     """Length of the linear fall."""
 
 
+class DistillConfig(Section):
+    """What makes a run the student of another: see `rivc.train.distill`."""
+
+    parent: str | None = None
+    """Folder of the run whose policy is the teacher; null: learn from rewards."""
+    layer: Positive | None = None
+    """Layer of the program whose counts are sent, 1 for the first; null: none is."""
+    rate: NonNegative = 0.0
+    """Price of a thousand bits of a frame of these counts, in the loss."""
+    weight_rate: NonNegative = 0.0
+    """Price of a bit a weight, in the loss."""
+    rise: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the run in which prices rise from nothing."""
+
+
 class EvalConfig(Section):
     """Greedy episodes on the chip while training; the best program is kept."""
 
@@ -199,6 +214,7 @@ class Config(Section):
     backend: BackendConfig = BackendConfig()
     train: TrainConfig = TrainConfig()
     explore: ExploreConfig = ExploreConfig()
+    distill: DistillConfig = DistillConfig()
     eval: EvalConfig = EvalConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     audit: AuditConfig = AuditConfig()
