@@ -113,11 +113,13 @@ class Distiller:
             group["lr"] = learning_rate_at(train, env_steps)
         of_weights = self._step(integers, factor * prices.weight_rate)
         self.updates += 1
-        return DistillInfo(loss.item(), *bits.tolist(), of_weights)
+        intra, inter = bits.tolist()
+        return DistillInfo(loss.item(), intra, inter, of_weights)
 
     @torch.no_grad()
     def _wanted(self, states: Tensor) -> Tensor:
-        return self._teacher(states, self._teacher_integers)
+        wanted: Tensor = self._teacher(states, self._teacher_integers)
+        return wanted
 
     def _frame_bits(self, counts: Tensor) -> Tensor:
         """Mean bits of a frame, intra and inter, [2]; the second half follows on the first."""
@@ -198,8 +200,8 @@ def distill_loss(q: Tensor, wanted: Tensor, delta: float) -> Tensor:
     unit = (lead[..., 0] - lead[..., 1]).mean().clamp_min(TINY)
     of_teacher, of_student = (torch.log_softmax(x / unit, -1) for x in (wanted, q))
     divergence = (of_teacher.exp() * (of_teacher - of_student)).sum(-1).mean()
-    advantages = (x - x.mean(-1, keepdim=True) for x in (q, wanted))
-    return divergence + F.smooth_l1_loss(*advantages, beta=delta)
+    ours, theirs = (x - x.mean(-1, keepdim=True) for x in (q, wanted))
+    return divergence + F.smooth_l1_loss(ours, theirs, beta=delta)
 
 
 def price_at(config: Config, env_steps: int) -> float:
