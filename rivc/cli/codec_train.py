@@ -46,7 +46,7 @@ _PRICE: Final = click.FloatRange(min=0, min_open=True)
     help="Whose counts are sent, 1 for the first.",
 )
 @click.option(
-    "--steps", type=click.IntRange(min=1), default=2000, show_default=True, help="Updates."
+    "--steps", type=click.IntRange(min=1), default=600, show_default=True, help="Updates."
 )
 @click.option(
     "--episodes",
@@ -57,9 +57,8 @@ _PRICE: Final = click.FloatRange(min=0, min_open=True)
 )
 @click.option(
     "--pictures/--no-pictures",
-    default=True,
-    show_default=True,
-    help="With several prices: measure the teacher on lossy pictures as well.",
+    default=None,
+    help="Measure the teacher on lossy pictures as well.  [with several prices]",
 )
 @click.option(
     "--out",
@@ -148,8 +147,8 @@ def _measured(
     teacher = RunFolder.open(run)
     layer = next(iter(students.values())).distill.layer
     folders = {"teacher": teacher} | {path.name: RunFolder(path) for path in students}
-    with_pictures = how["pictures"] and len(students) > 1 and observes_pictures(teacher)
-    pictures = PICTURES if with_pictures else ()
+    wanted = len(students) > 1 if how["pictures"] is None else how["pictures"]
+    pictures = PICTURES if wanted and observes_pictures(teacher) else ()
     ledger = Ledger(out / POINTS, how["episodes"])
     with counted("measuring", len(folders) + len(pictures)) as tell:
         points = []

@@ -122,16 +122,14 @@ class Distiller:
         return wanted
 
     def _frame_bits(self, counts: Tensor) -> Tensor:
-        """Mean bits of a frame, intra and inter, [2]; the second half follows on the first."""
+        """Mean bits of a frame of the first half, intra, and of those that follow, inter, [2]."""
         if self._sent is None:
             return torch.zeros(2)
         counts = counts.float().view(*counts.shape[:2], *(counts.shape[2:] or (1, 1)))
         first, second = counts.chunk(2)
-        before = first.detach()
         intra, inter = self._rates
-        intra.see(counts.detach())
-        inter.see(second.detach(), before)
-        return torch.stack([intra.bits(counts).mean(), inter.bits(second, before).mean()])
+        bits = intra.bits(first, see=True), inter.bits(second, first.detach(), see=True)
+        return torch.stack([one.mean() for one in bits])
 
     def _step(self, integers: Integers, price: float) -> float:
         """Take the gradient step, pricing weights, and return the bits of one."""

@@ -49,8 +49,8 @@ class FeatureRate:
         >>> rate, frames = FeatureRate(channels=2, levels=15), torch.ones(4, 2, 8, 8)
         >>> first = float(rate.bits(frames)[0])
         >>> for _ in range(50):
-        ...     rate.see(frames)
-        >>> first, float(rate.bits(frames)[0]) < 1
+        ...     last = float(rate.bits(frames, see=True)[0])
+        >>> first, last < 1
         (512.0, True)
     """
 
@@ -60,29 +60,21 @@ class FeatureRate:
         self.inter = inter
         self.seen = torch.zeros(channels, classes if inter else 1, classes, levels + 1)
 
-    @torch.no_grad()
-    def see(self, counts: Tensor, previous: Tensor | None = None) -> None:
-        """Count the symbols of frames, and forget a little of those before.
-
-        Args:
-            counts: whole numbers, [B, C, H, W].
-            previous: the frames before, the same; for an inter estimate only.
-        """
-        places = self._places(counts, previous) + counts.long()
-        found = torch.bincount(places.ravel(), minlength=self.seen.numel())
-        self.seen.mul_(KEEP).add_(found.view_as(self.seen))
-
-    def bits(self, counts: Tensor, previous: Tensor | None = None) -> Tensor:
+    def bits(self, counts: Tensor, previous: Tensor | None = None, *, see: bool = False) -> Tensor:
         """Return the bits of each frame, [B]; the gradient is that of the counts alone.
 
         Args:
             counts: whole numbers, [B, C, H, W].
-            previous: as for `see`.
+            previous: the frames before, the same; for an inter estimate only.
+            see: count their symbols first, and forget a little of those before.
         """
         whole = counts.detach()
         symbol, top = whole.long(), self.seen.shape[-1] - 1
-        cost = -frequencies(self.seen).log2_().view(-1)
         row = self._places(whole, previous)
+        if see:
+            found = torch.bincount((row + symbol).ravel(), minlength=self.seen.numel())
+            self.seen.mul_(KEEP).add_(found.view_as(self.seen))
+        cost = -frequencies(self.seen).log2_().view(-1)
         above, below = (row + (symbol + by).clamp_(0, top) for by in (1, -1))
         slope = (cost[above] - cost[below]) / 2
         return (cost[row + symbol] + slope * (counts - whole)).flatten(1).sum(1)
@@ -111,13 +103,13 @@ def frequencies(seen: Tensor) -> Tensor:
         seen: histograms, [..., A]; the axes before the last are the context, what tells most first.
     """
     size = seen.shape[-1]
-    wider = seen.new_full((size,), 1.0 / size)
+    wider = seen.new_full((size,), 1 / size)
     for depth in range(seen.dim()):
-        known = seen.sum(tuple(range(depth, seen.dim() - 1))) if depth < seen.dim() - 1 else seen
-        weight = known + IMAGINED * (wider.unsqueeze(-2) if depth else wider)
-        share = weight / weight.sum(-1, keepdim=True)
-        wider = share * (1 - size / TOTAL) + 1 / TOTAL
-    return wider
+        known = seen.reshape(*seen.shape[:depth], -1, size).sum(-2)
+        weight = known + IMAGINED * wider
+        share = weight / weight.sum(-1, keepdim=True) * (1 - size / TOTAL) + 1 / TOTAL
+        wider = share.unsqueeze(-2)
+    return share
 
 
 def weight_bits(weight: Tensor, scale: Tensor, q_max: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -126,7 +118,12 @@ def weight_bits(weight: Tensor, scale: Tensor, q_max: int) -> tuple[Tensor, Tens
     The histogram shares out every weight among the two codes around it, as the estimate of its bits
     does, so that it moves as weights do:
 
-    .. math:: n(k) = \sum_i \max(0, 1 - |w_i / s - k|)
+    .. math:: n(k) = \sum_i \max(0, 1 - |u_i - k|), \quad u_i = w_i / s
+
+    A histogram has hills that weights would stay on, so each is drawn towards 0, which most become,
+    by what it would save there for every step on the way:
+
+    .. math:: slope_i = (bits(u_i) - \ell(0)) / w_i
 
     Args:
         weight: latent weights, [C, ...].
@@ -134,7 +131,7 @@ def weight_bits(weight: Tensor, scale: Tensor, q_max: int) -> tuple[Tensor, Tens
         q_max: the largest code; the smallest is its negative.
 
     Returns:
-        Bits of all weights together, a scalar; slope of the bits of each, shaped as they are; the
+        Bits of all weights together, a scalar; slope of each, shaped as they are, 0 at 0; the
         lesser of the two slopes up from 0, [C, 1, ...].
     """
     steps = scale.view(-1, *[1] * (weight.dim() - 1))
@@ -145,7 +142,7 @@ def weight_bits(weight: Tensor, scale: Tensor, q_max: int) -> tuple[Tensor, Tens
     seen.index_add_(0, at.ravel(), 1 - share.ravel())
     seen.index_add_(0, at.ravel() + 1, share.ravel())
     cost = -((seen + 1 / len(seen)) / (seen.sum() + 1)).log2()
-    rise = cost[at + 1] - cost[at]
-    zero = cost[q_max]
+    bits, zero = torch.lerp(cost[at], cost[at + 1], share), cost[q_max]
+    slope = torch.where(u == 0, 0.0, (bits - zero).clamp_min(0) / u)
     leaving = torch.minimum(cost[q_max - 1], cost[q_max + 1]).sub(zero).clamp_min(0)
-    return (cost[at] + share * rise).sum(), rise / steps, leaving / steps
+    return bits.sum(), slope / steps, leaving / steps

@@ -43,12 +43,13 @@ EPSILON: Final = 0.05  # share of random actions
 NEVER: Final = 1 << 40
 FLOAT_BYTES: Final = 4
 PICTURES: Final = (
-    *(("webp", quality) for quality in (1, 10, 30, 50, 80)),
-    *(("jpeg", quality) for quality in (10, 30, 50, 80)),
+    *(("webp", quality) for quality in (1, 10, 30, 60)),
+    *(("jpeg", quality) for quality in (10, 50)),
 )
 # as small as they get
 _BEST: Final[dict[str, dict[str, Any]]] = {"webp": {"method": 6}, "jpeg": {"optimize": True}}
 LEARNING_RATE: Final = 1e-3
+BATCH: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ def student_config(parent: RunFolder, prices: DistillConfig, steps: int) -> Conf
             "warmup_env_steps": warm_up,
             "env_steps": warm_up + steps,
             "learning_rate": LEARNING_RATE,
+            "batch_size": BATCH,
             "updates_per_env_step": 1.0,
         },
         "explore": {"kind": "epsilon", "epsilon_start": EPSILON, "epsilon_end": EPSILON},
