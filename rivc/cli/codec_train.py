@@ -97,7 +97,6 @@ def _students(
     run: Path, prices: list[tuple[float, float]], out: Path, how: dict[str, Any]
 ) -> dict[Path, Config]:
     """The folder and the configuration of each student."""
-    from rivc.train.config import DistillConfig
     from rivc.train.run import RunFolder
     from rivc.train.tradeoff import student_config
 
@@ -105,7 +104,7 @@ def _students(
 
     def priced(rate: float, weight_rate: float) -> Config:
         layer = how["layer"] if rate else None
-        of = DistillConfig(parent=str(run), layer=layer, rate=rate, weight_rate=weight_rate)
+        of = {"layer": layer, "rate": rate, "weight_rate": weight_rate}
         return student_config(parent, of, how["steps"])
 
     if len(prices) == 1:
@@ -146,13 +145,13 @@ def _measured(
 
     teacher = RunFolder.open(run)
     layer = next(iter(students.values())).distill.layer
-    folders = {"teacher": teacher} | {path.name: RunFolder(path) for path in students}
+    folders = [("teacher", teacher), *((path.name, RunFolder(path)) for path in students)]
     wanted = len(students) > 1 if how["pictures"] is None else how["pictures"]
     pictures = PICTURES if wanted and observes_pictures(teacher) else ()
     ledger = Ledger(out / POINTS, how["episodes"])
     with counted("measuring", len(folders) + len(pictures)) as tell:
         points = []
-        for name, folder in folders.items():
+        for name, folder in folders:
             points.append(ledger.run(name, folder, layer))
             tell(name)
         for kind, quality in pictures:

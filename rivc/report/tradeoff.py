@@ -98,7 +98,8 @@ def _curve(
     points: Sequence[Point], of: Callable[[Point], float | None]
 ) -> tuple[np.ndarray, Estimate]:
     """Ascending places, and returns with one standard error to either side."""
-    found = sorted((x, p) for p in points if (x := of(p)) is not None)
+    known = ((x, point) for point in points if (x := of(point)) is not None)
+    found = sorted(known, key=lambda pair: pair[0])
     mean = np.array([point.return_mean for _, point in found])
     error = np.array([point.return_std / point.episodes**0.5 for _, point in found])
     return np.array([x for x, _ in found]), Estimate(mean, mean - error, mean + error)

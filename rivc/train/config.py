@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from rivc.errors import ConfigError, MissingError, nearest
 
@@ -32,7 +39,11 @@ class Section(BaseModel):
     """A part of a file of settings: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True
+        frozen=True,
+        extra="forbid",
+        strict=False,
+        use_attribute_docstrings=True,
+        ser_json_inf_nan="constants",
     )
 
 
@@ -219,6 +230,14 @@ class Config(Section):
     checkpoint: CheckpointConfig = CheckpointConfig()
     audit: AuditConfig = AuditConfig()
     log: LogConfig = LogConfig()
+
+    @model_serializer(mode="wrap")
+    def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Only a student says whose it is, so the hash of any other run stays what it was."""
+        tree: dict[str, Any] = write(self)
+        if self.distill == DistillConfig():
+            del tree["distill"]
+        return tree
 
     @property
     def reward_scale(self) -> float:

@@ -27,13 +27,13 @@ from rivc.train.policy import load_program
 from rivc.train.setup import make_tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from rivc.codec import Recording
-    from rivc.train.config import Config, DistillConfig
+    from rivc.train.config import Config
     from rivc.train.evaluate import Score
     from rivc.train.run import RunFolder
 
@@ -78,25 +78,21 @@ class Point:
     bits_per_weight: float | None = None
 
 
-def student_config(parent: RunFolder, prices: DistillConfig, steps: int) -> Config:
+def student_config(parent: RunFolder, prices: Mapping[str, Any], steps: int) -> Config:
     """Return the configuration of a student.
 
     Args:
         parent: the teacher's run.
-        prices: what is priced; its `parent` names the same folder.
+        prices: settings of the section `distill`.
         steps: updates, each after one more env step.
 
     Raises:
-        ConfigError: if nothing is priced, or a rate has no layer.
+        ConfigError: if nothing is priced, a rate has no layer, or a price is none.
     """
-    if not (prices.rate or prices.weight_rate):
-        raise ConfigError("nothing is priced; give a rate above 0")
-    if prices.rate and prices.layer is None:
-        raise ConfigError("distill.rate prices the counts of a layer; name it by distill.layer")
     tree = parent.config().model_dump(mode="json")
     warm_up = 25 * tree["env"]["count"]
     changes: dict[str, dict[str, Any]] = {
-        "distill": prices.model_dump(mode="json"),
+        "distill": {"parent": str(parent.path), **prices},
         "quant": {"enabled": True},
         "train": {
             "warmup_env_steps": warm_up,
@@ -111,8 +107,13 @@ def student_config(parent: RunFolder, prices: DistillConfig, steps: int) -> Conf
         "log": {"every_env_steps": 100},
     }
     for section, values in changes.items():
-        tree[section] |= values
-    return parse_config(tree, str(parent.path))
+        tree[section] = tree.get(section, {}) | values
+    config = parse_config(tree, str(parent.path))
+    if not (config.distill.rate or config.distill.weight_rate):
+        raise ConfigError("nothing is priced; give a rate above 0")
+    if config.distill.rate and config.distill.layer is None:
+        raise ConfigError("distill.rate prices the counts of a layer; name it by distill.layer")
+    return config
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import torch
 from rivc.errors import ConfigError, UsageError
 from rivc.nets import build_network
 from rivc.train import Trainer, load_config
-from rivc.train.config import DistillConfig
 from rivc.train.distill import distill_loss, price_weights, sent_layer
 from rivc.train.policy import load_policy
 from rivc.train.record import read_metrics
@@ -32,8 +31,7 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def student(parent: Path, steps: int = 300, **prices: Any) -> Config:
-    of = DistillConfig(parent=str(parent), **prices)
-    return student_config(RunFolder.open(parent), of, steps)
+    return student_config(RunFolder.open(parent), prices, steps)
 
 
 def test_a_price_lowers_the_bits_of_counts(parent: Path, tmp_path: Path) -> None:
@@ -132,6 +130,12 @@ def test_layers_are_those_of_the_program() -> None:
 def test_prices_must_make_sense(parent: Path, prices: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         student(parent, **prices)
+
+
+def test_only_a_student_says_whose_it_is(parent: Path) -> None:
+    assert "distill" not in (parent / "config.yaml").read_text()
+    config = student(parent, weight_rate=1.0)
+    assert config.model_dump()["distill"]["parent"] == str(parent)
 
 
 def test_a_student_of_another_shape_is_refused(parent: Path, tmp_path: Path) -> None:
