@@ -29,7 +29,7 @@ from rivc.train.setup import (
     make_training_tasks,
     profile_name,
 )
-from rivc.train.worlds import Worlds
+from rivc.train.worlds import Worlds, check_expert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,6 +179,8 @@ def check(config: Config) -> None:
         stack.callback(chip.close)
         [task] = make_tasks(config, 1)
         stack.callback(task.env.close)
+        if config.imitates or config.explore.expert_start:
+            check_expert(task)
         _check_fit(config, chip, task)
 
 
@@ -198,8 +200,10 @@ def _begun(
         task.observation_dtype,
         task.action_layout[0],
     )
-    collector = Collector(Worlds(tasks, config.seed), raw, rng["explore"])
-    progress = Progress(env_steps=collector.warm_up(warm_up, task.action_layout))
+    worlds = Worlds(tasks, config.seed)
+    collector = Collector(worlds, raw, rng["explore"], imitates=config.imitates)
+    warmed = collector.warm_up(warm_up, task.action_layout, config.explore.expert_start)
+    progress = Progress(env_steps=warmed)
     seen = raw.rows(raw.tail, raw.head)["observation"]
     is_student = config.distill.parent is not None
     encoding = (
@@ -247,7 +251,13 @@ def _restored(
     progress = Progress(**state["progress"], best_return=best)
     worlds = Worlds(tasks, config.seed)
     worlds.restore(state["collector"]["worlds"])
-    collector = Collector.restored(worlds, replay, rng["explore"], state["collector"])
+    collector = Collector.restored(
+        worlds,
+        replay,
+        rng["explore"],
+        state["collector"],
+        imitates=config.imitates,
+    )
     return Session(config, chip, learner, collector, rng, progress)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,9 +26,15 @@ _ABSURD: Final = 1e3
 
 
 def make_tasks(config: Config, count: int) -> list[Task]:
-    """Build copies of the configured task."""
+    """Build copies of the configured task; if one fails, those before it are closed."""
     env = config.env
-    return [make(env.id, bins=env.bins, history=env.history, **env.kwargs) for _ in range(count)]
+    tasks: list[Task] = []
+    with ExitStack() as undo:
+        for _ in range(count):
+            tasks.append(make(env.id, bins=env.bins, history=env.history, **env.kwargs))
+            undo.callback(tasks[-1].env.close)
+        undo.pop_all()
+    return tasks
 
 
 def make_training_tasks(config: Config) -> list[Task]:

@@ -95,13 +95,19 @@ def student_config(parent: RunFolder, prices: Mapping[str, Any], steps: int) -> 
         "distill": {"parent": str(parent.path), **prices},
         "quant": {"enabled": True},
         "train": {
+            "objective": "value",  # the teacher's own values, whatever made them
             "warmup_env_steps": warm_up,
             "env_steps": warm_up + steps,
             "learning_rate": LEARNING_RATE,
             "batch_size": BATCH,
             "updates_per_env_step": 1.0,
         },
-        "explore": {"kind": "epsilon", "epsilon_start": EPSILON, "epsilon_end": EPSILON},
+        "explore": {
+            "kind": "epsilon",
+            "epsilon_start": EPSILON,
+            "epsilon_end": EPSILON,
+            "expert_start": 0.0,
+        },
         "eval": {"every_env_steps": NEVER},  # but at the end
         "checkpoint": {"every_env_steps": 500},
         "log": {"every_env_steps": 100},

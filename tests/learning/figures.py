@@ -72,7 +72,8 @@ FIGURES: Final = {
     "half-cheetah-fp32": Figure(
         "half_cheetah", seeds=3, bar=-np.inf, enough=3, options=FP32, metric=FPNN
     ),
-    "tracker-disturbed": Figure("tracker_disturbed", seeds=5, bar=165, enough=4),
+    # its own episodes are disturbed in everything at once: `rivc stress` judges it
+    "tracker-disturbed": Figure("tracker_disturbed", seeds=5, bar=-np.inf, enough=5),
 }
 
 
