@@ -58,7 +58,7 @@ def comma_separated(points: Sequence[Point]) -> str:
 
 
 def figure(points: Sequence[Point], title: str) -> dict[str, bytes]:
-    """Return the return over what is sent, as files by format.
+    """Return the return over what is sent, as files by format; none if nothing differs in it.
 
     Args:
         points: the teacher first, then students, then pictures.
@@ -69,7 +69,7 @@ def figure(points: Sequence[Point], title: str) -> dict[str, bytes]:
     """
     rows = [[Panel("", Axis(label, is_log=True), _Y, curves)] for label, curves in _panels(points)]
     names = [name for [panel] in rows for name in panel.curves]
-    return line_figure(rows, names, title)
+    return line_figure(rows, names, title) if rows else {}
 
 
 _Y: Final = Axis("return")
