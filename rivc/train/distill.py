@@ -35,6 +35,8 @@ from rivc.train.rate import FeatureRate, weight_bits
 from rivc.train.run import RunFolder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from rivc.nets import QNetwork
@@ -95,7 +97,8 @@ class Distiller:
             DivergedError: if a loss or gradient is not finite; nothing was changed then, not even
                 the state of `rng`.
         """
-        train, prices, before = self.config.train, self.config.distill, rng.bit_generator.state
+        train, prices = self.config.train, self.config.distill
+        before = rng.bit_generator.state, [rate.seen.clone() for rate in self._rates]
         pairs = replay.sample(rng, max(1, train.batch_size // 2), discount=1.0, n_step=1)
         states = torch.from_numpy(np.concatenate([pairs.observation, pairs.next_observation]))
         integers, factor = self.net.integers(), price_at(self.config, env_steps)
@@ -105,10 +108,13 @@ class Distiller:
         total = loss + factor * prices.rate * bits.mean() / KILO
         self.optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.net.weights_and_biases(), train.max_grad_norm)
+        grads = [p.grad for p in self.net.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(grads)
         if not torch.isfinite(norm + total):
-            rng.bit_generator.state = before
+            rng.bit_generator.state, seen = before
+            self._remember(seen)
             raise diverged(self.updates, total.item(), norm.item())
+        torch.nn.utils.clip_grad_norm_(self.net.weights_and_biases(), train.max_grad_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate_at(train, env_steps)
         of_weights = self._step(integers, factor * prices.weight_rate)
@@ -130,6 +136,10 @@ class Distiller:
         intra, inter = self._rates
         bits = intra.bits(first, see=True), inter.bits(second, first.detach(), see=True)
         return torch.stack([one.mean() for one in bits])
+
+    def _remember(self, seen: Sequence[Tensor]) -> None:
+        for rate, one in zip(self._rates, seen, strict=True):
+            rate.seen = one
 
     def _step(self, integers: Integers, price: float) -> float:
         """Take the gradient step, pricing weights, and return the bits of one."""
@@ -173,8 +183,7 @@ class Distiller:
                 "began with; start a new run"
             )
         self.net.load_state_dict(state["net"])
-        for rate, seen in zip(self._rates, state["seen"], strict=True):
-            rate.seen = seen
+        self._remember(state["seen"])
         groups = self.optimizer.state_dict()["param_groups"]
         moments = {int(i): m for i, m in state["optimizer"].items()}
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})

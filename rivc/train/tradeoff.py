@@ -215,7 +215,7 @@ def measure_picture(folder: RunFolder, kind: str, quality: int, episodes: int) -
     Raises:
         MissingError: if Pillow is not installed.
     """
-    has_history = folder.config().env.history
+    has_history = bool(folder.config().env.history)
     lens = _Lens(kind, {"quality": quality, **_BEST[kind]}, has_history)
     score = _play(folder, episodes, lens)
     mean = float(np.mean(lens.sizes))

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from rivc.errors import ConfigError, UsageError
+from rivc.errors import ConfigError, DivergedError, UsageError
 from rivc.nets import build_network
 from rivc.neurochip.export.compressed import compress
-from rivc.train import Trainer, load_config
-from rivc.train.distill import distill_loss, price_weights, sent_layer
+from rivc.train import Trainer, distill, load_config
+from rivc.train.distill import Distiller, distill_loss, price_weights, sent_layer
 from rivc.train.policy import load_policy
 from rivc.train.record import read_metrics
 from rivc.train.run import RunFolder
@@ -77,6 +77,34 @@ def test_another_teacher_is_refused_on_resuming(parent: Path, tmp_path: Path) ->
     state = run.session.learner.state()
     with pytest.raises(UsageError, match="is no longer that which this run began with"):
         run.session.learner.restore({**state, "teacher_sha256": "other"})
+
+
+def test_a_loss_that_is_not_finite_changes_nothing(parent: Path, tmp_path: Path) -> None:
+    run = Trainer(student(parent, 16, layer=1, rate=1.0), tmp_path / "student")
+    run.run()
+    session = run.session
+    learner, rng = session.learner, session.rng["replay"]
+    assert isinstance(learner, Distiller)
+    before = leaves_of(learner.state()), rng.bit_generator.state
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distill, "distill_loss", lambda q, *_: q.sum() * torch.nan)
+        with pytest.raises(DivergedError):
+            learner.update(session.replay, rng, 216)
+    assert (leaves_of(learner.state()), rng.bit_generator.state) == before
+
+
+def leaves_of(state: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Every leaf of a state, tensors as bytes."""
+    leaves: list[tuple[str, Any]] = []
+    for key, value in state.items():
+        if isinstance(value, dict):
+            leaves += [(f"{key}/{name}", leaf) for name, leaf in leaves_of(value)]
+        else:
+            each = value if isinstance(value, list) else [value]
+            leaves += [
+                (key, x.numpy().tobytes() if isinstance(x, torch.Tensor) else x) for x in each
+            ]
+    return leaves
 
 
 def test_a_student_begins_as_its_teacher(parent: Path, tmp_path: Path) -> None:
