@@ -154,7 +154,8 @@ class Distiller:
         self.optimizer.step()
         with torch.no_grad():
             for layer, old in zip(layers, before, strict=True):
-                layer.weight.masked_fill_(layer.weight * old < 0, 0.0)
+                stays = (old == 0) & (layer.weight.grad == 0)  # whatever momentum says
+                layer.weight.masked_fill_(stays | (layer.weight * old < 0), 0.0)
         return total / count
 
     def sync_target(self, blend: float | None = None) -> None:

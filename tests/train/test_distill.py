@@ -135,6 +135,18 @@ def test_a_weight_of_zero_stays_unless_the_loss_gains_more_than_its_bits() -> No
     assert layer.weight.grad[0, 1] > 0
 
 
+def test_momentum_moves_no_weight_that_stays_at_0(parent: Path, tmp_path: Path) -> None:
+    run = Trainer(student(parent, 16, weight_rate=1e6), tmp_path / "student")
+    run.run()
+    learner, session = run.session.learner, run.session
+    layer, _ = next(iter(learner.net.chain()))
+    with torch.no_grad():
+        layer.weight[0] = 0
+    learner.update(session.replay, session.rng["replay"], 216)
+    assert not layer.weight[0].any()
+    assert layer.weight[1:].any()
+
+
 def test_layers_are_those_of_the_program() -> None:
     net = build_network(
         "conv",
