@@ -69,6 +69,13 @@ class Compression:
 
 def save_compressed(program: SpikingProgram, path: str | Path) -> Compression:
     """Write a program to one small file, whole or not at all."""
+    file, compression = compress(program)
+    write_atomically(path, file)
+    return compression
+
+
+def compress(program: SpikingProgram) -> tuple[bytes, Compression]:
+    """Return what `save_compressed` writes, and what compressing brought."""
     header = header_text(program)
     parts, coded, ideal = [MAGIC, _LENGTH.pack(len(header)), header], 0, 0.0
     for layer in program.layers:
@@ -80,9 +87,8 @@ def save_compressed(program: SpikingProgram, path: str | Path) -> Compression:
         others = (layer.bias, layer.threshold)
         parts += [_LENGTH.pack(len(data)), data, *(a.astype(_INT32).tobytes() for a in others)]
     file = b"".join(parts)
-    write_atomically(path, file)
     count = sum(layer.weight.size for layer in program.layers)
-    return Compression(count, len(file), 8 * coded / count, ideal / count)
+    return file, Compression(count, len(file), 8 * coded / count, ideal / count)
 
 
 def _entropy_bits(values: NDArray[np.int8]) -> float:

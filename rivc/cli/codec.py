@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from rivc.cli.codec_train import train
 from rivc.cli.output import emit_json, json_option, pairs, policy_option, verb
 from rivc.cli.progress import working
 from rivc.errors import MissingError, UsageError
@@ -243,5 +244,5 @@ def _text(value: Any) -> str:
     return f"{value:,.1f}" if isinstance(value, float) else str(value)
 
 
-for one in (fit, encode, decode, info):
+for one in (fit, encode, decode, info, train):
     command.add_command(one)

@@ -35,12 +35,14 @@ def open_display(env_steps: int) -> Display:
 
 
 def describe(record: Mapping[str, Any]) -> str:
-    """Return a record in a few words: return, action gap, agreement and speed."""
+    """Return a record in a few words: return, action gap, agreement, what is priced, and speed."""
     value = record.get("eval_return", record.get("episode_return"))
     parts = [
         f"return {value:.1f}" if value is not None else "",
         f"gap {record['action_gap']:.3g}" if record.get("action_gap") is not None else "",
         f"agree {record['action_agreement']:.1%}" if "action_agreement" in record else "",
+        f"{record['inter_bits']:.0f} bits/frame" if record.get("inter_bits") else "",
+        f"{record['bits_per_weight']:.2f} bits/weight" if record.get("bits_per_weight") else "",
         f"{record['env_steps_per_s']:,.0f} steps/s" if record.get("env_steps_per_s") else "",
     ]
     return "  ".join(filter(None, parts))

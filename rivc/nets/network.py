@@ -101,12 +101,30 @@ class QNetwork(nn.Module):
         scale = (integers or self.integers())[-1].weight_scale[0].double()
         return (scale * log_step_in.detach().double().exp()).float()
 
+    def watch(self, x: Tensor, integers: Integers, layer: int) -> tuple[Tensor, Tensor]:
+        """Return action values as `forward` does, and what a layer emits, channels first.
+
+        Args:
+            x: counts, uint8, [B, *shape].
+            integers: of `integers()`.
+            layer: which of `layers`, 0 for the first.
+        """
+        outputs = list(self._outputs(x, integers))
+        q = outputs[-1] * self.readout_scale(integers)
+        return q.float().view(-1, *self.action_layout), outputs[layer]
+
     def _run(self, x: Tensor, integers: Integers) -> Tensor:
+        for out in self._outputs(x, integers):
+            x = out
+        return x
+
+    def _outputs(self, x: Tensor, integers: Integers) -> Iterator[Tensor]:
+        """What each layer gives, in order."""
         x = channels_first(x)
         with torch.autocast(x.device.type, enabled=False):  # its half floats would round integers
             for (layer, log_step), q in zip(self.chain(), integers, strict=True):
                 x = layer(as_input(layer, x), log_step, q)
-        return x
+                yield x
 
     def _forward_real(self, x: Tensor) -> Tensor:
         step = self.input_log_step.exp()

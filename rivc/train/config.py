@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from rivc.errors import ConfigError, MissingError, nearest
 
@@ -32,7 +40,11 @@ class Section(BaseModel):
     """A part of a file of settings: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True
+        frozen=True,
+        extra="forbid",
+        strict=False,
+        use_attribute_docstrings=True,
+        ser_json_inf_nan="constants",
     )
 
 
@@ -168,6 +180,21 @@ class ExploreConfig(Section):
     """Length of its linear fall to none."""
 
 
+class DistillConfig(Section):
+    """What makes a run the student of another: see `rivc.train.distill`."""
+
+    parent: str | None = None
+    """Folder of the run whose policy is the teacher; null: learn from rewards."""
+    layer: Positive | None = None
+    """Layer of the program whose counts are sent, 1 for the first; null: none is."""
+    rate: NonNegative = 0.0
+    """Price of a thousand bits of a frame of these counts, in the loss."""
+    weight_rate: NonNegative = 0.0
+    """Price of a bit a weight, in the loss."""
+    rise: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the run in which prices rise from nothing."""
+
+
 class EvalConfig(Section):
     """Greedy episodes on the chip while training; the best program is kept."""
 
@@ -213,10 +240,19 @@ class Config(Section):
     backend: BackendConfig = BackendConfig()
     train: TrainConfig = TrainConfig()
     explore: ExploreConfig = ExploreConfig()
+    distill: DistillConfig = DistillConfig()
     eval: EvalConfig = EvalConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     audit: AuditConfig = AuditConfig()
     log: LogConfig = LogConfig()
+
+    @model_serializer(mode="wrap")
+    def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Only a student says whose it is, so the hash of any other run stays what it was."""
+        tree: dict[str, Any] = write(self)
+        if self.distill == DistillConfig():
+            del tree["distill"]
+        return tree
 
     @property
     def reward_scale(self) -> float:

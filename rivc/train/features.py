@@ -13,7 +13,7 @@ from rivc.neurochip import load_backend
 from rivc.snn_convert.program import greedy
 from rivc.snn_convert.reference import emit
 from rivc.train.appraise import appraisal_seeds
-from rivc.train.evaluate import play
+from rivc.train.evaluate import Score, play
 from rivc.train.policy import load_program
 from rivc.train.setup import make_tasks
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rivc.snn_convert import SpikingProgram
     from rivc.train.policy import Which
     from rivc.train.run import RunFolder
+    from rivc.train.worlds import Episode
 
 _AT_ONCE = 64  # frames that the reference convolves in one go
 
@@ -42,6 +43,14 @@ def record_features(
     Raises:
         UsageError: if the program has no such layer, or it emits no counts.
     """
+    recording, _ = play_recorded(folder, layer, episodes=episodes, seed=seed, which=which)
+    return recording
+
+
+def play_recorded(
+    folder: RunFolder, layer: int, *, episodes: int, seed: int = 0, which: Which | None = None
+) -> tuple[Recording, Score]:
+    """Return what `record_features` does, and the episodes that were played for it."""
     _, program = load_program(folder, which)
     if not 1 <= layer < len(program.layers):
         msg = (
@@ -50,17 +59,18 @@ def record_features(
         raise UsageError(msg)
     [task] = make_tasks(folder.config(), 1)
     watched = _Watched(program)
+    played: list[Episode] = []
     try:
         for one in appraisal_seeds(seed, episodes):
             watched.begin()
-            play([task], watched.act, [one])
+            played += play([task], watched.act, [one]).episodes
     finally:
         task.env.close()
     counts = np.concatenate(watched.counts)
     starts = np.zeros(len(counts), np.bool_)
     starts[watched.starts] = True
     bit_width = program.levels_in[layer].bit_length()
-    return Recording(emitted(program, layer, counts), starts, bit_width)
+    return Recording(emitted(program, layer, counts), starts, bit_width), Score(tuple(played))
 
 
 def emitted(program: SpikingProgram, layer: int, counts: NDArray[np.uint8]) -> NDArray[np.uint8]:

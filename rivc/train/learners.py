@@ -13,17 +13,24 @@ if TYPE_CHECKING:
     from rivc.nets import QNetwork
     from rivc.quant.profile import ArithmeticProfile
     from rivc.train.config import Config
+    from rivc.train.distill import Distiller
     from rivc.train.fused import FusedLearner
 
-    AnyLearner: TypeAlias = Learner | FusedLearner
+    AnyLearner: TypeAlias = Learner | FusedLearner | Distiller
 
 
 def make_learner(config: Config, net: QNetwork) -> AnyLearner:
     """Return the learner that ``train.learner`` names; ``auto`` is the fastest that can do it.
 
+    A student of another run is trained by `rivc.train.distill.Distiller`.
+
     Raises:
         ConfigError: if it names the fused learner, which cannot.
     """
+    if config.distill.parent:
+        from rivc.train.distill import Distiller, load_teacher
+
+        return Distiller(config, net, load_teacher(config))
     problem = why_not_fused(config, net)
     if config.train.learner == "fused" and problem:
         raise ConfigError(f"train.learner=fused cannot train this: {problem}; set it to auto")

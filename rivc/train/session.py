@@ -19,6 +19,7 @@ from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert import convert
 from rivc.train.checkpoint import load_checkpoint, save_checkpoint
 from rivc.train.collect import Collector, NetworkSampler
+from rivc.train.distill import load_teacher
 from rivc.train.learners import make_learner
 from rivc.train.replay import Replay
 from rivc.train.setup import (
@@ -204,12 +205,18 @@ def _begun(
     warmed = collector.warm_up(warm_up, task.action_layout, config.explore.expert_start)
     progress = Progress(env_steps=warmed)
     seen = raw.rows(raw.tail, raw.head)["observation"]
-    encoding = make_encoding(task, seen, profile_name(config, chip.profile))
+    is_student = config.distill.parent is not None
+    encoding = (
+        load_teacher(config).program.encoding
+        if is_student
+        else make_encoding(task, seen, profile_name(config, chip.profile))
+    )
     learner = _learner(config, chip, task, encoding)
     collector.replay = raw.encoded(encoding.encode, config.train.replay_capacity)
     session = Session(config, chip, learner, collector, rng, progress)
-    session.calibrate()
-    learner.sync_target(blend=1.0)
+    if not is_student:  # who begins as its teacher
+        session.calibrate()
+        learner.sync_target(blend=1.0)
     return session
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import ExitStack
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from rivc.snn_convert import SpikingProgram
     from rivc.train.collect import Sampler
     from rivc.train.config import Config
+    from rivc.train.distill import DistillInfo
     from rivc.train.learner import UpdateInfo
     from rivc.train.session import Session
 
@@ -73,7 +75,7 @@ class Trainer:
     sampler: Sampler
     recorder: Recorder
     evaluation_tasks: list[Task]
-    last_update: UpdateInfo | None
+    last_update: UpdateInfo | DistillInfo | None
     last_score: Score | None
     _last_look: tuple[float, int, int]  # seconds, env steps, updates
 
@@ -214,7 +216,8 @@ class Trainer:
         seeds = evaluation_seeds(self.config.seed, self.config.eval.episodes)
         self.last_score = play(self.evaluation_tasks, self._act, seeds)
         progress = self.session.progress
-        if self.last_score.return_mean >= progress.best_return:
+        grows_cheaper = self.config.distill.parent is not None  # so the newest is wanted
+        if grows_cheaper or self.last_score.return_mean >= progress.best_return:
             progress.best_return = self.last_score.return_mean
             self.folder.save_best(self.program, self.session.learner.net.state_dict())
 
@@ -273,10 +276,7 @@ class Trainer:
             )
         }
         if self.last_update is not None:
-            metrics |= {
-                "td_loss": self.last_update.td_loss,
-                "margin_loss": self.last_update.margin_loss,
-            }
+            metrics |= asdict(self.last_update)
         if self.last_score is not None:
             metrics |= {
                 "eval_return": self.last_score.return_mean,
