@@ -37,7 +37,7 @@ class Figure:
 
 
 FIGURES: Final = {
-    "tracker-rate": Figure("tracker-4bit", ("--rate=1.5", "--layer=2")),
+    "tracker-rate": Figure("tracker-4bit", ("--rate=1.5", "--layer=2", "--pictures")),
     "cart-pole-rate": Figure("cart-pole-camera", ("--rate=1.5", "--layer=2", "--pictures")),
     "tracker-weights": Figure("tracker-4bit", ("--weight-rate=0.65", "--steps=1500")),
     "tracker-curve": Figure("tracker-4bit", ("--rate=0.1", "--rate=0.5", "--rate=5"), seeds=1),
