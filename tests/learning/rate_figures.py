@@ -38,8 +38,10 @@ class Figure:
 
 FIGURES: Final = {
     "tracker-rate": Figure("tracker-4bit", ("--rate=1.5", "--layer=2", "--pictures")),
-    "cart-pole-rate": Figure("cart-pole-camera", ("--rate=1.5", "--layer=2", "--pictures")),
-    "tracker-weights": Figure("tracker-4bit", ("--weight-rate=0.65", "--steps=1500")),
+    "cart-pole-rate": Figure(
+        "cart-pole-camera", ("--rate=0.015", "--steps=2500", "--layer=2", "--pictures")
+    ),
+    "tracker-weights": Figure("tracker-4bit", ("--weight-rate=0.5", "--steps=1500")),
     "tracker-curve": Figure("tracker-4bit", ("--rate=0.1", "--rate=0.5", "--rate=5"), seeds=1),
 }
 
