@@ -41,7 +41,7 @@ FIGURES: Final = {
     "cart-pole-rate": Figure(
         "cart-pole-camera", ("--rate=0.015", "--steps=2500", "--layer=2", "--pictures")
     ),
-    "tracker-weights": Figure("tracker-4bit", ("--weight-rate=0.5", "--steps=1500")),
+    "tracker-weights": Figure("tracker-4bit", ("--weight-rate=0.55", "--steps=1500")),
     "tracker-curve": Figure("tracker-4bit", ("--rate=0.1", "--rate=0.5", "--rate=5"), seeds=1),
 }
 
