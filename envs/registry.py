@@ -111,7 +111,7 @@ TASKS: Final = (
         "rivc.envs.pole_balance:PoleBalance",
         "a cart on a rail keeps the pole on it upright, 50 decisions a second",
         obs_modes=OBS_MODES,
-        action_layout=(1, 3),
+        action_layout=(1, 5),
         max_episode_steps=300,
         expert_return=290.0,
         random_return=24.4,
