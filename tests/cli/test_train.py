@@ -64,7 +64,7 @@ def test_backend_is_short_for_the_backends_name(
 
 @pytest.fixture(autouse=True)
 def _heeds_ctrl_c() -> Iterator[None]:
-    """A process that a shell put into the background ignores Ctrl-C, and what it starts does too."""
+    """A process that a shell put into the background ignores Ctrl-C, and so do its own."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
