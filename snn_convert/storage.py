@@ -62,6 +62,20 @@ class Hashed(Protocol):
         ...
 
 
+class Headed(Hashed, Protocol):
+    """What is arrays and a header, in JSON, that says everything else of it."""
+
+    @property
+    def header(self) -> bytes:
+        """Canonical JSON with a ``format_version``, without the hash."""
+        ...
+
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Every array by name, little-endian."""
+        ...
+
+
 HashedT = TypeVar("HashedT", bound=Hashed)
 
 
@@ -105,6 +119,29 @@ def header_text(program: SpikingProgram) -> bytes:
 def load_program(path: str | Path) -> SpikingProgram:
     """Read a program and check its hash; see `SpikingProgram.load`."""
     return read_hashed(path, "program", lambda whole: parse_program(read_arrays(whole)))
+
+
+def save_headed(value: Headed, name: str, path: str | Path) -> None:
+    """Write a header of this name, with the hash, and arrays to one ``.npz`` file."""
+    text = json.dumps({**json.loads(value.header), "sha256": value.sha256}, sort_keys=True)
+    members: dict[str, Any] = {name: np.frombuffer(text.encode(), np.uint8), **value.arrays}
+    buffer = io.BytesIO()
+    np.savez(buffer, **members)
+    write_atomically(path, buffer.getvalue())
+
+
+def take_header(members: dict[str, NDArray[Any]], name: str, version: int) -> dict[str, Any]:
+    """Return the header that `save_headed` wrote, and take it from among the members.
+
+    Raises:
+        DamagedFileError: if it has another format version.
+        Any of `UNREADABLE`: if it is none.
+    """
+    header: dict[str, Any] = json.loads(members.pop(name).astype(np.uint8).tobytes())
+    if header["format_version"] != version:
+        found = header["format_version"]
+        raise DamagedFileError(f"format version {found}, this rivc reads {version}")
+    return header
 
 
 def read_hashed(

@@ -121,15 +121,16 @@ def _way(
 ) -> Iterator[tuple[Transport, Clock]]:
     """The robot's end of a way to a server in this process: socket, simulated link, or neither."""
     from rivc.robot import MonotonicClock, SimulatedClock
-    from rivc.split.hosted import hosted_in_a_thread
+    from rivc.split.hosted import listening_in_a_thread
     from rivc.split.link import LinkModel
+    from rivc.split.serve import Host
     from rivc.split.simulated import SimulatedTransport
     from rivc.split.transport import InProcess, connect, parse_address
 
     if over is not None:
         clock = MonotonicClock()
         with (
-            hosted_in_a_thread(server, parse_address(over)) as address,
+            listening_in_a_thread(Host(server), parse_address(over)) as address,
             closing(connect(address, clock)) as transport,
         ):
             yield transport, clock

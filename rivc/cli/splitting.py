@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
-import threading
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 
@@ -19,12 +17,13 @@ from rivc.cli.split_robot import (
     actions_of,
     open_task,
 )
-from rivc.errors import LinkError, RivcError, UsageError
+from rivc.errors import RivcError, UsageError
 from rivc.neurochip import load_backend
 from rivc.robot import NoiseWorld
 from rivc.snn_convert.program import greedy
 from rivc.snn_convert.storage import read_plain
 from rivc.split.fleet import Episode, FleetPlan, FleetReport, drive_fleet
+from rivc.split.hosted import listening_in_a_thread
 from rivc.split.link import LinkTrace, load_trace
 from rivc.split.proxy import Proxy
 from rivc.split.server import Server, ServerLimits
@@ -145,36 +144,9 @@ def _check(words: SplitWords, trace: LinkTrace | None) -> None:
 def _address(words: SplitWords, trace: LinkTrace | None) -> Iterator[Address]:
     """Where to send: to the server, or to a poor link in front of it."""
     address = parse_address(words.connect or "")
-    with _proxied(address, trace, words.seed) if trace else nullcontext(address) as where:
+    if trace is None:
+        yield address
+        return
+    proxy = Proxy(address, trace, words.seed)
+    with listening_in_a_thread(proxy, Address("udp", "127.0.0.1", 0)) as where:
         yield where
-
-
-@contextmanager
-def _proxied(server: Address, trace: LinkTrace, seed: int) -> Iterator[Address]:
-    """A poor link in front of a server, in a thread of its own; yields where to send."""
-    started, where, failed = threading.Event(), list[Address](), list[Exception]()
-    loop = asyncio.new_event_loop()
-    ended = asyncio.Event()
-
-    async def main() -> None:
-        try:
-            local = Address("udp", "127.0.0.1", 0)
-            async with Proxy(server, trace, seed).listening(local) as address:
-                where.append(address)
-                started.set()
-                await ended.wait()
-        except LinkError as error:
-            failed.append(error)
-            started.set()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(main()), daemon=True)
-    thread.start()
-    started.wait()
-    try:
-        if failed:
-            raise failed[0]
-        yield where[0]
-    finally:
-        loop.call_soon_threadsafe(ended.set)
-        thread.join()
-        loop.close()

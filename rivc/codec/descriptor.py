@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,7 +13,7 @@ import numpy as np
 from rivc.codec.layout import Layout
 from rivc.errors import DamagedFileError, UsageError
 from rivc.quant import Grid
-from rivc.snn_convert.storage import read_arrays, read_hashed, write_atomically
+from rivc.snn_convert.storage import read_arrays, read_hashed, save_headed, take_header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,11 +99,7 @@ class Descriptor:
 
     def save(self, path: str | Path) -> None:
         """Write the descriptor to one ``.npz`` file, whole or not at all."""
-        text = json.dumps({**json.loads(self.header), "sha256": self.sha256}, sort_keys=True)
-        buffer = io.BytesIO()
-        members: dict[str, Any] = {HEADER: np.frombuffer(text.encode(), np.uint8), **self.arrays}
-        np.savez(buffer, **members)
-        write_atomically(path, buffer.getvalue())
+        save_headed(self, HEADER, path)
 
     @staticmethod
     def load(path: str | Path) -> Descriptor:
@@ -118,10 +113,7 @@ class Descriptor:
 
 
 def _parse(members: dict[str, NDArray[Any]]) -> tuple[Descriptor, str]:
-    header = json.loads(members.pop(HEADER).astype(np.uint8).tobytes())
-    if header["format_version"] != FORMAT_VERSION:
-        version = header["format_version"]
-        raise DamagedFileError(f"format version {version}, this rivc reads {FORMAT_VERSION}")
+    header = take_header(members, HEADER, FORMAT_VERSION)
     layout = Layout(*(members.pop(name).astype(np.int32, casting="equiv") for name in _LAYOUT))
     models: dict[str, dict[str, NDArray[Any]]] = {}
     for name, array in members.items():

@@ -25,7 +25,6 @@ are found, the gains, static steps for features, and the arithmetic are our read
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -34,9 +33,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rivc.codec.grouping import GAIN, gains, joined
-from rivc.errors import ConfigError, DamagedFileError, QuantError
+from rivc.errors import ConfigError, QuantError
 from rivc.quant import Grid, dequantize, fit_affine, quantize
-from rivc.snn_convert.storage import read_arrays, read_hashed, write_atomically
+from rivc.snn_convert.storage import read_arrays, read_hashed, save_headed, take_header
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -258,11 +257,7 @@ class GroupQuantizer:
 
     def save(self, path: str | Path) -> None:
         """Write one ``.npz`` file, whole or not at all."""
-        text = json.dumps({**json.loads(self.header), "sha256": self.sha256}, sort_keys=True)
-        members: dict[str, Any] = {HEADER: np.frombuffer(text.encode(), np.uint8), **self.arrays}
-        buffer = io.BytesIO()
-        np.savez(buffer, **members)
-        write_atomically(path, buffer.getvalue())
+        save_headed(self, HEADER, path)
 
     @staticmethod
     def load(path: str | Path) -> GroupQuantizer:
@@ -276,10 +271,7 @@ class GroupQuantizer:
 
 
 def _parse(members: dict[str, NDArray[Any]]) -> tuple[GroupQuantizer, str]:
-    told = json.loads(members.pop(HEADER).astype(np.uint8).tobytes())
-    if told["format_version"] != FORMAT_VERSION:
-        version = told["format_version"]
-        raise DamagedFileError(f"format version {version}, this rivc reads {FORMAT_VERSION}")
+    told = take_header(members, HEADER, FORMAT_VERSION)
     group, gain, step = (
         members[name].astype(dtype, casting="equiv") for name, dtype in _DTYPES.items()
     )

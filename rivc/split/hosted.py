@@ -1,36 +1,41 @@
-"""A server with sockets, in a thread of its own."""
+"""What listens at sockets, in a thread of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rivc.errors import LinkError
-from rivc.split.serve import Host
 from rivc.split.transport import Address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractAsyncContextManager
 
-    from rivc.split.server import Server
+
+class Listener(Protocol):
+    """A `rivc.split.serve.Host` or a `rivc.split.proxy.Proxy`."""
+
+    def listening(self, address: Address) -> AbstractAsyncContextManager[Address]:
+        """Listen while the context lasts; yields where."""
+        ...
 
 
 @contextmanager
-def hosted_in_a_thread(server: Server, address: Address) -> Iterator[Address]:
-    """Let a server listen in a thread of its own while the context lasts; yields where.
+def listening_in_a_thread(listener: Listener, address: Address) -> Iterator[Address]:
+    """Listen in a thread of its own while the context lasts; yields where.
 
     Raises:
         LinkError: if the address cannot be listened at.
     """
     started, where, failed = threading.Event(), list[Address](), list[Exception]()
     loop, ended = asyncio.new_event_loop(), asyncio.Event()
-    host = Host(server)
 
     async def main() -> None:
         try:
-            async with host.listening(address) as listening:
+            async with listener.listening(address) as listening:
                 where.append(listening)
                 started.set()
                 await ended.wait()

@@ -13,7 +13,7 @@ from rivc.split.fleet import Episode, FleetPlan, drive_fleet
 from rivc.split.server import Server
 from rivc.split.transport import Address
 from tests.split.parts import COUNTS, FOLDER, KEY, infer_of
-from tests.split.test_transport import listening_in_a_thread
+from tests.split.test_transport import listening
 
 EPISODE = Episode(COUNTS, infer_of(FOLDER.split)(COUNTS).reshape(len(COUNTS), -1))
 PLAN = FleetPlan(robots=5, rate_hz=50, seconds=0.4, deadline_ms=30_000)
@@ -26,7 +26,7 @@ def new_server() -> Server:
 def test_every_answer_is_that_of_its_own_frame() -> None:
     """On a machine that stands still for a slot, a newer frame may take the place of one."""
     server = new_server()
-    with listening_in_a_thread(server) as address:
+    with listening(server) as address:
         report = drive_fleet(FOLDER, EPISODE, address, PLAN, KEY)
     assert set(report.outcomes) <= {"in time", "unanswered"}
     assert report.outcomes.total() == report.frames == report.late_sending.count == 100
@@ -38,7 +38,7 @@ def test_every_answer_is_that_of_its_own_frame() -> None:
 
 def test_a_wrong_answer_and_a_late_one_are_told_apart() -> None:
     wrong = Episode(COUNTS, EPISODE.readout + 1)
-    with listening_in_a_thread(new_server()) as address:
+    with listening(new_server()) as address:
         report = drive_fleet(FOLDER, wrong, address, replace(PLAN, robots=2), KEY)
         assert set(report.outcomes) - {"unanswered"} == {"wrong"}
         hurried = replace(PLAN, robots=2, deadline_ms=1e-6)

@@ -8,8 +8,9 @@ import pytest
 from rivc.errors import LinkError, QuantError
 from rivc.robot import MonotonicClock
 from rivc.split.halves import cut
-from rivc.split.hosted import hosted_in_a_thread
+from rivc.split.hosted import listening_in_a_thread
 from rivc.split.link import LinkTrace, Phase
+from rivc.split.serve import Host
 from rivc.split.server import Server
 from rivc.split.session import Answer, Gradient, Session
 from rivc.split.throughput import Load, frames_per_second
@@ -113,7 +114,7 @@ def test_a_host_in_a_thread_says_where_it_listens_or_why_not() -> None:
     server, _, _ = joined()
     clock = MonotonicClock()
     session = Session(LADDER, IDENTITY, 4, KEY)
-    with hosted_in_a_thread(server, Address("udp", "127.0.0.1", 0)) as address:
+    with listening_in_a_thread(Host(server), Address("udp", "127.0.0.1", 0)) as address:
         transport = connect(address, clock)
         asked = session.join(clock.now_ns())
         assert asked is not None
@@ -124,7 +125,10 @@ def test_a_host_in_a_thread_says_where_it_listens_or_why_not() -> None:
     session.receive(data, clock.now_ns())
     assert session.is_joined
     nowhere = Address("udp", "203.0.113.1", 1)
-    with pytest.raises(LinkError, match="cannot listen"), hosted_in_a_thread(server, nowhere):
+    with (
+        pytest.raises(LinkError, match="cannot listen"),
+        listening_in_a_thread(Host(server), nowhere),
+    ):
         pass
 
 

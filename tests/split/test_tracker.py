@@ -21,7 +21,7 @@ from rivc.split.server import Server
 from rivc.split.session import Session
 from rivc.split.transport import connect
 from tests.split.parts import IDENTITY, KEY, infer_of
-from tests.split.test_transport import PATIENT, listening_in_a_thread
+from tests.split.test_transport import PATIENT, listening
 
 RUN = Path(os.environ.get("RIVC_TRACKER_RUN", "runs/figures/tracker-4bit-seed0"))
 
@@ -48,7 +48,7 @@ def test_fifty_episodes_of_the_tracker_are_those_of_the_uncut_program(layer: int
     d, n = program.action_layout
     actions, clock = ActionTable.levels([[float(i) for i in range(n)]] * d), MonotonicClock()
     server, steps = Server(ladder, infer_of(split), IDENTITY, KEY), 0
-    with listening_in_a_thread(server) as address:
+    with listening(server) as address:
         session = Session(ladder, IDENTITY, d * n, KEY)
         link = Link(clock, connect(address, clock), session, ladder, PATIENT)
         policy = SplitPolicy(split, load_backend("emulator"), actions, link, SafeAction([-1.0] * d))

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 import time
-from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from rivc.robot import ActionTable, Frame, MonotonicClock
 from rivc.snn_convert import reference
 from rivc.snn_convert.program import greedy
 from rivc.split.halves import cut
+from rivc.split.hosted import listening_in_a_thread
 from rivc.split.link import LinkTrace, Phase
 from rivc.split.policy import Link, LinkTimes, SafeAction, SplitPolicy
 from rivc.split.proxy import Proxy
@@ -45,38 +46,22 @@ PATIENT = LinkTimes(50, 10_000, 10_000)  # waits for every answer, on any machin
 def hosted(scheme: str, trace: LinkTrace | None = None) -> Iterator[tuple[Address, Server]]:
     """A server of the test program."""
     server = Server(LADDER, infer_of(SPLIT), IDENTITY, KEY)
-    with listening_in_a_thread(server, scheme, trace) as address:
+    with listening(server, scheme, trace) as address:
         yield address, server
 
 
 @contextmanager
-def listening_in_a_thread(
+def listening(
     server: Server, scheme: str = "udp", trace: LinkTrace | None = None
 ) -> Iterator[Address]:
     """A server in a thread of its own, behind a proxy if there is a trace."""
-    ready, where = threading.Event(), list[Address]()
-    loop, ended = asyncio.new_event_loop(), asyncio.Event()
-
-    async def main() -> None:
-        local = Address(scheme, "rivc/test" if scheme == "zenoh" else "127.0.0.1", 0)
-        async with AsyncExitStack() as stack:
-            address = await stack.enter_async_context(Host(server).listening(local))
-            if trace is not None:
-                proxy = Proxy(address, trace).listening(local)
-                address = await stack.enter_async_context(proxy)
-            where.append(address)
-            ready.set()
-            await ended.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(main()))
-    thread.start()
-    try:
-        assert ready.wait(30)
-        yield where[0]
-    finally:
-        loop.call_soon_threadsafe(ended.set)
-        thread.join(30)
-        loop.close()
+    local = Address(scheme, "rivc/test" if scheme == "zenoh" else "127.0.0.1", 0)
+    with ExitStack() as stack:
+        address = stack.enter_context(listening_in_a_thread(Host(server), local))
+        if trace is not None:
+            proxy = Proxy(address, trace)
+            address = stack.enter_context(listening_in_a_thread(proxy, local))
+        yield address
 
 
 @pytest.fixture
