@@ -119,7 +119,7 @@ class Collector:
         rounds = -(-env_steps // len(self.slots))
         for _ in range(rounds):
             action = self.rng.integers(n, size=(len(self.slots), d))
-            self._move(self._led(action, expert_share), lambda observation: observation)
+            self._move(action, expert_share, lambda observation: observation)
         return rounds * len(self.slots)
 
     def gather(
@@ -131,20 +131,27 @@ class Collector:
         self.tally.spikes += int(result.spike_counts.sum())
         self.tally.decisions += len(self.slots)
         self.tally.clipped += program.encoding.clipped(self.worlds.observation)
-        self._move(self._led(action, expert_share_at(config.explore, env_steps)), program.encode)
+        self._move(action, expert_share_at(config.explore, env_steps), program.encode)
 
-    def _led(self, action: NDArray[np.int64], share: float) -> NDArray[np.int64]:
-        """Put the expert's choice in the place of a share of actions, copy by copy."""
-        if share == 0.0:
-            return action
-        led = self.rng.random((len(action), 1)) < share
-        return np.where(led, self.worlds.expert_action(), action)
+    def _advised(
+        self, action: NDArray[np.int64], share: float
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return actions with the expert's in the place of a share, and those to remember."""
+        choice = self.worlds.expert_action()
+        if share:
+            action = np.where(self.rng.random((len(action), 1)) < share, choice, action)
+        return action, choice if self.imitates else action
 
     def _move(
-        self, action: NDArray[np.int64], encode: Callable[[NDArray[Any]], NDArray[Any]]
+        self,
+        action: NDArray[np.int64],
+        expert_share: float,
+        encode: Callable[[NDArray[Any]], NDArray[Any]],
     ) -> None:
         """Step, close the slots that were acted on, open those that followed."""
-        kept = self.worlds.expert_action() if self.imitates else action
+        kept = action
+        if expert_share or self.imitates:
+            action, kept = self._advised(action, expert_share)
         moves, finished = self.worlds.step(action)
         following = self.replay.open(encode(moves.observation))
         self.replay.close(self.slots, kept, moves.reward, moves.terminated, following)
