@@ -1,0 +1,38 @@
+"""What both ends share lies in files of a stated format."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rivc.codec import FeatureCodec, GroupPlan, GroupQuantizer
+from rivc.codec import descriptor as codec_file
+from rivc.codec import sgq as groups_file
+from rivc.errors import DamagedFileError
+from tests.codec.frames import features
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CODES = features(shape=(6, 7, 5))
+
+
+def test_a_codec_of_another_format_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codec_file, "FORMAT_VERSION", 99)
+    FeatureCodec.fit(CODES, 4).save(tmp_path / "codec.npz")
+    monkeypatch.undo()
+    with pytest.raises(DamagedFileError, match="format version 99, this rivc reads 1"):
+        FeatureCodec.load(tmp_path / "codec.npz")
+
+
+def test_groups_of_another_format_say_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups_file, "FORMAT_VERSION", 99)
+    GroupQuantizer.fit(CODES, GroupPlan(3, 2, 4), 4).save(tmp_path / "groups.npz")
+    monkeypatch.undo()
+    with pytest.raises(DamagedFileError, match="format version 99, this rivc reads 1"):
+        GroupQuantizer.load(tmp_path / "groups.npz")
