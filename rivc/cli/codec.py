@@ -26,7 +26,7 @@ codec_argument = click.argument("codec", type=_PATH)
 
 @click.group(epilog="\b\nExample:\n  rivc codec fit runs/tracker-seed0 --layer 2 --out tracker.npz")
 def command() -> None:
-    """Fit a feature codec to a layer; code its counts.
+    """Fit and use a feature codec; train what codes to less.
 
     What fit writes is what both ends of a link share. Each verb takes --json.
     """
