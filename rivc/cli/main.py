@@ -32,7 +32,7 @@ VERBS: Final = {
     "compare": "Compare variants over seeds: train a suite, or judge runs.",
     "report": "Write a page about a run, or about the results of a suite.",
     "stress": "Tell what each disturbance by itself costs a policy.",
-    "codec": "Fit a feature codec to a layer; code its counts.",
+    "codec": "Fit and use a feature codec; train what codes to less.",
     "video": "Film a policy at work.",
     "drive": "Drive a robot in closed loop at a fixed rate.",
     "split": "Hold the first layers on the robot and the rest on a server.",
