@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rivc.snn_convert import SpikingProgram
     from rivc.train.config import Config
     from rivc.train.replay import Replay, Slots
-    from rivc.train.worlds import Worlds
+    from rivc.train.worlds import Moves
 
 
 @dataclass
@@ -39,6 +39,28 @@ class Sampler(Protocol):
 
     def infer(self, counts: NDArray[np.uint8]) -> Inference:
         """Return action values, in steps of the readout, and spikes."""
+        ...
+
+
+class Surroundings(Protocol):
+    """Copies of a task that are stepped side by side: `rivc.train.worlds.Worlds`, for one.
+
+    Attributes:
+        observation: present ones, [N, *shape].
+    """
+
+    observation: NDArray[Any]
+
+    def step(self, action: NDArray[np.int64]) -> tuple[Moves, list[Episode]]:
+        """Step every copy, [N, d]; those whose episode ended begin another one."""
+        ...
+
+    def capture(self) -> dict[str, Any]:
+        """Return what brings this state back."""
+        ...
+
+    def close(self) -> None:
+        """Close every copy."""
         ...
 
 
@@ -70,14 +92,14 @@ class Collector:
         tally: counters, emptied by whoever records them.
     """
 
-    def __init__(self, worlds: Worlds, replay: Replay, rng: np.random.Generator) -> None:
+    def __init__(self, worlds: Surroundings, replay: Replay, rng: np.random.Generator) -> None:
         self.worlds, self.replay, self.rng = worlds, replay, rng
         self.tally = Tally()
         self.slots: Slots = replay.open(worlds.observation)
 
     @classmethod
     def restored(
-        cls, worlds: Worlds, replay: Replay, rng: np.random.Generator, state: dict[str, Any]
+        cls, worlds: Surroundings, replay: Replay, rng: np.random.Generator, state: dict[str, Any]
     ) -> Self:
         """Return a collector that goes on where `capture` was called."""
         collector = cls.__new__(cls)
