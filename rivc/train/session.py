@@ -28,6 +28,7 @@ from rivc.train.setup import (
     make_training_tasks,
     profile_name,
 )
+from rivc.train.wandb import require_wandb
 from rivc.train.worlds import Worlds
 
 if TYPE_CHECKING:
@@ -175,6 +176,8 @@ def check(config: Config) -> None:
         ConfigError, MissingError: if the configuration asks for what is not there.
         ChipLimitError: if the network does not fit the chip.
     """
+    if config.log.wandb is not None:
+        require_wandb()
     with ExitStack() as stack:
         chip = load_backend(config.backend.name, **config.backend.options)
         stack.callback(chip.close)

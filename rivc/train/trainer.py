@@ -30,6 +30,7 @@ from rivc.train.measure import measure
 from rivc.train.record import Recorder
 from rivc.train.run import RunFolder, new_run_path
 from rivc.train.setup import make_tasks
+from rivc.train.wandb import WandbSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -265,6 +266,10 @@ class Trainer:
             stack.callback(task.env.close)
         self.recorder = Recorder(self.folder.path, keep=session.progress.records)
         stack.callback(self.recorder.close)
+        if self.config.log.wandb is not None:
+            sink = WandbSink(self.config.log.wandb, self.folder)
+            stack.callback(sink.close)
+            self.observers.append(sink)
         self._last_look = time.perf_counter(), session.progress.env_steps, session.learner.updates
 
     def _checkpoint(self) -> None:
