@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from gymnasium.vector import VectorEnv
 from gymnasium.wrappers import TimeLimit
 from stable_baselines3.common.base_class import maybe_make_env
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from rivc.errors import UsageError
+from rivc.sb3.vector import GymnasiumVecEnv
 from rivc.train.setup import make_training_tasks
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ def vectorized(env: Any, *, verbose: int = 0, monitor: bool = True) -> Any:
     env = maybe_make_env(env, verbose)
     if isinstance(env, VecEnv):
         return env
+    if isinstance(env, VectorEnv):
+        return GymnasiumVecEnv(env)
     wrapped = Monitor(env) if monitor and not isinstance(env, Monitor) else env
     return DummyVecEnv([lambda: wrapped])
 
