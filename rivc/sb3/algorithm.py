@@ -90,6 +90,9 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
         (1,)
     """
 
+    num_timesteps: int
+    _last_obs: Any
+    _episode_num: int
     policy_aliases: ClassVar[dict[str, type[QNetwork]]] = dict.fromkeys(CONVOLUTIONS, QNetwork)
 
     def __init__(  # noqa: PLR0913 (SB3's own signature)

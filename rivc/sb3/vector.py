@@ -48,7 +48,7 @@ class GymnasiumVecEnv(VecEnv):  # type: ignore[misc]  # SB3 is optional, so mypy
 
     def reset(self) -> NDArray[Any]:
         """Begin an episode in every copy, with the seeds that `seed` gave."""
-        seeds = None if self._seeds[0] is None else list(self._seeds)
+        seeds: Any = None if self._seeds[0] is None else list(self._seeds)
         observation, _ = self.envs.reset(seed=seeds)
         self._reset_seeds()
         self._returns[:], self._lengths[:] = 0.0, 0

@@ -270,6 +270,7 @@ class Trainer:
             sink = WandbSink(self.config.log.wandb, self.folder)
             stack.callback(sink.close)
             self.observers.append(sink)
+            stack.callback(self.observers.remove, sink)
         self._last_look = time.perf_counter(), session.progress.env_steps, session.learner.updates
 
     def _checkpoint(self) -> None:

@@ -31,9 +31,13 @@ class WandbSink:
     Args:
         project: on Weights & Biases.
         folder: of the run; its manifest keeps the id, its files stay here.
+
+    Raises:
+        MissingError: if wandb is not installed.
     """
 
     def __init__(self, project: str, folder: RunFolder) -> None:
+        require_wandb()
         import wandb
 
         self._run = wandb.init(

@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import yaml
 from filelock import FileLock, Timeout
 
@@ -255,7 +256,8 @@ def _sampler(seed: int, made: int) -> Any:
     """A sampler that draws the same after a restart as it would have drawn without."""
     import optuna
 
-    return optuna.samplers.TPESampler(seed=seed * MAX_TRIALS + made)
+    drawn = np.random.SeedSequence([seed, made]).generate_state(1)
+    return optuna.samplers.TPESampler(seed=int(drawn[0]))
 
 
 def _note(folder: Path, tree: dict[str, Any]) -> None:
