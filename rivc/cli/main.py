@@ -26,7 +26,7 @@ VERBS: Final = {
     "resume": "Go on with a run that was stopped.",
     "eval": "Play greedy episodes: FPNN and program side by side.",
     "export": "Write deployment files, golden vectors and a manifest.",
-    "publish": "Make a folder for a model hub: program, golden vectors, configuration and card.",
+    "publish": "Make a folder for a model hub: program, golden vectors and card.",
     "verify": "Compare every form of a policy, integer by integer.",
     "certify": "Tell what can be promised about a policy on a chip that errs.",
     "cost": "Count operations, bytes and energy of a decision.",

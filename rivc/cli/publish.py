@@ -56,7 +56,7 @@ def command(  # noqa: PLR0913, PLR0917 (one argument an option)
     policy: Which | None,
     as_json: bool,
 ) -> None:
-    """Make a folder for a model hub: program, golden vectors, configuration and card.
+    """Make a folder for a model hub: program, golden vectors and card.
 
     RUN is the folder of a run. The policy plays greedy episodes first, and the card tells what came
     of them. Nothing is sent anywhere; load_verified of rivc.neurochip.export reads the folder back.

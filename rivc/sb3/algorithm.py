@@ -9,14 +9,12 @@ Reference:
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.utils import safe_mean
 
 from rivc.envs.factory import task_of
 from rivc.errors import ConfigError, UsageError
@@ -24,6 +22,7 @@ from rivc.nets import QNetwork
 from rivc.neurochip import load_backend
 from rivc.neurochip.guard import Guarded
 from rivc.sb3 import environments, storage
+from rivc.sb3.logs import records
 from rivc.sb3.normalize import normalized_encoding, normalizer_of
 from rivc.sb3.settings import CONVOLUTIONS, overrides, resolve
 from rivc.sb3.storage import Kept
@@ -34,7 +33,6 @@ from rivc.train import session as sessions
 from rivc.train.collect import Collector
 from rivc.train.config import overridden
 from rivc.train.explore import epsilon_at, explore
-from rivc.train.learner import learning_rate_at
 from rivc.train.loop import Loop
 from rivc.train.replay import Replay
 from rivc.train.setup import make_encoding, profile_name
@@ -368,37 +366,10 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
 
     def dump_logs(self) -> None:
         """Write what the logger is told, under SB3's names."""
-        for name, value in (self._counters() | self._episodes() | self._losses()).items():
+        update = self._loop.last_update if self._loop else None
+        for name, value in records(self, self._model.progress, update).items():
             self.logger.record(name, value)
         self.logger.dump(self.num_timesteps)
-
-    def _counters(self) -> dict[str, float]:
-        progress = self._model.progress
-        seconds = max((time.time_ns() - self.start_time) / 1e9, 1e-9)
-        return {
-            "time/episodes": self._episode_num,
-            "time/fps": int((self.num_timesteps - self._num_timesteps_at_start) / seconds),
-            "time/total_timesteps": self.num_timesteps,
-            "rollout/exploration_rate": self.exploration_rate,
-            "train/n_updates": self._n_updates,
-            "train/learning_rate": learning_rate_at(self.config.train, self.num_timesteps),
-            "train/conversions": progress.conversions,
-            "train/audited_states": progress.audited_states,
-        }
-
-    def _episodes(self) -> dict[str, float]:
-        means = {
-            "rollout/ep_rew_mean": [episode["r"] for episode in self.ep_info_buffer],
-            "rollout/ep_len_mean": [episode["l"] for episode in self.ep_info_buffer],
-            "rollout/success_rate": self.ep_success_buffer,
-        }
-        return {name: float(safe_mean(values)) for name, values in means.items() if values}
-
-    def _losses(self) -> dict[str, float]:
-        update = self._loop.last_update if self._loop else None
-        if update is None:
-            return {}
-        return {"train/loss": update.td_loss, "train/margin_loss": update.margin_loss}
 
     # -- on disk ---------------------------------------------------------------------------
 

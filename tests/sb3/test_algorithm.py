@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from stable_baselines3.common.callbacks import (
 )
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecNormalize, VecTransposeImage
 
 from rivc.sb3 import RIVC
@@ -224,6 +226,17 @@ def test_statistics_of_vec_normalize_become_part_of_the_program() -> None:
     expected = greedy(reference.run(one.program, counts))[:, 0]
     assert np.array_equal(one.predict(shown, deterministic=True)[0], expected)
     assert one.program.encoding != model().learn(160).program.encoding
+
+
+def test_the_logger_is_told_under_the_names_of_sb3(tmp_path: Path) -> None:
+    one = model()
+    one.set_logger(configure(str(tmp_path), ["json"]))
+    one.learn(160, log_interval=1)
+    lines = (tmp_path / "progress.json").read_text().splitlines()
+    last = json.loads(lines[-1])
+    names = {"rollout/ep_rew_mean", "rollout/ep_len_mean", "rollout/exploration_rate"}
+    assert names | {"time/fps", "train/n_updates", "train/conversions"} <= set(last)
+    assert 0 < len(lines) <= last["time/episodes"]
 
 
 def test_a_configuration_brings_its_environment() -> None:
