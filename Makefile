@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo check format lint type layers test test-slow golden wheel clean
+.PHONY: help setup demo check format lint type layers test test-slow golden docs wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,11 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 	@touch $@
 
 setup: $(VENV)/dev.stamp  ## virtual environment with everything, tools included
+
+$(VENV)/docs.stamp: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[docs]'
+	@touch $@
 
 demo: $(VENV)/run.stamp  ## train, evaluate, verify and film a 4-bit camera policy
 	$(BIN)/rivc demo
@@ -51,6 +56,9 @@ test-slow: setup  ## learning runs; an hour or so
 
 golden: setup  ## rewrite the golden files; read the diff
 	$(BIN)/python -m tests.golden.make
+
+docs: $(VENV)/docs.stamp  ## the documentation as a site in build/site; a broken link fails
+	$(BIN)/mkdocs build --quiet
 
 wheel: setup  ## sdist and wheel in dist/
 	$(BIN)/python -m build --no-isolation

@@ -61,14 +61,17 @@ class Task:
         return isinstance(self.env.action_space, spaces.MultiDiscrete)
 
 
-def make(env_id: str, *, bins: Bins | None = None, history: bool = False, **kwargs: object) -> Task:
+def make(
+    env_id: str, *, bins: Bins | None = None, history: bool | int = False, **kwargs: object
+) -> Task:
     """Make any registered environment, without its time limit and without Gymnasium's checker.
 
     Args:
         env_id: a Gymnasium id, or ``module:id`` for one that importing `module` registers.
         bins: choices for each number of a continuous action, or their shares of its range; see
             `rivc.envs.wrappers.BinnedAction`.
-        history: observe the last three pictures; see `rivc.envs.wrappers.GreyHistory`.
+        history: observe the last three pictures, or three so many control steps apart; see
+            `rivc.envs.wrappers.GreyHistory`.
         kwargs: options of the environment.
 
     Raises:
@@ -83,7 +86,7 @@ def make(env_id: str, *, bins: Bins | None = None, history: bool = False, **kwar
     env = _build(spec, kwargs)
     try:
         if history:
-            env = GreyHistory(env)
+            env = GreyHistory(env, every=int(history))
         if bins is not None:  # outside, where it is found by those who ask what a bin stands for
             env = BinnedAction(env, bins)
         return task_of(env, spec.max_episode_steps)

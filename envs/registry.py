@@ -107,6 +107,16 @@ TASKS: Final = (
         variants=(Variant({"actions": 5}, (1, 5), expert_return=94.4, random_return=13.9),),
     ),
     TaskSpec(
+        "rivc/PoleBalance-v0",
+        "rivc.envs.pole_balance:PoleBalance",
+        "a cart on a rail keeps the pole on it upright, 50 decisions a second",
+        obs_modes=OBS_MODES,
+        action_layout=(1, 3),
+        max_episode_steps=300,
+        expert_return=290.0,
+        random_return=24.4,
+    ),
+    TaskSpec(
         "rivc/VisualTracker-v0",
         "rivc.envs.tracker:VisualTracker",
         "a two-wheeled robot keeps a wandering ball in the middle of its camera",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 MAX_BINS: Final = 1024
+MAX_EVERY: Final = 100
 
 
 class BinnedAction(
@@ -75,19 +76,21 @@ class BinnedAction(
 class GreyHistory(
     gym.Wrapper["NDArray[np.uint8]", Any, "NDArray[np.uint8]", Any], RecordConstructorArgs
 ):
-    """Show the last three pictures, in grey, as the three channels of one; the newest is the last.
+    """Show three of the last pictures, in grey, as the channels of one; the newest is the last.
 
     Motion becomes visible to a policy without memory. An episode begins with three equal channels.
 
     Args:
         env: an environment whose observations are pictures, uint8, [H, W, 1] or [H, W, 3].
+        every: control steps from one picture to the next, 1 to 100: at a high rate, little moves in
+            one.
 
     Raises:
-        ConfigError: the observations are something else.
+        ConfigError: the observations are something else, or `every` is out of range.
     """
 
-    def __init__(self, env: gym.Env[Any, Any]) -> None:
-        RecordConstructorArgs.__init__(self)
+    def __init__(self, env: gym.Env[Any, Any], every: int = 1) -> None:
+        RecordConstructorArgs.__init__(self, every=every)
         gym.Wrapper.__init__(self, env)
         shape = picture_shape(env.observation_space)
         if shape is None:
@@ -95,8 +98,11 @@ class GreyHistory(
             raise ConfigError(
                 f"a history takes pictures, {wanted}, not {one_line(env.observation_space)}"
             )
-        self._frames = np.zeros((*shape[:2], 3), dtype=np.uint8)
-        self.observation_space = spaces.Box(0, 255, self._frames.shape, np.uint8)
+        if not 1 <= every <= MAX_EVERY:
+            raise ConfigError(f"every={every} is not a number of steps from 1 to {MAX_EVERY}")
+        self._every = every
+        self._frames = np.zeros((*shape[:2], 1 + 2 * every), dtype=np.uint8)
+        self.observation_space = spaces.Box(0, 255, (*shape[:2], 3), np.uint8)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -104,7 +110,7 @@ class GreyHistory(
         """Begin an episode with its first picture three times."""
         picture, info = self.env.reset(seed=seed, options=options)
         self._frames[:] = _grey(picture)
-        return self._frames.copy(), info
+        return self._shown(), info
 
     def step(
         self, action: object
@@ -112,10 +118,10 @@ class GreyHistory(
         """Step, and move the pictures up by one."""
         picture, reward, terminated, truncated, info = self.env.step(action)
         self._frames = np.concatenate([self._frames[..., 1:], _grey(picture)], axis=2)
-        return self._frames.copy(), reward, terminated, truncated, info
+        return self._shown(), reward, terminated, truncated, info
 
     def get_state(self) -> dict[str, Any]:
-        """Return the state of the wrapped environment and the three pictures."""
+        """Return the state of the wrapped environment and the last pictures."""
         inner = require_state_methods(self.env).get_state()
         return {"env": inner, "frames": self._frames.copy()}
 
@@ -123,6 +129,9 @@ class GreyHistory(
         """Continue from what `get_state` returned."""
         require_state_methods(self.env).set_state(state["env"])
         self._frames = np.array(state["frames"], dtype=np.uint8)
+
+    def _shown(self) -> NDArray[np.uint8]:
+        return self._frames[..., :: self._every].copy()
 
 
 def _grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

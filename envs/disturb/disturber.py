@@ -11,6 +11,7 @@ import numpy as np
 
 from rivc.envs.disturb import scene
 from rivc.envs.disturb.channel import Channel
+from rivc.envs.disturb.extents import bounds
 from rivc.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rivc.envs.disturb.extents import Disturbances
+    from rivc.envs.disturb.extents import Disturbances, Extent
 
-    Drawing = Callable[[np.random.Generator, float, mujoco.MjModel], Any]
+    Drawing = Callable[[np.random.Generator, Any, mujoco.MjModel], Any]
 
 Draw = dict[str, Any]  # plain values, as JSON holds them
 
@@ -110,7 +111,7 @@ class Disturber:
         if state is None or not self.is_on:
             return state is None and not self.is_on
         extents, drawn = self._extents.extents(), state["drawn"]
-        room = extents.get("distractors_count", 0)
+        room: float = extents.get("distractors_count", 0)
         return drawn.keys() <= extents.keys() and len(drawn.get("distractors_count", [])) <= room
 
     def _apply(self, drawn: Draw) -> None:
@@ -162,12 +163,13 @@ def _either_way(rng: np.random.Generator, extent: float, model: mujoco.MjModel) 
     return extent * rng.uniform(-1, 1)
 
 
-def _up_to(rng: np.random.Generator, extent: float, model: mujoco.MjModel) -> float:
-    return extent * rng.uniform()
+def _between(rng: np.random.Generator, extent: Extent, model: mujoco.MjModel) -> float:
+    low, high = bounds(extent)
+    return low + (high - low) * rng.uniform()
 
 
-def _whole(rng: np.random.Generator, extent: float, model: mujoco.MjModel) -> int:
-    return round(extent * rng.uniform())
+def _whole(rng: np.random.Generator, extent: Extent, model: mujoco.MjModel) -> int:
+    return round(_between(rng, extent, model))
 
 
 def _each(
@@ -212,8 +214,8 @@ ROWS: Final = (
     Row("motor_gain_share", _each(lambda model: (model.nu,)), _on_model(scene.retune_motors)),
     _on_channel("action_delay_steps", _whole),
     _on_channel("observation_delay_steps", _whole),
-    _on_channel("picture_noise_levels", _up_to),
-    _on_channel("state_noise_share", _up_to),
-    _on_channel("actuator_noise_share", _up_to),
-    _on_channel("dropped_frames_share", _up_to),
+    _on_channel("picture_noise_levels", _between),
+    _on_channel("state_noise_share", _between),
+    _on_channel("actuator_noise_share", _between),
+    _on_channel("dropped_frames_share", _between),
 )

@@ -9,13 +9,31 @@ from typing import Any, Final
 
 from rivc.errors import ConfigError, nearest
 
+Extent = float | tuple[float, float]
 
-def _extent(*, full: float, limit: float) -> Any:  # a field of a dataclass is of any type
-    return field(default=0.0, metadata={"full": full, "limit": limit})
+
+def _extent(*, full: float, limit: float, one_way: bool = False) -> Any:  # as dataclasses want it
+    return field(default=0.0, metadata={"full": full, "limit": limit, "one_way": one_way})
+
+
+def bounds(extent: Extent) -> tuple[float, float]:
+    """Return the least and the most that an extent allows; one number is the most."""
+    return extent if isinstance(extent, tuple) else (0.0, extent)
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+
+
+def _times(factor: float, extent: Extent) -> Any:  # what the extent is
+    if isinstance(extent, tuple):
+        return factor * extent[0], factor * extent[1]
+    return factor * extent
+
+
+def _are_in_order(pair: tuple[Any, ...], limit: float) -> bool:
+    """Whether these are two numbers from 0 to a limit, the lower one first."""
+    return len(pair) == 2 and all(map(_is_number, pair)) and 0 <= pair[0] <= pair[1] <= limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +41,9 @@ class Disturbances:
     """The largest extent of everything that may differ from the nominal task; 0 is off.
 
     Every episode draws anew how much of each there is, evenly up to the extent: ``x_share`` draws a
-    factor from 1 - x to 1 + x where the text says "times", or else a share from 0 to x.
+    factor from 1 - x to 1 + x where the text says "times", or else a share from 0 to x. What lies
+    between policy and robot, from `action_delay_steps` on, may be a pair: evenly between the two,
+    and ``(4, 4)`` is 4 in every episode.
 
     Attributes:
         light_share: times the brightness of all light.
@@ -66,18 +86,21 @@ class Disturbances:
     mass_share: float = _extent(full=0.5, limit=0.9)
     friction_share: float = _extent(full=0.5, limit=0.9)
     motor_gain_share: float = _extent(full=0.4, limit=0.9)
-    action_delay_steps: float = _extent(full=2, limit=100)
-    observation_delay_steps: float = _extent(full=2, limit=100)
-    picture_noise_levels: float = _extent(full=40, limit=255)
-    state_noise_share: float = _extent(full=0.05, limit=1)
-    actuator_noise_share: float = _extent(full=0.4, limit=1)
-    dropped_frames_share: float = _extent(full=0.6, limit=0.95)
+    action_delay_steps: float | tuple[float, float] = _extent(full=2, limit=100, one_way=True)
+    observation_delay_steps: float | tuple[float, float] = _extent(full=2, limit=100, one_way=True)
+    picture_noise_levels: float | tuple[float, float] = _extent(full=40, limit=255, one_way=True)
+    state_noise_share: float | tuple[float, float] = _extent(full=0.05, limit=1, one_way=True)
+    actuator_noise_share: float | tuple[float, float] = _extent(full=0.4, limit=1, one_way=True)
+    dropped_frames_share: float | tuple[float, float] = _extent(full=0.6, limit=0.95, one_way=True)
 
     def __post_init__(self) -> None:
         for row in fields(self):
             value, limit = getattr(self, row.name), row.metadata["limit"]
-            if not (_is_number(value) and 0 <= value <= limit):
-                raise ConfigError(f"{row.name}={value!r} is not a number from 0 to {limit}")
+            one_way = row.metadata["one_way"]
+            is_of_kind = one_way or not isinstance(value, tuple)
+            if not (is_of_kind and _are_in_order(bounds(value), limit)):
+                more = ", or two in order" if one_way else ""
+                raise ConfigError(f"{row.name}={value!r} is not a number from 0 to {limit}{more}")
 
     def scaled(self, difficulty: float) -> Disturbances:
         """Return the same with every extent times `difficulty`.
@@ -86,12 +109,14 @@ class Disturbances:
             ConfigError: `difficulty` is not from 0 to 1.
         """
         read_difficulty(difficulty)
-        return Disturbances(**{name: difficulty * value for name, value in self.extents().items()})
+        return Disturbances(
+            **{name: _times(difficulty, extent) for name, extent in self.extents().items()}
+        )
 
-    def extents(self) -> dict[str, float]:
+    def extents(self) -> dict[str, Any]:
         """Return the extents that are not zero, by name."""
         values = {row.name: getattr(self, row.name) for row in fields(self)}
-        return {name: value for name, value in values.items() if value}
+        return {name: value for name, value in values.items() if bounds(value)[1]}
 
 
 FULL: Final = Disturbances(**{row.name: row.metadata["full"] for row in fields(Disturbances)})
@@ -120,7 +145,7 @@ def read_disturbances(wanted: object) -> Disturbances:
     Args:
         wanted: None for none; `Disturbances`; the name of a family or ``"all"``, at full extent; or
             a mapping from names of families to shares of their full extents and from names of
-            fields to extents, later ones first in rank.
+            fields to extents, or lists of two, later ones first in rank.
 
     Raises:
         ConfigError: a name is unknown, or a value is out of range.
@@ -143,10 +168,10 @@ def read_disturbances(wanted: object) -> Disturbances:
     return found
 
 
-def _named(name: object, value: Any) -> dict[str, float]:
+def _named(name: object, value: Any) -> dict[str, Any]:
     """Return the extents that one entry of a mapping stands for."""
     if name in GROUPS["all"]:
-        return {str(name): value}
+        return {str(name): tuple(value) if isinstance(value, list) else value}
     if name not in GROUPS:
         known = [*GROUPS, *GROUPS["all"]]
         hint = nearest(str(name), known) or f"; known: {', '.join(GROUPS)}"
@@ -167,6 +192,6 @@ def read_difficulty(wanted: object) -> tuple[float, float]:
         ((0.5, 0.5), (0, 1))
     """
     pair = tuple(wanted) if isinstance(wanted, (list, tuple)) else (wanted, wanted)
-    if not (len(pair) == 2 and all(map(_is_number, pair)) and 0 <= pair[0] <= pair[1] <= 1):
+    if not _are_in_order(pair, 1):
         raise ConfigError(f"difficulty={wanted!r} is neither a number from 0 to 1 nor two in order")
     return pair[0], pair[1]

@@ -88,19 +88,11 @@ def _of_suite(suite: Suite, work: list[Job], folder: Path, workers: int) -> Comp
     """Do what is left of a suite."""
     from rivc.compare.pool import run_jobs
     from rivc.compare.publish import Comparison
-    from rivc.compare.table import DONE
 
     note(f"{len(work):,} jobs in {folder}")
     with _resumable(), suite_display(len(work)) as observe:
         results = run_jobs(work, folder, workers, observe)
-    known = results.of(work)
-    return Comparison(
-        title=f"Suite {suite.name}",
-        rows=[row for row in known if row["status"] == DONE],
-        references=suite.references(),
-        failed=[row for row in known if row["status"] != DONE],
-        jobs=len(work),
-    )
+    return Comparison.of_suite(suite, work, results)
 
 
 def _of_runs(runs: tuple[Path, ...], episodes: int) -> Comparison:

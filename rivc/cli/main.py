@@ -31,6 +31,7 @@ VERBS: Final = {
     "certify": "Tell what can be promised about a policy on a chip that errs.",
     "cost": "Count operations, bytes and energy of a decision.",
     "compare": "Compare variants over seeds: train a suite, or judge runs.",
+    "report": "Write a page about a run, or about the results of a suite.",
     "tune": "Search settings with which a configuration learns well.",
     "stress": "Tell what each disturbance by itself costs a policy.",
     "codec": "Fit a feature codec to a layer; code its counts.",

@@ -7,14 +7,14 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from rivc.compare.margins import chip_readout, fpnn_steps, margins
 from rivc.neurochip import load_backend
 from rivc.train.appraise import FPNN, appraisal_seeds, appraise
+from rivc.train.margins import chip_readout, fpnn_steps, margins
 from rivc.train.setup import make_tasks
 from rivc.train.visit import visited_states
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from rivc.compare.job import Evaluation
     from rivc.train.appraise import Appraisal
@@ -97,18 +97,3 @@ def _described(found: Appraisal, bit_width: int) -> dict[str, Any]:
         "spikes_per_decision": found.spikes_per_decision,
         "synops_per_decision": found.synops_per_decision,
     }
-
-
-def curve(records: Sequence[dict[str, Any]], every: int) -> list[list[float]]:
-    """Return the evaluations of a run, [[env_steps, return], ...].
-
-    Args:
-        records: of its metrics; each repeats the last evaluation.
-        every: env steps from evaluation to evaluation.
-    """
-    points, seen = [], 0
-    for record in records:
-        if record["env_steps"] // every > seen and record.get("eval_return") is not None:
-            points.append([record["env_steps"], record["eval_return"]])
-            seen = record["env_steps"] // every
-    return points

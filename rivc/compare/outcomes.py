@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from rivc.compare.margins import EDGES
 from rivc.report.comparison import CHIP, FLOAT_BITS, FPNN, Contender, Outcome, bits
 from rivc.report.curves import efficiency, flip_curve
 from rivc.report.plots import Axis, Panel
 from rivc.report.statistics import Estimate
+from rivc.train.margins import EDGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

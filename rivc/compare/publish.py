@@ -16,6 +16,7 @@ from rivc.compare.outcomes import (
     outcomes,
     series,
 )
+from rivc.compare.table import DONE
 from rivc.errors import UsageError
 from rivc.report import comparison, plots
 from rivc.report.comparison import CHIP, FLOAT_BITS, bits, form_name
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from rivc.compare.job import Job
     from rivc.compare.outcomes import References
-    from rivc.compare.table import Row
+    from rivc.compare.suite import Suite
+    from rivc.compare.table import Row, Table
     from rivc.report.comparison import Contender, Contest, Line, Pair
     from rivc.report.plots import Panels
     from rivc.report.statistics import Estimate
@@ -56,6 +59,18 @@ class Comparison:
     failed: Sequence[Row] = ()
     jobs: int = 0
 
+    @classmethod
+    def of_suite(cls, suite: Suite, work: Sequence[Job], results: Table) -> Comparison:
+        """Return what a table holds of the jobs of a suite."""
+        known = results.of(work)
+        return cls(
+            title=f"Suite {suite.name}",
+            rows=[row for row in known if row["status"] == DONE],
+            references=suite.references(),
+            failed=[row for row in known if row["status"] != DONE],
+            jobs=len(work),
+        )
+
     @property
     def contest(self) -> Contest:
         """Outcomes by contender, task and seed."""
@@ -72,6 +87,36 @@ class Comparison:
         return are_comparable(self.references)
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """A figure before it is drawn.
+
+    Attributes:
+        title: of the whole.
+        panels: every one with curves, or every one with points.
+        names: in order, which fixes their colours.
+    """
+
+    title: str
+    panels: Panels
+    names: Sequence[str]
+
+    @property
+    def has_any(self) -> bool:
+        """Whether there is anything to draw."""
+        return any(panel.curves or panel.points for row in self.panels for panel in row)
+
+    @property
+    def is_dotted(self) -> bool:
+        """True for points, False for curves."""
+        return any(panel.points for row in self.panels for panel in row)
+
+    def files(self) -> dict[str, bytes]:
+        """Draw it with matplotlib; return the file by its format."""
+        figure = plots.dot_figure if self.is_dotted else plots.line_figure
+        return figure(self.panels, self.names, self.title)
+
+
 def publish(found: Comparison, folder: Path, *, figures: bool) -> list[Path]:
     """Write tables and figures, and return their paths.
 
@@ -84,8 +129,11 @@ def publish(found: Comparison, folder: Path, *, figures: bool) -> list[Path]:
     contest = found.contest
     lines = comparison.lines(contest, together=found.is_normalised)
     pairs = comparison.pairs(contest, found.reference) if found.is_normalised else []
-    drawn = draw(found, contest, lines, pairs) if figures else {}
-    text = comparison.markdown(found.title, lines, pairs, [*_pictures(drawn), *_state(found)])
+    shown = drawings(found, contest, lines, pairs) if figures else {}
+    drawn = {name: drawing.files() for name, drawing in shown.items()}
+    text = comparison.markdown(
+        found.title, comparison.grids(lines, pairs), [*_pictures(drawn), *state(found)]
+    )
     files = {
         REPORT_FILE: text.encode(),
         "outcomes.csv": comparison.outcomes_csv(contest).encode(),
@@ -102,26 +150,26 @@ def publish(found: Comparison, folder: Path, *, figures: bool) -> list[Path]:
     return [folder / name for name in files]
 
 
-def draw(
+def drawings(
     found: Comparison, contest: Contest, lines: Sequence[Line], pairs: Sequence[Pair]
-) -> dict[str, dict[str, bytes]]:
-    """Return the figures that there is something for, by name and format."""
+) -> dict[str, Drawing]:
+    """Return the figures that there is something for, by name."""
     names = list(dict.fromkeys(series(c.variant, c.bit_width) for c in contest))
     curves, flips = curve_panels(found.rows, found.references), flip_panels(found.rows)
-    drawn = {"curves": _lined(curves, names, "Greedy return while training: interquartile mean")}
+    drawn = {"curves": Drawing("Greedy return while training: interquartile mean", curves, names)}
     forms = list(dict.fromkeys(name for row in flips for p in row for name in p.curves))
-    drawn["flips"] = _lined(flips, forms, "When an error flips the action")
+    drawn["flips"] = Drawing("When an error flips the action", flips, forms)
     if found.is_normalised:
         scores = {line.contender: line.score for line in lines if line.score is not None}
         better = {pair.second: pair.improvement for pair in pairs}
         x = Axis("score (random 0, solved 1)", plots.limits(scores.values()), mark=1.0)
         chance = Axis(f"P({found.reference} is better)", (-0.03, 1.03), mark=0.5)
         drawn |= {
-            "scores": _dotted(_dots(scores, x), names, comparison.LEGEND),
-            "improvement": _dotted(_dots(better, chance), names, comparison.CHANCE),
-            "profiles": _lined([_profiles(contest)], names, "Performance profiles"),
+            "scores": Drawing(comparison.LEGEND, _dots(scores, x), names),
+            "improvement": Drawing(comparison.CHANCE, _dots(better, chance), names),
+            "profiles": Drawing("Performance profiles", [_profiles(contest)], names),
         }
-    return {name: files for name, files in drawn.items() if files}
+    return {name: drawing for name, drawing in drawn.items() if drawing.has_any}
 
 
 def _profiles(contest: Contest) -> list[Panel]:
@@ -154,22 +202,12 @@ def _widths(found: Iterable[Contender]) -> list[int]:
     return sorted({contender.bit_width for contender in found} - {FLOAT_BITS})
 
 
-def _lined(panels: Panels, names: Sequence[str], title: str) -> dict[str, bytes]:
-    return (
-        plots.line_figure(panels, names, title) if any(p.curves for r in panels for p in r) else {}
-    )
-
-
-def _dotted(panels: Panels, names: Sequence[str], title: str) -> dict[str, bytes]:
-    return plots.dot_figure(panels, names, title) if panels else {}
-
-
 def _pictures(drawn: dict[str, dict[str, bytes]]) -> list[str]:
     return [line for name in drawn for line in (f"![{name}]({name}.png)", "")]
 
 
-def _state(found: Comparison) -> list[str]:
-    """What is still missing."""
+def state(found: Comparison) -> list[str]:
+    """Return, as lines of Markdown, what is still missing and what failed."""
     missing = found.jobs - len(found.rows) - len(found.failed)
     lines = [f"{missing:,} of {found.jobs:,} jobs are still to be done."] if missing > 0 else []
     return lines + [f"- failed: {row['job']}: {row['error']}" for row in found.failed]

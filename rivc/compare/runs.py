@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from rivc.compare.judge import curve, judge
+from rivc.compare.judge import judge
 from rivc.errors import UsageError
 from rivc.train.policy import load_policy
-from rivc.train.record import read_metrics
+from rivc.train.record import curve, read_metrics
 from rivc.train.run import RunFolder
 
 if TYPE_CHECKING:

@@ -92,9 +92,9 @@ def _trained_and_judged(
 
         return sb3.trained_and_judged(job, folder / RUN_FOLDER)
 
-    from rivc.compare.judge import curve, judge, timed
+    from rivc.compare.judge import judge, timed
     from rivc.train.policy import load_policy
-    from rivc.train.record import read_metrics
+    from rivc.train.record import curve, read_metrics
 
     clock = Clock(folder)
     trainer = _trainer(job, folder / RUN_FOLDER)

@@ -30,6 +30,7 @@ CHIP, FPNN = "chip", "fpnn"
 FLOAT_BITS: Final = 32
 _INTERVAL: Final = "95 % interval of a stratified bootstrap over seeds"
 LEGEND: Final = f"Interquartile mean, {_INTERVAL}"
+ALL, PAIRS = "All tasks", "Pairs"
 CHANCE: Final = f"Probability of improvement, {_INTERVAL}"
 
 
@@ -180,19 +181,44 @@ def estimate(tasks: dict[str, Seeds]) -> Estimate:
     return interval(iqm, scores(tasks), _rng())
 
 
-def markdown(
-    title: str, found: Sequence[Line], against: Sequence[Pair], notes: Sequence[str]
-) -> str:
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table as text.
+
+    Attributes:
+        title: what it holds.
+        note: how to read it; may be empty.
+        head: names of the columns.
+        rows: cells, as many as the head has.
+    """
+
+    title: str
+    note: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def grids(found: Sequence[Line], against: Sequence[Pair]) -> list[Grid]:
+    """Return the tables that there is something for: all tasks, each task, pairs."""
+    scored = [_all_cells(line) for line in found if line.score]
+    made = [
+        Grid(ALL, "Scores: random 0, solved 1.", _ALL, scored),
+        *(
+            Grid(task, "", _ONE, [_task_cells(x, task) for x in found if task in x.returns])
+            for task in _tasks(found)
+        ),
+        Grid(PAIRS, "", _PAIR, [_pair_cells(pair) for pair in against]),
+    ]
+    return [grid for grid in made if grid.rows]
+
+
+def markdown(title: str, tables: Sequence[Grid], notes: Sequence[str]) -> str:
     """Return everything as Markdown."""
     parts = [f"# {title}", "", f"{LEGEND}; pairs: the same intervals.", ""]
-    if any(line.score is not None for line in found):
-        parts += ["## All tasks", "", "Scores: random 0, solved 1.", ""]
-        parts += [*_rows(_ALL, [_all_cells(line) for line in found if line.score]), ""]
-    for task in _tasks(found):
-        cells = [_task_cells(line, task) for line in found if task in line.returns]
-        parts += [f"## {task}", "", *_rows(_ONE, cells), ""]
-    if against:
-        parts += ["## Pairs", "", *_rows(_PAIR, [_pair_cells(pair) for pair in against]), ""]
+    for grid in tables:
+        parts += [f"## {grid.title}", ""]
+        parts += [grid.note, ""] if grid.note else []
+        parts += [*_rows(grid.head, grid.rows), ""]
     return "\n".join([*parts, *notes, *([""] if notes else [])])
 
 

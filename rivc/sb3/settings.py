@@ -87,6 +87,8 @@ def resolve(config: Config | str | Path | None, policy: str, settings: Mapping[s
         found = overridden(Config(), chosen)
     else:
         found = load_config(config, chosen)
+    if found.imitates or found.explore.expert_start:
+        raise ConfigError("RIVC knows no expert of an environment; imitate with `rivc train`")
     if found.net.conv or not CONVOLUTIONS[policy]:
         return found
     return overridden(found, {"net.conv": CONVOLUTIONS[policy]})

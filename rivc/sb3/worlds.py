@@ -58,6 +58,14 @@ class VecWorlds:
         )
         return moves, episodes
 
+    def expert_action(self) -> NDArray[np.int64]:
+        """Refuse: no expert of a stranger's environment is known.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError("a vector environment has no expert; train with `rivc train`")
+
     def capture(self) -> dict[str, Any]:
         """Refuse: what a stranger's environment remembers cannot be saved.
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from rivc.neurochip import Inference
-from rivc.train.explore import explore
+from rivc.train.explore import expert_share_at, explore
 from rivc.train.worlds import Episode
 
 if TYPE_CHECKING:
@@ -55,6 +55,10 @@ class Surroundings(Protocol):
         """Step every copy, [N, d]; those whose episode ended begin another one."""
         ...
 
+    def expert_action(self) -> NDArray[np.int64]:
+        """Return what the task's scripted expert would do now, [N, d]."""
+        ...
+
     def capture(self) -> dict[str, Any]:
         """Return what brings this state back."""
         ...
@@ -89,21 +93,36 @@ class Collector:
         worlds: the environments.
         replay: where the transitions go.
         rng: of exploration.
+        imitates: whether the replay gets the expert's choices in the place of the actions.
         tally: counters, emptied by whoever records them.
     """
 
-    def __init__(self, worlds: Surroundings, replay: Replay, rng: np.random.Generator) -> None:
-        self.worlds, self.replay, self.rng = worlds, replay, rng
+    def __init__(
+        self,
+        worlds: Surroundings,
+        replay: Replay,
+        rng: np.random.Generator,
+        *,
+        imitates: bool = False,
+    ) -> None:
+        self.worlds, self.replay, self.rng, self.imitates = worlds, replay, rng, imitates
         self.tally = Tally()
         self.slots: Slots = replay.open(worlds.observation)
 
     @classmethod
     def restored(
-        cls, worlds: Surroundings, replay: Replay, rng: np.random.Generator, state: dict[str, Any]
+        cls,
+        worlds: Surroundings,
+        replay: Replay,
+        rng: np.random.Generator,
+        state: dict[str, Any],
+        *,
+        imitates: bool = False,
     ) -> Self:
         """Return a collector that goes on where `capture` was called."""
         collector = cls.__new__(cls)
         collector.worlds, collector.replay, collector.rng = worlds, replay, rng
+        collector.imitates = imitates
         collector.slots = np.array(state["slots"], np.int64)
         episodes = [
             Episode(float.fromhex(r), length, success) for r, length, success in state["episodes"]
@@ -125,13 +144,13 @@ class Collector:
             },
         }
 
-    def warm_up(self, env_steps: int, layout: tuple[int, int]) -> int:
+    def warm_up(self, env_steps: int, layout: tuple[int, int], expert_share: float = 0.0) -> int:
         """Act at random for at least so many env steps, and return how many; nothing is encoded."""
         d, n = layout
         rounds = -(-env_steps // len(self.slots))
         for _ in range(rounds):
             action = self.rng.integers(n, size=(len(self.slots), d))
-            self._move(action, lambda observation: observation)
+            self._move(self._led(action, expert_share), lambda observation: observation)
         return rounds * len(self.slots)
 
     def gather(
@@ -143,15 +162,23 @@ class Collector:
         self.tally.spikes += int(result.spike_counts.sum())
         self.tally.decisions += len(self.slots)
         self.tally.clipped += program.encoding.clipped(self.worlds.observation)
-        self._move(action, program.encode)
+        self._move(self._led(action, expert_share_at(config.explore, env_steps)), program.encode)
+
+    def _led(self, action: NDArray[np.int64], share: float) -> NDArray[np.int64]:
+        """Put the expert's choice in the place of a share of actions, copy by copy."""
+        if share == 0.0:
+            return action
+        led = self.rng.random((len(action), 1)) < share
+        return np.where(led, self.worlds.expert_action(), action)
 
     def _move(
         self, action: NDArray[np.int64], encode: Callable[[NDArray[Any]], NDArray[Any]]
     ) -> None:
         """Step, close the slots that were acted on, open those that followed."""
+        kept = self.worlds.expert_action() if self.imitates else action
         moves, finished = self.worlds.step(action)
         following = self.replay.open(encode(moves.observation))
-        self.replay.close(self.slots, action, moves.reward, moves.terminated, following)
+        self.replay.close(self.slots, kept, moves.reward, moves.terminated, following)
         self.slots = following
         if moves.ended.any():
             self.slots = following.copy()

@@ -10,10 +10,10 @@ import math
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rivc.errors import ConfigError, MissingError, nearest
 
@@ -47,8 +47,8 @@ class EnvConfig(Section):
     """Copies stepped side by side."""
     bins: Annotated[int, Field(ge=2)] | tuple[float, ...] | None = None
     """Bins a joint, for Box actions; or their shares of the range, ascending, from -1 to 1."""
-    history: bool = False
-    """Observe the last three pictures, in grey, as the three channels of one."""
+    history: bool | Annotated[int, Field(ge=1, le=100)] = False
+    """Observe the last three pictures, in grey, as three channels; or three so many steps apart."""
     train_episode_steps: Positive | None = None
     """Cut episodes off so early while training, to see more starts; null: the task's time limit."""
 
@@ -93,6 +93,8 @@ class TrainConfig(Section):
 
     env_steps: Positive = 30_000
     """Length of the run."""
+    objective: Literal["value", "imitation"] = "value"
+    """value: Bellman targets of the rewards; imitation: the task's expert's choices."""
     warmup_env_steps: Positive = 1_000
     """Random steps first: they fill the replay and fix input ranges and activation steps."""
     discount: Annotated[float, Field(ge=0, lt=1)] = 0.99
@@ -140,6 +142,14 @@ class TrainConfig(Section):
     target_blend: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the network in the new target; 1 is a plain copy."""
 
+    @model_validator(mode="after")
+    def _soft_enough(self) -> Self:
+        """Choices have a likelihood only under a soft policy."""
+        if self.objective == "imitation" and math.isinf(self.inverse_temperature):
+            message = "objective=imitation needs a finite inverse_temperature"
+            raise ValueError(message)
+        return self
+
 
 class ExploreConfig(Section):
     """How the chip's greedy actions are varied, drawn for each environment and group by itself."""
@@ -152,6 +162,10 @@ class ExploreConfig(Section):
     """Share of random actions in the end."""
     epsilon_env_steps: Positive = 5_000
     """Length of the linear fall."""
+    expert_start: Share = 0.0
+    """Share of actions, warm-up included, that the task's scripted expert chooses at first."""
+    expert_env_steps: Positive = 5_000
+    """Length of its linear fall to none."""
 
 
 class EvalConfig(Section):
@@ -211,6 +225,11 @@ class Config(Section):
         """The factor on rewards, resolved."""
         scale = self.train.reward_scale
         return 1.0 - self.train.discount if scale == "auto" else scale
+
+    @property
+    def imitates(self) -> bool:
+        """Whether the scripted expert's choices are learnt."""
+        return self.train.objective == "imitation"
 
     @property
     def temperature(self) -> float:

@@ -20,6 +20,18 @@ def epsilon_at(config: ExploreConfig, env_steps: int) -> float:
     return config.epsilon_start + done * (config.epsilon_end - config.epsilon_start)
 
 
+def expert_share_at(config: ExploreConfig, env_steps: int) -> float:
+    r"""Return the share of actions that the scripted expert chooses after so many env steps.
+
+    A policy that falls at once sees nothing of what it is to learn; in the mixture
+    :math:`\beta \pi_{expert} + (1 - \beta) \pi` it does, while :math:`\beta` falls linearly to 0.
+
+    Source: Ross, Gordon and Bagnell 2011, arXiv 1011.0686, section 3, for the mixture; here it only
+    gathers samples, and what is learnt is still the action values.
+    """
+    return config.expert_start * max(0.0, 1.0 - env_steps / config.expert_env_steps)
+
+
 def epsilon_greedy(
     rng: np.random.Generator, readout: NDArray[np.int64], epsilon: float
 ) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ from rivc.errors import DivergedError
 from rivc.snn_convert import convert
 from rivc.snn_convert.certify import Disturbance, certify
 from rivc.train import operators
-from rivc.train.losses import margin_loss, td_loss
+from rivc.train.losses import imitation_loss, margin_loss, td_loss
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class UpdateInfo:
-    """What one update reports: its losses."""
+    """What one update reports: its losses; `td_loss` is that of imitation where that is learnt."""
 
     td_loss: float
     margin_loss: float
@@ -95,6 +95,8 @@ class Learner:
         train = self.config.train
         observation, action = torch.from_numpy(batch.observation), torch.from_numpy(batch.action)
         integers = self.net.integers()
+        if self.config.imitates:
+            return self._imitation(observation, action, integers)
         with torch.no_grad():
             target, q_target = self._target(batch, observation, action, integers)
         q = self.net(observation, integers)
@@ -104,6 +106,17 @@ class Learner:
         drop = self._drop(observation, q_target, integers) if train.certify_noise else None
         scale = self.net.readout_scale(integers)
         return td, margin_loss(q, q_target, scale, train.margin, drop)
+
+    def _imitation(
+        self, observation: Tensor, choice: Tensor, integers: Integers
+    ) -> tuple[Tensor, Tensor]:
+        """Return the losses where the replay holds the expert's choices."""
+        q, scale = self.net(observation, integers), self.net.readout_scale(integers)
+        best = torch.nn.functional.one_hot(choice, q.shape[-1])
+        return (
+            imitation_loss(q, choice, self.config.temperature),
+            margin_loss(q, best, scale, self.config.train.margin),
+        )
 
     def _drop(self, observation: Tensor, q_target: Tensor, integers: Integers) -> Tensor:
         """What noise can take of the lead of the target's greedy actions, in readout steps."""

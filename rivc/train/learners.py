@@ -39,6 +39,7 @@ def why_not_fused(config: Config, net: QNetwork) -> str:
     layers = [layer for layer, _ in net.chain()]
     reasons = {
         "numba is not installed": find_spec("numba") is None,
+        "train.objective is imitation": config.imitates,
         "train.certify_noise is on": config.train.certify_noise > 0,
         "it has convolutions": not all(isinstance(layer, QuantDense) for layer in layers),
         f"{net.profile.name} restricts thresholds and biases": net.quantized

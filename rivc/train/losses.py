@@ -30,6 +30,22 @@ def td_loss(q: Tensor, action: Tensor, target: Tensor, delta: float) -> Tensor:
     return F.smooth_l1_loss(action_value(q, action), target, beta=delta)
 
 
+def imitation_loss(q: Tensor, choice: Tensor, tau: float) -> Tensor:
+    r"""Return the mean cross entropy of an expert's choices under the soft policy of the values.
+
+    .. math:: -mean \log \pi_j(a^*_j), \quad \pi_j = softmax(q_j / (d \tau))
+
+    Args:
+        q: online action values, [B, d, n].
+        choice: the expert's, [B, d].
+        tau: temperature, above 0; as in the soft maximum of values.
+
+    Source: Ross, Gordon and Bagnell 2011, arXiv 1011.0686.
+    """
+    logits = q / (q.shape[1] * tau)
+    return F.cross_entropy(logits.flatten(0, 1), choice.flatten())
+
+
 def margin_loss(
     q: Tensor,
     q_target: Tensor,

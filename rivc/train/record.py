@@ -10,11 +10,14 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Final
 
+from rivc.snn_convert.storage import read_plain
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 METRICS: Final = "metrics.jsonl"
+MAX_BYTES: Final = 1 << 28
 EVENTS: Final = "events.out.tfevents.0000000000.rivc"
 
 
@@ -50,16 +53,38 @@ class Recorder:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Return the records of a run folder; a last line cut off by a crash is left out."""
-    return list(_parsed((folder / METRICS).read_text().splitlines()))
+    """Return the records of a run folder; a last line cut off by a crash is left out.
+
+    Raises:
+        DamagedFileError: if the file is gone, or larger than any run writes.
+    """
+    return list(_parsed(read_plain(folder / METRICS, MAX_BYTES).splitlines()))
 
 
-def _parsed(lines: list[str]) -> Iterator[dict[str, Any]]:
+def _parsed(lines: list[bytes]) -> Iterator[dict[str, Any]]:
     for line in lines:
         try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
             return
+        if not isinstance(record, dict):
+            return
+        yield record
+
+
+def curve(records: Sequence[dict[str, Any]], every: int) -> list[list[float]]:
+    """Return the evaluations of a run, [[env_steps, return], ...].
+
+    Args:
+        records: of its metrics; each repeats the last evaluation.
+        every: env steps from evaluation to evaluation.
+    """
+    points, seen = [], 0
+    for record in records:
+        if record["env_steps"] // every > seen and record.get("eval_return") is not None:
+            points.append([record["env_steps"], record["eval_return"]])
+            seen = record["env_steps"] // every
+    return points
 
 
 def _head(path: Path, keep: int) -> list[str]:

@@ -29,7 +29,7 @@ from rivc.train.setup import (
     profile_name,
 )
 from rivc.train.wandb import require_wandb
-from rivc.train.worlds import Worlds
+from rivc.train.worlds import Worlds, check_expert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -183,6 +183,8 @@ def check(config: Config) -> None:
         stack.callback(chip.close)
         [task] = make_tasks(config, 1)
         stack.callback(task.env.close)
+        if config.imitates or config.explore.expert_start:
+            check_expert(task)
         untrained(config, chip, task)
 
 
@@ -226,8 +228,9 @@ def warmed_up(
         task.observation_dtype,
         task.action_layout[0],
     )
-    collector = Collector(worlds, raw, rng["explore"])
-    progress = Progress(env_steps=collector.warm_up(warm_up, task.action_layout))
+    collector = Collector(worlds, raw, rng["explore"], imitates=config.imitates)
+    warmed = collector.warm_up(warm_up, task.action_layout, config.explore.expert_start)
+    progress = Progress(env_steps=warmed)
     encoding = fix(raw.rows(raw.tail, raw.head)["observation"])
     learner = _learner(config, chip, task, encoding)
     collector.replay = raw.encoded(encoding.encode, config.train.replay_capacity)
@@ -268,7 +271,13 @@ def _restored(
     progress = Progress(**state["progress"], best_return=best)
     worlds = Worlds(tasks, config.seed)
     worlds.restore(state["collector"]["worlds"])
-    collector = Collector.restored(worlds, replay, rng["explore"], state["collector"])
+    collector = Collector.restored(
+        worlds,
+        replay,
+        rng["explore"],
+        state["collector"],
+        imitates=config.imitates,
+    )
     return Session(config, chip, learner, collector, rng, progress)
 
 

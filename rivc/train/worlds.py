@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rivc.envs.state import state_methods
-from rivc.errors import FailedError
+from rivc.errors import ConfigError, FailedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +58,16 @@ def episode_seed(seed: int, stream: int, copy: int, episode: int) -> int:
     return int(state[0]) % MAX_SEED
 
 
+def check_expert(task: Task) -> None:
+    """Raise a `ConfigError` if the task has no scripted expert, or one with other actions."""
+    robot = task.env.unwrapped
+    if not hasattr(robot, "expert_action") or robot.action_space != task.env.action_space:
+        raise ConfigError(
+            f"{task.env_id} has no scripted expert for these actions: set train.objective to value "
+            "and explore.expert_start to 0"
+        )
+
+
 @dataclass
 class Copy:
     """One environment and its present episode."""
@@ -84,6 +94,11 @@ class Copy:
         limit = self.task.max_episode_steps
         ended = terminated or truncated or (limit is not None and len(self.actions) >= limit)
         return np.asarray(observation), float(reward), bool(terminated), bool(ended)
+
+    def expert_action(self) -> NDArray[np.int64]:
+        """What the task's scripted expert would do now, [d]; see `check_expert`."""
+        robot: Any = self.task.env.unwrapped
+        return np.atleast_1d(np.asarray(robot.expert_action(), np.int64))
 
     def episode(self) -> Episode:
         """The present episode as it stands."""
@@ -170,6 +185,10 @@ class Worlds:
             finished.append(self.copies[i].episode())
             self.observation[i] = self._restart(i)
         return moves, finished
+
+    def expert_action(self) -> NDArray[np.int64]:
+        """Return what the tasks' scripted expert would do now, [N, d]; see `check_expert`."""
+        return np.stack([copy.expert_action() for copy in self.copies])
 
     def capture(self) -> dict[str, Any]:
         """Return everything that `restore` needs."""

@@ -20,7 +20,7 @@ sys.path[:0] = {path}
 from dataclasses import asdict
 from rivc.bench import run_bench
 import rivc.bench.cameras as bench
-bench.SIZES, bench.STATES, bench.EFFORT = (16,), 2, dict.fromkeys(bench.EFFORT, (1, 1))
+bench.SIZES, bench.STATES, bench.EFFORT = (32,), 2, dict.fromkeys(bench.EFFORT, (1, 1))
 bench.NEAR_ENOUGH = {near_enough}
 print(json.dumps(asdict(run_bench("cameras"))))
 """

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,10 +15,10 @@ import pytest
 from rivc.cli.main import INTERRUPTED
 from rivc.cli.training import close_run, run_to_the_end, summary
 from rivc.train import Trainer, load_config
+from rivc.train.record import read_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from click.testing import Result
 
@@ -120,3 +122,10 @@ def test_the_summary_says_whether_the_chip_was_audited(exact: bool, ending: str)
     facts |= {"env_steps": 600, "audited_states": 32, "chip_is_exact": exact}
     [audit] = [line for line in summary(facts).splitlines() if line.startswith("audit")]
     assert audit.endswith(ending)
+
+
+def test_every_metric_stands_in_the_documentation(trained: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "algorithm.md").read_text()
+    section = page.partition("## Metrics")[2].partition("\n## ")[0]
+    known = set(re.findall(r"`([a-z_0-9]+)`", section))
+    assert {key for record in read_metrics(trained) for key in record} <= known

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rivc.compare.margins import EDGES
 from rivc.compare.suite import Suite, load_suite
+from rivc.train.margins import EDGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -118,13 +118,15 @@ def tracker(obs_mode: ObsMode) -> VisualTracker:
     return VisualTracker(obs_mode=obs_mode, camera="ray", size=16)
 
 
+@pytest.mark.parametrize("every", [1, 3])
 @pytest.mark.parametrize("obs_mode", ["rgb", "grey"])
-def test_the_channels_are_the_last_three_pictures_in_grey(obs_mode: ObsMode) -> None:
-    env, reference = GreyHistory(tracker(obs_mode)), tracker("rgb")
-    seen = [to_grey(reference.reset(seed=0)[0])] * 3
+def test_the_channels_are_three_of_the_last_pictures_in_grey(obs_mode: ObsMode, every: int) -> None:
+    env, reference = GreyHistory(tracker(obs_mode), every), tracker("rgb")
+    seen = [to_grey(reference.reset(seed=0)[0])] * (1 + 2 * every)
     history, _ = env.reset(seed=0)
-    for _ in range(5):
-        np.testing.assert_array_equal(history, np.concatenate(seen[-3:], axis=2))
+    for _ in range(9):
+        shown = [seen[-1 - 2 * every], seen[-1 - every], seen[-1]]
+        np.testing.assert_array_equal(history, np.concatenate(shown, axis=2))
         action = reference.expert_action()
         history, reward, *_ = env.step(action)
         picture, expected_reward, *_ = reference.step(action)
@@ -146,13 +148,14 @@ def test_changing_an_observation_does_not_change_the_history() -> None:
     np.testing.assert_array_equal(env.step(np.int64(0))[0][..., :2], copy[..., 1:])
 
 
-def test_a_saved_history_continues_bit_identically_in_a_fresh_environment() -> None:
-    env, fresh = GreyHistory(tracker("grey")), GreyHistory(tracker("grey"))
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_saved_history_continues_bit_identically_in_a_fresh_environment(every: int) -> None:
+    env, fresh = GreyHistory(tracker("grey"), every), GreyHistory(tracker("grey"), every)
     env.reset(seed=0)
     for _ in range(4):
         env.step(np.int64(1))
     fresh.set_state(env.get_state())
-    for action in (3, 1, 5):
+    for action in (3, 1, 5) * 3:
         expected, actual = env.step(np.int64(action)), fresh.step(np.int64(action))
         np.testing.assert_array_equal(actual[0], expected[0])
         assert actual[1:4] == expected[1:4]
@@ -161,6 +164,12 @@ def test_a_saved_history_continues_bit_identically_in_a_fresh_environment() -> N
 def test_a_history_takes_pictures_only() -> None:
     with pytest.raises(ConfigError, match="a history takes pictures, uint8"):
         GreyHistory(gym.make("CartPole-v1"))
+
+
+@pytest.mark.parametrize("every", [0, -1, 101])
+def test_pictures_of_a_history_are_1_to_100_steps_apart(every: int) -> None:
+    with pytest.raises(ConfigError, match=f"every={every} is not a number of steps from 1 to 100"):
+        GreyHistory(tracker("grey"), every)
 
 
 def test_there_is_no_state_where_the_environment_has_none() -> None:

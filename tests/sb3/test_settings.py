@@ -23,3 +23,8 @@ def test_convolutions_come_with_the_policy_unless_given() -> None:
     assert resolve(None, "MlpPolicy", {}).net.conv == ()
     assert resolve(None, "CnnPolicy", {}).net.conv == ((16, 3, 2), (32, 3, 2))
     assert resolve(None, "CnnPolicy", {"conv": [[4, 3, 1]]}).net.conv == ((4, 3, 1),)
+
+
+def test_imitation_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no expert"):
+        resolve(None, "MlpPolicy", {"expert_start": 0.5})

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from rivc.train.config import Config, ExploreConfig
-from rivc.train.explore import boltzmann, epsilon_at, epsilon_greedy, explore
+from rivc.train.explore import (
+    boltzmann,
+    epsilon_at,
+    epsilon_greedy,
+    expert_share_at,
+    explore,
+)
 
 READOUT = np.array([[[1, 5, 5]]] * 4000)
 
@@ -50,3 +56,10 @@ def test_the_kind_of_exploration_is_the_configured_one() -> None:
     )
     actions = explore(config, np.random.default_rng(0), READOUT[:50] + np.array([0, 1, 0]), 0.1, 0)
     assert (actions == 1).all()
+
+
+def test_the_expert_s_share_falls_to_none_and_stays_there() -> None:
+    config = ExploreConfig(expert_start=0.6, expert_env_steps=100)
+    shares = [expert_share_at(config, step) for step in (0, 50, 100, 1000)]
+    assert shares == pytest.approx([0.6, 0.3, 0, 0])
+    assert expert_share_at(ExploreConfig(), 0) == 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
-from rivc.train.losses import margin_loss, td_loss
+from rivc.train.losses import imitation_loss, margin_loss, td_loss
 
 UNIT = torch.tensor(0.5)
 
@@ -63,3 +65,10 @@ def test_no_drop_is_the_plain_margin() -> None:
     q = torch.randn(9, 2, 4, generator=torch.Generator().manual_seed(0))
     plain = margin_loss(q, q, UNIT, margin=4.0)
     assert margin_loss(q, q, UNIT, margin=4.0, drop=torch.zeros_like(q)).item() == plain.item()
+
+
+def test_imitation_is_the_cross_entropy_of_the_choices_in_every_group() -> None:
+    q = torch.tensor([[[2.0, 0.0], [0.0, 4.0]]])  # d tau = 2
+    loss = imitation_loss(q, torch.tensor([[0, 0]]), tau=1.0)
+    wanted = [math.log(1 + math.exp(-1.0)), math.log(1 + math.exp(2.0))]
+    assert loss.item() == pytest.approx(sum(wanted) / 2)

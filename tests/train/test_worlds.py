@@ -11,6 +11,7 @@ import pytest
 from rivc.envs.factory import make
 from rivc.errors import ConfigError
 from rivc.train.checkpoint import load_checkpoint, save_checkpoint
+from rivc.train.collect import Collector
 from rivc.train.config import parse_config
 from rivc.train.replay import Replay
 from rivc.train.setup import make_tasks, make_training_tasks
@@ -138,6 +139,34 @@ def test_training_episodes_may_end_earlier_and_are_truncated_then() -> None:
 def test_a_later_end_than_the_task_s_changes_nothing() -> None:
     config = parse_config({"env": {"train_episode_steps": 10_000}}, "test")
     assert make_training_tasks(config)[0].max_episode_steps == 500
+
+
+@pytest.mark.parametrize(
+    ("env_id", "kwargs"),
+    [
+        ("rivc/VisualTracker-v0", {"obs_mode": "state"}),
+        ("rivc/DroneHover-v0", {"obs_mode": "state"}),
+    ],
+)
+def test_the_expert_may_gather_the_samples(env_id: str, kwargs: dict[str, str]) -> None:
+    world = Worlds([make(env_id, **kwargs) for _ in range(2)], 0)
+    for _ in range(5):
+        choice = world.expert_action()
+        for chosen, copy in zip(choice, world.copies, strict=True):
+            np.testing.assert_array_equal(
+                chosen, np.atleast_1d(copy.task.env.unwrapped.expert_action())
+            )
+        world.step(choice)
+
+
+def test_the_expert_s_share_of_warm_up_is_what_was_asked() -> None:
+    task = make("rivc/VisualTracker-v0", obs_mode="state")
+    for share in (0.0, 1.0):
+        world = Worlds([task], 0)
+        replay = Replay(200, task.observation_shape, task.observation_dtype, 1)
+        Collector(world, replay, np.random.default_rng(0)).warm_up(60, task.action_layout, share)
+        total = world.copies[0].total
+        assert (total > 40) == (share == 1.0)
 
 
 def test_copies_that_were_made_are_closed_when_a_later_one_fails(

@@ -186,6 +186,15 @@ def test_draws_spread_evenly_up_to_the_extent() -> None:
     assert {draw["action_delay_steps"] for draw in draws} == {0, 1, 2}
 
 
+def test_draws_spread_evenly_between_two_extents() -> None:
+    extents = {"state_noise_share": (0.2, 0.4), "action_delay_steps": (2, 2)}
+    env = build(extents, obs_mode="state")
+    draws = [env.reset(seed=seed)[1]["disturbances"] for seed in range(200)]
+    noise = np.array([draw["state_noise_share"] for draw in draws])
+    assert np.abs(np.histogram(noise, 4, (0.2, 0.4))[0] - 50).max() < 25
+    assert {draw["action_delay_steps"] for draw in draws} == {2}
+
+
 @pytest.mark.parametrize("family", [*FAMILIES, "all"])
 @pytest.mark.parametrize("obs_mode", ["rgb", "state"])
 def test_a_disturbed_episode_continues_bit_identically_in_a_fresh_environment(

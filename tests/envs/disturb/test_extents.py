@@ -49,6 +49,18 @@ def test_difficulty_scales_every_extent(difficulty: float) -> None:
         assert getattr(scaled, row.name) == difficulty * getattr(FULL, row.name)
 
 
+@given(st.floats(0, 1))
+def test_difficulty_scales_both_ends_of_an_extent(difficulty: float) -> None:
+    scaled = Disturbances(picture_noise_levels=(2, 4)).scaled(difficulty)
+    assert scaled.picture_noise_levels == (2 * difficulty, 4 * difficulty) or not difficulty
+    assert bool(scaled.extents()) == (difficulty > 0)
+
+
+def test_two_numbers_of_a_configuration_are_the_least_and_the_most() -> None:
+    found = read_disturbances({"picture_noise_levels": [4, 4], "action_delay_steps": [1, 2]})
+    assert found.extents() == {"picture_noise_levels": (4, 4), "action_delay_steps": (1, 2)}
+
+
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
@@ -62,6 +74,15 @@ def test_difficulty_scales_every_extent(difficulty: float) -> None:
         ({"mass_share": float("nan")}, "mass_share=nan is not a number from 0 to 0.9"),
         ({"mass_share": None}, "mass_share=None is not a number from 0 to 0.9"),
         ({"action_delay_steps": -1}, "action_delay_steps=-1 is not a number from 0 to 100"),
+        (
+            {"action_delay_steps": [2, 1]},
+            "action_delay_steps=(2, 1) is not a number from 0 to 100, or",
+        ),
+        (
+            {"action_delay_steps": [1]},
+            "action_delay_steps=(1,) is not a number from 0 to 100, or two",
+        ),
+        ({"mass_share": [0.1, 0.2]}, "mass_share=(0.1, 0.2) is not a number from 0 to 0.9"),
         (["light"], "disturbances=['light'] is neither a name nor a mapping of names"),
     ],
 )

@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rivc.compare.judge import curve
-from rivc.compare.margins import EDGES, fpnn_steps, margins
 from rivc.nets import build_network
 from rivc.snn_convert import convert, reference
+from rivc.train.margins import EDGES, fpnn_steps, margins
 
 STEPS = hnp.arrays(np.int64, (7, 2, 3), elements=st.integers(-9, 9))
 
@@ -74,16 +73,3 @@ def test_the_fpnn_is_measured_in_readout_steps(quantized: bool) -> None:
     else:
         assert not np.array_equal(steps, np.rint(steps))
         assert np.abs(steps - exact).mean() < np.abs(exact).mean()
-
-
-def test_a_curve_has_a_point_an_evaluation() -> None:
-    records = [
-        {"env_steps": 90, "eval_return": None},
-        {"env_steps": 104, "eval_return": 1.0},
-        {"env_steps": 152, "eval_return": 1.0},
-        {"env_steps": 200, "eval_return": 2.0},
-        {"env_steps": 304},
-        {"env_steps": 400, "eval_return": 3.0},
-        {"env_steps": 400, "eval_return": 4.0},
-    ]
-    assert curve(records, 100) == [[104, 1.0], [200, 2.0], [400, 3.0]]

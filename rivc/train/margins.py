@@ -61,9 +61,7 @@ def margins(steps: NDArray[np.float64], readout: NDArray[np.int64]) -> Margins:
         >>> found.gap_steps, found.error_steps, found.flip_rate
         (1.5, 0.5, 0.5)
     """
-    ordered = np.sort(steps, -1)
-    gap = ordered[..., -1] - ordered[..., -2] if steps.shape[-1] > 1 else ordered[..., -1] * np.inf
-    error = np.abs(readout - steps).max(-1)
+    gap, error = gaps(steps), errors(steps, readout)
     flipped = greedy(readout) != greedy(steps)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(error > 0, gap / error, np.inf)
@@ -76,6 +74,22 @@ def margins(steps: NDArray[np.float64], readout: NDArray[np.int64]) -> Margins:
         np.bincount(at, minlength=bins).tolist(),
         np.bincount(at, weights=flipped.ravel(), minlength=bins).astype(int).tolist(),
     )
+
+
+def gaps(steps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far the greedy action of each group leads, [B, d], for action values, [B, d, n].
+
+    >>> gaps(np.array([[[3.0, 1.0, 0.5]]])).tolist()
+    [[2.0]]
+    """
+    ordered = np.sort(steps, -1)
+    lead = ordered[..., -1] - ordered[..., -2] if steps.shape[-1] > 1 else ordered[..., -1] * np.inf
+    return np.asarray(lead)
+
+
+def errors(steps: NDArray[np.float64], readout: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return how far each group of a readout is off, [B, d], for two of [B, d, n]."""
+    return np.asarray(np.abs(readout - steps).max(-1))
 
 
 @torch.no_grad()
