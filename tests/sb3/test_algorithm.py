@@ -232,6 +232,7 @@ def test_the_logger_is_told_under_the_names_of_sb3(tmp_path: Path) -> None:
     one = model()
     one.set_logger(configure(str(tmp_path), ["json"]))
     one.learn(160, log_interval=1)
+    one.logger.close()
     lines = (tmp_path / "progress.json").read_text().splitlines()
     last = json.loads(lines[-1])
     names = {"rollout/ep_rew_mean", "rollout/ep_len_mean", "rollout/exploration_rate"}
