@@ -89,11 +89,24 @@ def make(
             env = GreyHistory(env, every=int(history))
         if bins is not None:  # outside, where it is found by those who ask what a bin stands for
             env = BinnedAction(env, bins)
-        kind, shape = _observation(env.observation_space)
-        return Task(env, spec.max_episode_steps, _action_layout(env.action_space), kind, shape)
+        return task_of(env, spec.max_episode_steps)
     except ConfigError as error:
         env.close()
         raise ConfigError(f"{env_id}: {error}") from error
+
+
+def task_of(env: gym.Env[Any, Any], max_episode_steps: int | None = None) -> Task:
+    """Return an environment as a task; only its spaces are looked at.
+
+    Args:
+        env: the environment.
+        max_episode_steps: the time limit for the caller to keep, or None.
+
+    Raises:
+        ConfigError: the trainer cannot drive such spaces.
+    """
+    kind, shape = _observation(env.observation_space)
+    return Task(env, max_episode_steps, _action_layout(env.action_space), kind, shape)
 
 
 def _find_spec(env_id: str) -> EnvSpec:

@@ -4,7 +4,13 @@ A format is one row of `FORMATS`: a function that writes its files and one that 
 """
 
 from rivc.neurochip.export.compressed import Compression, load_compressed, save_compressed
-from rivc.neurochip.export.folder import Export, export_program, is_export, load_export
+from rivc.neurochip.export.folder import (
+    Export,
+    export_program,
+    is_export,
+    load_export,
+    load_verified,
+)
 from rivc.neurochip.export.formats import FORMATS, ExportOptions, Format, find_format
 from rivc.neurochip.export.golden import Golden, load_golden, make_golden, save_golden
 
@@ -21,6 +27,7 @@ __all__ = [
     "load_compressed",
     "load_export",
     "load_golden",
+    "load_verified",
     "make_golden",
     "save_compressed",
     "save_golden",

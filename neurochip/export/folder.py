@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rivc import __version__
-from rivc.errors import DamagedFileError, MissingError, UsageError
+from rivc.errors import DamagedFileError, MismatchError, MissingError, UsageError
+from rivc.neurochip.compare import compare_all, program_forms
 from rivc.neurochip.export.compressed import COMPRESSED_FILE, load_compressed, save_compressed
 from rivc.neurochip.export.formats import FORMATS, ExportOptions, find_format
 from rivc.neurochip.export.golden import GOLDEN_FILE, Golden, load_golden, make_golden, save_golden
@@ -68,6 +69,7 @@ def export_program(
     format: str = "program",
     options: ExportOptions | None = None,
     origin: Mapping[str, Any] | None = None,
+    extra: Mapping[str, bytes] | None = None,
 ) -> Export:
     """Write a program, golden vectors and a manifest into a folder.
 
@@ -77,6 +79,7 @@ def export_program(
         format: one of `FORMATS`.
         options: of the format; default: none.
         origin: where the program comes from, noted in the manifest.
+        extra: more files for the folder, by name.
 
     Raises:
         MissingError: if there is no such format, or what writes it is not installed.
@@ -92,6 +95,8 @@ def export_program(
         program.save(part / PROGRAM_FILE)
         options = options or ExportOptions()
         chosen.write(program, part, options)
+        for name, data in (extra or {}).items():
+            write_atomically(part / name, data)
         compression = _compressed(program, part) if options.compress else {}
         golden = make_golden(program)
         save_golden(golden, part / GOLDEN_FILE)
@@ -211,3 +216,26 @@ def load_export(folder: str | Path) -> Export:
             raise DamagedFileError(f"{folder / name} is gone, or no plain file; export again")
     program = SpikingProgram.load(folder / PROGRAM_FILE)
     return Export(program, load_golden(folder / GOLDEN_FILE, program), manifest, folder)
+
+
+def load_verified(folder: str | Path) -> Export:
+    """Read an exported or published folder, and prove it on its golden vectors.
+
+    Raises:
+        MissingError, DamagedFileError: as `load_export`.
+        MismatchError: if the program is not that of the manifest, or any form of it that runs
+            here answers a vector with another integer.
+    """
+    export = load_export(folder)
+    stated = export.manifest["program_sha256"]
+    if export.program.sha256 != stated:
+        raise MismatchError(
+            f"{folder}: the program has hash {export.program.sha256[:12]}, "
+            f"the manifest says {stated[:12]}"
+        )
+    with program_forms(export.program, None) as forms:
+        results = compare_all(forms, export.golden.inputs, export.golden.readout)
+    for name, result in results.items():
+        if result.first is not None:
+            raise MismatchError(f"{folder}: {name} differs from its golden vectors; {result.first}")
+    return export

@@ -10,6 +10,7 @@ Images come in HWC and are transposed once; flatten goes back to H, W, C.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -126,8 +127,26 @@ def onnx_model(program: SpikingProgram) -> Any:
         producer_name="rivc",
         producer_version=__version__,
     )
+    onnx.helper.set_model_props(model, _properties(program))
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _properties(program: SpikingProgram) -> dict[str, str]:
+    """What is needed around the graph: from observations to counts, from integers to values."""
+    encoding = program.encoding
+    return {
+        "program_sha256": program.sha256,
+        "readout_scale": repr(program.readout_scale),
+        "encoding": json.dumps(
+            {
+                "kind": encoding.kind,
+                "levels": encoding.levels,
+                "low": encoding.low,
+                "step": encoding.step,
+            }
+        ),
+    }
 
 
 class _Graph:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rivc.snn_convert import SpikingProgram
     from rivc.train.config import Config
     from rivc.train.replay import Replay, Slots
-    from rivc.train.worlds import Worlds
+    from rivc.train.worlds import Moves
 
 
 @dataclass
@@ -39,6 +39,32 @@ class Sampler(Protocol):
 
     def infer(self, counts: NDArray[np.uint8]) -> Inference:
         """Return action values, in steps of the readout, and spikes."""
+        ...
+
+
+class Surroundings(Protocol):
+    """Copies of a task that are stepped side by side: `rivc.train.worlds.Worlds`, for one.
+
+    Attributes:
+        observation: present ones, [N, *shape].
+    """
+
+    observation: NDArray[Any]
+
+    def step(self, action: NDArray[np.int64]) -> tuple[Moves, list[Episode]]:
+        """Step every copy, [N, d]; those whose episode ended begin another one."""
+        ...
+
+    def expert_action(self) -> NDArray[np.int64]:
+        """Return what the task's scripted expert would do now, [N, d]."""
+        ...
+
+    def capture(self) -> dict[str, Any]:
+        """Return what brings this state back."""
+        ...
+
+    def close(self) -> None:
+        """Close every copy."""
         ...
 
 
@@ -72,7 +98,12 @@ class Collector:
     """
 
     def __init__(
-        self, worlds: Worlds, replay: Replay, rng: np.random.Generator, *, imitates: bool = False
+        self,
+        worlds: Surroundings,
+        replay: Replay,
+        rng: np.random.Generator,
+        *,
+        imitates: bool = False,
     ) -> None:
         self.worlds, self.replay, self.rng, self.imitates = worlds, replay, rng, imitates
         self.tally = Tally()
@@ -81,7 +112,7 @@ class Collector:
     @classmethod
     def restored(
         cls,
-        worlds: Worlds,
+        worlds: Surroundings,
         replay: Replay,
         rng: np.random.Generator,
         state: dict[str, Any],

@@ -225,6 +225,8 @@ class LogConfig(Section):
 
     every_env_steps: Positive = 500
     """How often."""
+    wandb: Annotated[str, Field(min_length=1)] | None = None
+    """Project on Weights & Biases to send them to as well; null: none."""
 
 
 class Config(Section):
@@ -251,7 +253,7 @@ class Config(Section):
         """Only a student says whose it is, so the hash of any other run stays what it was."""
         tree: dict[str, Any] = write(self)
         if self.distill == DistillConfig():
-            del tree["distill"]
+            tree.pop("distill", None)  # gone already where defaults are left out
         return tree
 
     @property
@@ -354,6 +356,22 @@ def load_config(source: str | Path, overrides: Mapping[str, Any] | None = None) 
     for key, value in (overrides or {}).items():
         _set(tree, key, value)
     return parse_config(tree, str(source))
+
+
+def overridden(config: Config, values: Mapping[str, Any]) -> Config:
+    """Return a configuration with some values, by dotted key, in place of its own.
+
+    Raises:
+        ConfigError: if a key is unknown or a value is wrong.
+
+    Example:
+        >>> overridden(Config(), {"train.gap_coef": 0.5}).train.gap_coef
+        0.5
+    """
+    tree = config.model_dump()
+    for key, value in values.items():
+        _set(tree, key, value)
+    return parse_config(tree, config.name)
 
 
 def parse_config(tree: Mapping[str, Any], source: str) -> Config:

@@ -29,17 +29,18 @@ from rivc.train.setup import (
     make_training_tasks,
     profile_name,
 )
+from rivc.train.wandb import require_wandb
 from rivc.train.worlds import Worlds, check_expert
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from rivc.envs.factory import Task
     from rivc.neurochip import Backend
-    from rivc.train.collect import Sampler
+    from rivc.train.collect import Sampler, Surroundings
     from rivc.train.config import Config
     from rivc.train.learners import AnyLearner
 
@@ -59,6 +60,7 @@ class Progress:
         gather_until: env steps that end the gathering of the present iteration.
         backend_failures: chips that failed and were replaced by the emulator.
         emulated_env_steps: in which the emulator stood in for the chip.
+        refill_env_steps: in which a replay that was not kept filled again, without updates.
         records: lines of the metrics file.
         finished: nothing is left to do.
         done: how often each cadence has come round.
@@ -71,6 +73,7 @@ class Progress:
     gather_until: int = 0
     backend_failures: int = 0
     emulated_env_steps: int = 0
+    refill_env_steps: int = 0
     records: int = 0
     finished: bool = False
     done: dict[str, int] = field(default_factory=dict)
@@ -174,6 +177,8 @@ def check(config: Config) -> None:
         ConfigError, MissingError: if the configuration asks for what is not there.
         ChipLimitError: if the network does not fit the chip.
     """
+    if config.log.wandb is not None:
+        require_wandb()
     with ExitStack() as stack:
         chip = load_backend(config.backend.name, **config.backend.options)
         stack.callback(chip.close)
@@ -181,7 +186,7 @@ def check(config: Config) -> None:
         stack.callback(task.env.close)
         if config.imitates or config.explore.expert_start:
             check_expert(task)
-        _check_fit(config, chip, task)
+        untrained(config, chip, task)
 
 
 def begin(config: Config) -> Session:
@@ -193,28 +198,47 @@ def begin(config: Config) -> Session:
 def _begun(
     config: Config, chip: Backend, tasks: list[Task], rng: dict[str, np.random.Generator]
 ) -> Session:
-    task, warm_up = tasks[0], config.train.warmup_env_steps
+    def fix(seen: NDArray[Any]) -> InputEncoding:
+        if config.distill.parent is not None:
+            return load_teacher(config).program.encoding
+        return make_encoding(tasks[0], seen, profile_name(config, chip.profile))
+
+    return warmed_up(config, chip, tasks[0], Worlds(tasks, config.seed), rng, fix)
+
+
+def warmed_up(
+    config: Config,
+    chip: Backend,
+    task: Task,
+    worlds: Surroundings,
+    rng: dict[str, np.random.Generator],
+    fix: Callable[[NDArray[Any]], InputEncoding],
+) -> Session:
+    """Act at random in some worlds, and return the session that begins with what was seen.
+
+    Args:
+        config: every setting.
+        chip: the back end.
+        task: says what the worlds take and show.
+        worlds: copies of the task.
+        rng: one generator a purpose; see `generators`.
+        fix: from observations of the warm-up, [N, *shape], to how they become counts.
+    """
+    copies, warm_up = len(worlds.observation), config.train.warmup_env_steps
     raw = Replay(
-        2 * warm_up + 4 * len(tasks),
+        2 * warm_up + 4 * copies,
         task.observation_shape,
         task.observation_dtype,
         task.action_layout[0],
     )
-    worlds = Worlds(tasks, config.seed)
     collector = Collector(worlds, raw, rng["explore"], imitates=config.imitates)
     warmed = collector.warm_up(warm_up, task.action_layout, config.explore.expert_start)
     progress = Progress(env_steps=warmed)
-    seen = raw.rows(raw.tail, raw.head)["observation"]
-    is_student = config.distill.parent is not None
-    encoding = (
-        load_teacher(config).program.encoding
-        if is_student
-        else make_encoding(task, seen, profile_name(config, chip.profile))
-    )
+    encoding = fix(raw.rows(raw.tail, raw.head)["observation"])
     learner = _learner(config, chip, task, encoding)
     collector.replay = raw.encoded(encoding.encode, config.train.replay_capacity)
     session = Session(config, chip, learner, collector, rng, progress)
-    if not is_student:  # who begins as its teacher
+    if config.distill.parent is None:  # a student begins as its teacher
         session.calibrate()
         learner.sync_target(blend=1.0)
     return session
@@ -273,16 +297,26 @@ def _equipment(
         tasks = make_training_tasks(config)
         for task in tasks:
             stack.callback(task.env.close)
-        rng = {name: np.random.default_rng([config.seed, i]) for i, name in enumerate(RNG_STREAMS)}
-        yield guarded, tasks, rng
+        yield guarded, tasks, generators(config.seed)
         stack.pop_all()
 
 
-def _check_fit(config: Config, chip: Backend, task: Task) -> None:
-    """Refuse a network that the chip cannot hold."""
+def generators(seed: int) -> dict[str, np.random.Generator]:
+    """Return the generator of each purpose."""
+    return {name: np.random.default_rng([seed, i]) for i, name in enumerate(RNG_STREAMS)}
+
+
+def untrained(config: Config, chip: Backend, task: Task) -> AnyLearner:
+    """Return a learner before anything was seen, its input ranges a guess.
+
+    Raises:
+        ChipLimitError: if the network does not fit the chip.
+    """
     guess = np.zeros((2, *task.observation_shape), task.observation_dtype)
     encoding = make_encoding(task, guess, profile_name(config, chip.profile))
-    require_fit(chip, convert(_learner(config, chip, task, encoding).net))
+    learner = _learner(config, chip, task, encoding)
+    require_fit(chip, convert(learner.net))
+    return learner
 
 
 def _learner(config: Config, chip: Backend, task: Task, encoding: InputEncoding) -> AnyLearner:

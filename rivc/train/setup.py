@@ -69,16 +69,22 @@ def make_encoding(task: Task, seen: NDArray[Any], profile: str) -> InputEncoding
     """
     if task.observation_kind == "image":
         return InputEncoding.image(task.observation_shape)
-    low, high = seen.min(0).astype(np.float64), seen.max(0).astype(np.float64)
-    centre, reach = (low + high) / 2, np.maximum((high - low) / 2, 1e-6) * _MARGIN
+    low, high = usual_range(seen)
     space: Any = task.env.observation_space
     declared_low, declared_high = space.low.astype(np.float64), space.high.astype(np.float64)
     usable = (np.abs(declared_low) < _ABSURD) & (np.abs(declared_high) < _ABSURD)
     return InputEncoding.over_range(
-        np.where(usable, declared_low, centre - reach),
-        np.where(usable, declared_high, centre + reach),
+        np.where(usable, declared_low, low),
+        np.where(usable, declared_high, high),
         bit_width=load_profile(profile).vector_bits,
     )
+
+
+def usual_range(seen: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return lowest and highest value of each feature, half as far apart again as was seen."""
+    low, high = seen.min(0).astype(np.float64), seen.max(0).astype(np.float64)
+    centre, reach = (low + high) / 2, np.maximum((high - low) / 2, 1e-6) * _MARGIN
+    return centre - reach, centre + reach
 
 
 def make_network(

@@ -23,14 +23,15 @@ from rivc.neurochip.guard import StandIn
 from rivc.snn_convert import convert
 from rivc.snn_convert.program import greedy
 from rivc.train import session as sessions
-from rivc.train.audit import audit
 from rivc.train.checkpoint import latest_checkpoint
 from rivc.train.evaluate import Score, evaluation_seeds, play
 from rivc.train.explore import epsilon_at
+from rivc.train.loop import Loop
 from rivc.train.measure import measure
 from rivc.train.record import Recorder
 from rivc.train.run import RunFolder, new_run_path
 from rivc.train.setup import make_tasks
+from rivc.train.wandb import WandbSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,11 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rivc.envs.factory import Task
-    from rivc.snn_convert import SpikingProgram
-    from rivc.train.collect import Sampler
     from rivc.train.config import Config
-    from rivc.train.distill import DistillInfo
-    from rivc.train.learner import UpdateInfo
     from rivc.train.session import Session
 
     Observer = Callable[[dict[str, Any]], None]
@@ -71,11 +68,9 @@ class Trainer:
     """
 
     session: Session
-    program: SpikingProgram
-    sampler: Sampler
+    loop: Loop
     recorder: Recorder
     evaluation_tasks: list[Task]
-    last_update: UpdateInfo | DistillInfo | None
     last_score: Score | None
     _last_look: tuple[float, int, int]  # seconds, env steps, updates
 
@@ -128,16 +123,17 @@ class Trainer:
     def _loop(self) -> Score | None:
         progress = self.session.progress
         if progress.is_gathering:  # a chip that failed stopped the run between two samples
-            self.session.chip.load(self.program)
+            self.session.chip.load(self.loop.program)
         while progress.is_gathering or progress.env_steps < self.config.train.env_steps:
             if not progress.is_gathering:
                 if self.stop_requested:
                     self._checkpoint()
                     return None
                 self._begin_iteration()
-            self._gather()
-            self._learn()
-            self._sync_target()
+            while progress.is_gathering:
+                self.loop.gather()
+            self.loop.learn()
+            self.loop.sync_target()
             self._checkpoint_if_due()
         return self._finish()
 
@@ -145,46 +141,9 @@ class Trainer:
         """Convert, and look at what was learnt, if it is time."""
         progress = self.session.progress
         with self.session.undone_on_failure():
-            self._convert()
+            self.loop.convert()
             self._evaluate_and_record()
         progress.gather_until = progress.env_steps + self.config.train.env_steps_per_conversion
-
-    def _convert(self) -> None:
-        """Freeze the network into a program and put it on the chip."""
-        session, progress = self.session, self.session.progress
-        if not self.config.quant.enabled:
-            session.calibrate()
-        self.program = convert(session.learner.net)
-        session.chip.load(self.program)
-        self.sampler = session.make_sampler()
-        if progress.conversions % self.config.audit.every_conversions == 0:
-            counts = session.states("states", self.config.audit.states)
-            progress.audited_states += audit(
-                session.learner.net, self.program, session.chip, counts
-            )
-        progress.conversions += 1
-
-    def _gather(self) -> None:
-        """Let the chip act until the iteration has its samples."""
-        session, progress, copies = self.session, self.session.progress, self.config.env.count
-        while progress.is_gathering:
-            session.collector.gather(self.config, self.sampler, self.program, progress.env_steps)
-            progress.env_steps += copies
-            progress.emulated_env_steps += copies * session.is_emulated
-
-    def _learn(self) -> None:
-        """Take the updates that are due."""
-        session, train = self.session, self.config.train
-        gathered = session.progress.env_steps - train.warmup_env_steps
-        while session.learner.updates < int(gathered * train.updates_per_env_step):
-            self.last_update = session.learner.update(
-                session.replay, session.rng["replay"], session.progress.env_steps
-            )
-
-    def _sync_target(self) -> None:
-        """Let the target network follow, if it is time."""
-        if self.session.progress.due("sync", self.config.train.env_steps_per_target_sync):
-            self.session.learner.sync_target()
 
     def _evaluate_and_record(self) -> None:
         progress = self.session.progress
@@ -201,12 +160,12 @@ class Trainer:
         """Look once more at what was learnt, and leave it all behind."""
         if not self.session.progress.finished:
             with self.session.undone_on_failure():
-                self._convert()
+                self.loop.convert()
                 self._evaluate()
                 self._record()
             self.session.progress.finished = True
             self._checkpoint()
-        self.folder.save_program(self.program)
+        self.folder.save_program(self.loop.program)
         return self.last_score
 
     # -- on the way -------------------------------------------------------------------------
@@ -219,11 +178,11 @@ class Trainer:
         grows_cheaper = self.config.distill.parent is not None  # so the newest is wanted
         if grows_cheaper or self.last_score.return_mean >= progress.best_return:
             progress.best_return = self.last_score.return_mean
-            self.folder.save_best(self.program, self.session.learner.net.state_dict())
+            self.folder.save_best(self.loop.program, self.session.learner.net.state_dict())
 
     def _act(self, observation: NDArray[Any]) -> NDArray[np.int64]:
         """The sampler's greedy actions."""
-        return greedy(self.sampler.infer(self.program.encode(observation)).readout)
+        return greedy(self.loop.sampler.infer(self.loop.program.encode(observation)).readout)
 
     def _record(self) -> None:
         """Write one record and show it to the observers."""
@@ -268,15 +227,15 @@ class Trainer:
         metrics: dict[str, Any] = {
             **measure(
                 session.learner.net,
-                self.program,
+                self.loop.program,
                 session.chip,
                 counts,
                 self.config.reward_scale,
                 self.config.train.certify_noise,
             )
         }
-        if self.last_update is not None:
-            metrics |= asdict(self.last_update)
+        if self.loop.last_update is not None:
+            metrics |= asdict(self.loop.last_update)
         if self.last_score is not None:
             metrics |= {
                 "eval_return": self.last_score.return_mean,
@@ -297,9 +256,8 @@ class Trainer:
         stack.callback(session.close)
         if self.config.backend.on_failure == "emulator":
             session.chip = StandIn(session.chip, self._go_on_in_the_emulator)
-        self.program = convert(session.learner.net)
-        self.sampler = session.make_sampler()
-        self.last_update, self.last_score = None, None
+        self.loop = Loop(session)
+        self.last_score = None
         self.evaluation_tasks = make_tasks(
             self.config, min(self.config.env.count, self.config.eval.episodes)
         )
@@ -307,6 +265,11 @@ class Trainer:
             stack.callback(task.env.close)
         self.recorder = Recorder(self.folder.path, keep=session.progress.records)
         stack.callback(self.recorder.close)
+        if self.config.log.wandb is not None:
+            sink = WandbSink(self.config.log.wandb, self.folder)
+            stack.callback(sink.close)
+            self.observers.append(sink)
+            stack.callback(self.observers.remove, sink)
         self._last_look = time.perf_counter(), session.progress.env_steps, session.learner.updates
 
     def _checkpoint(self) -> None:

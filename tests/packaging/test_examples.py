@@ -10,7 +10,11 @@ import pytest
 
 from tests.packaging.test_imports import modules
 
-NEEDS = {"rivc.neurochip.akida": "akida"}  # an optional package
+NEEDS = {  # an optional package
+    "rivc.neurochip.akida": "akida",
+    "rivc.sb3.algorithm": "stable_baselines3",
+    "rivc.sb3.vector": "stable_baselines3",
+}
 OTHERS = [
     "rivc.nets.build",
     "rivc.nets.network",
@@ -28,6 +32,12 @@ OTHERS = [
     "rivc.report.scale",
     "rivc.report.statistics",
     "rivc.train.margins",
+    "rivc.sb3.algorithm",
+    "rivc.sb3.normalize",
+    "rivc.sb3.settings",
+    "rivc.sb3.vector",
+    "rivc.train.config",
+    "rivc.tune.study",
 ]
 NAMES = [
     name

@@ -44,7 +44,7 @@ TINY = SMALL | {
     "checkpoint.every_env_steps": 100,
 }
 # who asks the chip: the trainer's methods and the functions that it calls
-PHASES = ("_convert", "audit", "play", "measure", "gather")
+PHASES = ("convert", "audit", "play", "measure", "gather")
 TOTAL = 456  # 200 random env steps, then iterations of 32 until 440 are reached
 
 

@@ -294,7 +294,7 @@ def test_one_wrong_integer_stops_the_run(tmp_path: Path, monkeypatch: pytest.Mon
 def test_float_training_converts_what_it_calibrates(tmp_path: Path) -> None:
     trainer = Trainer(small(**{"quant.enabled": False, "train.margin_coef": 0}), tmp_path / "float")
     trainer.run()
-    program, net = trainer.program, trainer.session.learner.net
+    program, net = trainer.loop.program, trainer.session.learner.net
     counts = np.random.default_rng(0).integers(0, 256, (50, 4)).astype(np.uint8)
     np.testing.assert_array_equal(
         net.readout(torch.from_numpy(counts)).numpy(), reference.run(program, counts)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rivc.errors import ChipLimitError, DamagedFileError, MissingError
+from rivc.nets import build_network
 from rivc.neurochip.compare import compare
 from rivc.neurochip.export import ExportOptions, export_program, load_export
 from rivc.neurochip.export.onnx import onnx_model, read_onnx, write_onnx
 from rivc.quant.encoding import InputEncoding
-from rivc.snn_convert import SpikingProgram, reference
+from rivc.snn_convert import SpikingProgram, convert, reference
 from tests.programs import conv_program, dense_program, random_counts, readout
 from tests.strategies import counts_for, programs
 
@@ -144,3 +147,25 @@ def test_a_missing_onnx_is_told_with_the_remedy(
     with pytest.raises(MissingError, match=r"pip install 'rivc\[onnx\]'"):
         export_program(dense_program(), tmp_path / "x", format="onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["mlp", "conv"])
+@pytest.mark.usefixtures("runner")
+def test_the_model_is_the_network_in_training(
+    kind: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """The same integers, and with the scale in the model's properties the same action values."""
+    image: dict[str, Any] = {"input_shape": (9, 9, 3), "conv": ((4, 3, 2),)}
+    shape: dict[str, Any] = {"input_shape": (5,)} if kind == "mlp" else image
+    net = build_network(kind, action_layout=(2, 3), hidden=(12,), seed=0, **shape)
+    program = convert(net)
+    counts = random_counts(program, rng, 40)
+    form = exported(program, tmp_path)
+    with torch.no_grad():
+        q_values = net(torch.from_numpy(counts)).double().numpy()
+        readout = net.readout(torch.from_numpy(counts)).numpy()
+    assert np.array_equal(form(counts), readout)
+    properties = {p.key: p.value for p in onnx_model(program).metadata_props}
+    scale = float(properties["readout_scale"])
+    np.testing.assert_allclose(form(counts) * scale, q_values, rtol=1e-6, atol=1e-6 * scale)
+    assert json.loads(properties["encoding"])["levels"] == program.encoding.levels

@@ -1,0 +1,442 @@
+"""`RIVC`, an algorithm of Stable-Baselines3 that learns and acts through a chip.
+
+It keeps SB3's side of the contract: vector environments, callbacks, loggers, `predict`. All
+learning is `rivc.train.loop.Loop` on a session of rivc; see docs/decisions/0011.
+
+Reference:
+    Raffin et al. (2021), Stable-Baselines3: reliable reinforcement learning implementations, JMLR.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from rivc.envs.factory import task_of
+from rivc.errors import ConfigError, UsageError
+from rivc.nets import QNetwork
+from rivc.neurochip import load_backend
+from rivc.neurochip.guard import Guarded
+from rivc.sb3 import environments, storage
+from rivc.sb3.logs import records
+from rivc.sb3.normalize import normalized_encoding, normalizer_of
+from rivc.sb3.settings import CONVOLUTIONS, overrides, resolve
+from rivc.sb3.storage import Kept
+from rivc.sb3.worlds import VecWorlds
+from rivc.snn_convert import convert
+from rivc.snn_convert.program import greedy
+from rivc.train import session as sessions
+from rivc.train.collect import Collector
+from rivc.train.config import overridden
+from rivc.train.explore import epsilon_at, explore
+from rivc.train.loop import Loop
+from rivc.train.replay import Replay
+from rivc.train.setup import make_encoding, profile_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from rivc.neurochip import Backend
+    from rivc.quant.encoding import InputEncoding
+    from rivc.snn_convert import SpikingProgram
+    from rivc.train.config import Config
+    from rivc.train.learners import AnyLearner
+    from rivc.train.session import Session
+
+OF_CONSTRUCTOR: Final = ("verbose", "tensorboard_log")
+IGNORED: Final = ("device", "custom_objects", "print_system_info", "force_reset")
+
+
+class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy never reads it
+    """Robust Iterative Value Conversion where an algorithm of Stable-Baselines3 is expected.
+
+    `predict` acts through the chip, so that `evaluate_policy` and `EvalCallback` score what a
+    robot would run and not the network it came from.
+
+    Args:
+        policy: ``MlpPolicy``, or ``CnnPolicy`` for images, uint8, [H, W, 1] or [H, W, 3].
+        env: an environment, a vector environment or an id; None builds what `config` names.
+        config: a configuration of rivc, a file or the name of a shipped one.
+        policy_kwargs: only ``net_arch``, units of the hidden layers.
+        tensorboard_log: folder of SB3's TensorBoard logs.
+        verbose: 0, or 1 to print SB3's table.
+        seed: of everything random; default: the configuration's.
+        device: ignored: small networks in integers are trained on the processor.
+        settings: of rivc, by dotted key (``**{"quant.weight_bits": 2}``), by its last part
+            (``gap_coef=0.5``), or as SB3's DQN calls them (``gamma=0.98``).
+
+    Attributes:
+        config: every setting.
+        chip: holds `program`.
+        program: what the network was last converted into.
+
+    Raises:
+        ConfigError: a setting is unknown, or no chip can be trained for such spaces.
+        ChipLimitError: the network does not fit the chip.
+
+    Example:
+        >>> model = RIVC("MlpPolicy", "CartPole-v1", hidden=[16], learning_starts=64, seed=0)
+        >>> actions, _ = model.learn(128).predict(model.get_env().reset(), deterministic=True)
+        >>> actions.shape
+        (1,)
+    """
+
+    num_timesteps: int
+    _last_obs: Any
+    _episode_num: int
+    policy_aliases: ClassVar[dict[str, type[QNetwork]]] = dict.fromkeys(CONVOLUTIONS, QNetwork)
+
+    def __init__(  # noqa: PLR0913 (SB3's own signature)
+        self,
+        policy: str = "MlpPolicy",
+        env: Any = None,
+        config: Config | str | Path | None = None,
+        *,
+        policy_kwargs: Mapping[str, Any] | None = None,
+        tensorboard_log: str | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: Any = "cpu",
+        _init_setup_model: bool = True,
+        **settings: Any,
+    ) -> None:
+        settings |= _of_policy(policy_kwargs or {}) | ({} if seed is None else {"seed": seed})
+        self.config = resolve(config, policy, settings)
+        if env is None and config is not None and _init_setup_model:
+            env = environments.configured(self.config)
+        super().__init__(
+            policy,
+            None,
+            self.config.train.learning_rate,
+            tensorboard_log=tensorboard_log,
+            verbose=verbose,
+            device="cpu",
+            support_multi_env=True,
+            seed=self.config.seed,
+        )
+        self.chip: Backend = Guarded(
+            load_backend(self.config.backend.name, **self.config.backend.options),
+            self.config.backend.timeout_s,
+        )
+        self._kept: Kept | None = None
+        self._loop: Loop | None = None
+        self._callback: Any = None
+        self._is_running, self._log_interval = False, 0
+        self._predict_rng = np.random.default_rng([self.config.seed, len(sessions.RNG_STREAMS)])
+        if env is not None:
+            self.set_env(env)
+            if _init_setup_model:
+                self._setup_model()
+
+    # -- what it is made of ----------------------------------------------------------------
+
+    @staticmethod
+    def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> Any:
+        """Make a vector environment of it, without transposing images."""
+        return environments.vectorized(env, verbose=verbose, monitor=monitor_wrapper)
+
+    def set_env(self, env: Any, force_reset: bool = True) -> None:
+        """Take another environment; the number of its copies may differ.
+
+        Raises:
+            ConfigError: if the trainer cannot drive such spaces.
+            UsageError: if the policy is for other spaces.
+        """
+        env = self._wrap_env(env, self.verbose)
+        normalizer = normalizer_of(env)
+        task = task_of(env if normalizer is None else normalizer.venv)
+        if self._kept is not None:
+            environments.require_same(self.program, task)
+        self.env, self._task, self._vec_normalize_env = env, task, normalizer
+        self.observation_space, self.action_space = env.observation_space, env.action_space
+        self.n_envs = env.num_envs
+        about = {"env.count": env.num_envs} | environments.origin(env, self.config)
+        self.config = overridden(self.config, about)
+        if self._kept is not None:
+            self._kept.config = self.config
+        if force_reset:
+            self._last_obs = None
+
+    def _setup_model(self) -> None:
+        """Make the network; its input ranges are a guess until the warm-up has seen some."""
+        self.set_random_seed(self.seed)
+        learner = sessions.untrained(self.config, self.chip, self._task)
+        rng = sessions.generators(self.config.seed)
+        self._hold(Kept(self.config, learner, sessions.Progress(), rng))
+
+    def _hold(self, kept: Kept) -> None:
+        """Take what is to be trained, and put it on the chip."""
+        self._kept, self.config = kept, kept.config
+        self._show(convert(kept.learner.net))
+        self.num_timesteps, self._n_updates = kept.progress.env_steps, kept.learner.updates
+
+    def _show(self, program: SpikingProgram) -> None:
+        self.program = program
+        self.chip.load(program)
+
+    @property
+    def _model(self) -> Kept:
+        if self._kept is None:
+            raise UsageError("RIVC has no network yet: give it an env, or load one")
+        return self._kept
+
+    @property
+    def learner(self) -> AnyLearner:
+        """Networks and optimizer, of rivc."""
+        return self._model.learner
+
+    @property
+    def policy(self) -> QNetwork:
+        """The network in training; `predict` does not ask it."""
+        return self.learner.net
+
+    @property
+    def exploration_rate(self) -> float:
+        """Share of random actions now."""
+        return epsilon_at(self.config.explore, self.num_timesteps)
+
+    # -- acting ----------------------------------------------------------------------------
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], Any]:
+        """Let the chip act.
+
+        Args:
+            observation: one or a batch, as the model's environment shows them: normalized if it is
+                a VecNormalize, raw otherwise.
+            state: returned as it is; there is no memory.
+            episode_start: ignored.
+            deterministic: the greedy action; else explored as while training.
+
+        Returns:
+            Actions, and `state`.
+        """
+        shape, normalizer = self.program.encoding.shape, self._vec_normalize_env
+        shown = np.asarray(observation)
+        raw = shown if normalizer is None else normalizer.unnormalize_obs(shown)
+        readout = self.chip.infer(self.program.encode(raw.reshape(-1, *shape))).readout
+        if deterministic:
+            chosen = greedy(readout)
+        else:
+            scale = self.program.readout_scale
+            chosen = explore(self.config, self._predict_rng, readout, scale, self.num_timesteps)
+        actions = chosen if self._is_multi else chosen[:, 0]
+        return (actions[0] if shown.shape == shape else actions), state
+
+    @property
+    def _is_multi(self) -> bool:
+        return isinstance(getattr(self, "action_space", None), spaces.MultiDiscrete) or (
+            self.program.action_layout[0] > 1
+        )
+
+    # -- learning --------------------------------------------------------------------------
+
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: Any = None,
+        log_interval: int = 4,
+        tb_log_name: str = "RIVC",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> Self:
+        """Train for so many env steps, of all copies together.
+
+        Args:
+            total_timesteps: the learning rate falls over them.
+            callback: SB3's, called after every step of all copies; False stops. What is returned
+                while the warm-up acts at random counts when that ends.
+            log_interval: episodes between two records of the logger; 0: none.
+            tb_log_name: of the run in TensorBoard.
+            reset_num_timesteps: start counters, exploration and learning rate anew; network and
+                replay stay.
+            progress_bar: show one.
+
+        Raises:
+            DivergedError, BackendError, MismatchError: as `rivc.train.Trainer.run`.
+            UsageError: if there is no environment.
+        """
+        if self.env is None:
+            raise UsageError("RIVC has no environment to learn in; call set_env first")
+        kept = self._model
+        total, self._callback = self._setup_learn(
+            total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
+        )
+        self.config = kept.config = overridden(self.config, {"train.env_steps": total})
+        self._is_running, self._log_interval = True, log_interval
+        self._callback.on_training_start(
+            {"self": self, "total_timesteps": total, "env": self.env}, globals()
+        )
+        if reset_num_timesteps and kept.progress.conversions:
+            kept.progress, kept.learner.updates = sessions.Progress(conversions=1), 0
+        self._loop = Loop(self._session(kept))
+        self._refill()
+        while self._is_running and self.num_timesteps < total:
+            self._iterate(self._loop)
+        self._convert(self._loop)
+        self._callback.on_training_end()
+        return self
+
+    def _session(self, kept: Kept) -> Session:
+        """What is trained, in its environments; the first time, after a warm-up."""
+        worlds = VecWorlds(
+            self.env,
+            self._vec_normalize_env,
+            is_multi=self._is_multi,
+            shown=self._last_obs,
+            watch=self._watch,
+        )
+        kept.learner.config = self.config
+        if kept.progress.conversions:
+            kept.replay = kept.replay or self._empty()
+            collector = Collector(worlds, kept.replay, kept.rng["explore"])
+            return sessions.Session(
+                self.config, self.chip, kept.learner, collector, kept.rng, kept.progress
+            )
+        session = sessions.warmed_up(
+            self.config, self.chip, self._task, worlds, kept.rng, self._fix_encoding
+        )
+        kept.learner, kept.progress, kept.replay = session.learner, session.progress, session.replay
+        return session
+
+    def _empty(self) -> Replay:
+        shape, d = self.program.encoding.shape, self.program.action_layout[0]
+        return Replay(self.config.train.replay_capacity, shape, np.uint8, d)
+
+    def _fix_encoding(self, seen: NDArray[Any]) -> InputEncoding:
+        profile, normalizer = profile_name(self.config, self.chip.profile), self._vec_normalize_env
+        encoding = make_encoding(self._task, seen, profile)
+        if encoding.kind == "image" or normalizer is None or not normalizer.norm_obs:
+            return encoding
+        return normalized_encoding(seen, normalizer, encoding.bit_width)
+
+    def _refill(self) -> None:
+        """Let the chip fill a replay that was not kept, without updates on the little it holds."""
+        loop = self._loop
+        if loop is None or loop.session.replay.head > self.n_envs:
+            return
+        progress, warm_up = loop.session.progress, self.config.train.warmup_env_steps
+        is_resumed, end = progress.env_steps > 0, progress.env_steps + warm_up
+        while self._is_running and progress.env_steps < end:
+            loop.gather()
+            progress.refill_env_steps += self.n_envs * is_resumed
+
+    def _iterate(self, loop: Loop) -> None:
+        """Convert, gather, learn."""
+        progress = loop.session.progress
+        self._convert(loop)
+        progress.gather_until = progress.env_steps + self.config.train.env_steps_per_conversion
+        self._callback.on_rollout_start()
+        while self._is_running and progress.is_gathering:
+            loop.gather()
+        progress.gather_until = progress.env_steps
+        self._callback.on_rollout_end()
+        loop.learn()
+        loop.sync_target()
+        self._n_updates = loop.session.learner.updates
+
+    def _convert(self, loop: Loop) -> None:
+        loop.convert()
+        self.program = loop.program
+
+    def _watch(self, step: dict[str, Any]) -> None:
+        """Count a step of all copies, and show it to the callback."""
+        self.num_timesteps += self.n_envs
+        self._last_obs = step["new_obs"]
+        self._update_info_buffer(step["infos"], step["dones"])
+        if self._is_running:
+            self._callback.update_locals(step)
+            self._is_running = bool(self._callback.on_step())
+        before, self._episode_num = self._episode_num, self._episode_num + int(step["dones"].sum())
+        every = self._log_interval
+        if every and before // every < self._episode_num // every:
+            self.dump_logs()
+
+    def dump_logs(self) -> None:
+        """Write what the logger is told, under SB3's names."""
+        update = self._loop.last_update if self._loop else None
+        for name, value in records(self, self._model.progress, update).items():
+            self.logger.record(name, value)
+        self.logger.dump(self.num_timesteps)
+
+    # -- on disk ---------------------------------------------------------------------------
+
+    def get_parameters(self) -> dict[str, dict[str, Tensor]]:
+        """Return the tensors of the network."""
+        return {"policy": dict(self.policy.state_dict())}
+
+    def set_parameters(
+        self,
+        load_path_or_dict: Mapping[str, Mapping[str, Tensor]] | str | Path,
+        exact_match: bool = True,
+        device: Any = "cpu",
+    ) -> None:
+        """Take the tensors of a network, from `get_parameters` or a saved model, and convert it."""
+        if isinstance(load_path_or_dict, str | Path):
+            tensors = dict(storage.load(Path(load_path_or_dict)).learner.net.state_dict())
+        else:
+            tensors = dict(load_path_or_dict["policy"])
+        self.policy.load_state_dict(tensors, strict=exact_match)
+        self._show(convert(self.policy))
+
+    def save(
+        self,
+        path: str | Path,
+        exclude: Sequence[str] | None = None,
+        include: Sequence[str] | None = None,
+    ) -> None:
+        """Write the model: a zip that holds the folder of a run, no pickle, no replay.
+
+        Args:
+            path: ``.zip`` is added if it has no ending.
+            exclude: ignored, as `include`.
+            include: there is one form of a saved model.
+        """
+        kept = self._model
+        program = convert(kept.learner.net)
+        storage.save(kept, program, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path, env: Any = None, **settings: Any) -> Self:
+        """Read what `save` wrote, or the newest checkpoint of a run of `rivc train`.
+
+        Args:
+            path: of the file, with or without ``.zip``, or of the run's folder.
+            env: to go on in; not needed to act.
+            settings: ``verbose``, ``tensorboard_log``, ``seed`` or any setting of rivc that leaves
+                the network as it is; SB3's own arguments of `load` are ignored.
+
+        Raises:
+            MissingError: if there is nothing.
+            DamagedFileError: if a part is missing or altered, or it is another library's model.
+        """
+        kept = storage.load(Path(path))
+        own = {name: settings.pop(name) for name in OF_CONSTRUCTOR if name in settings}
+        given = {name: v for name, v in settings.items() if name not in IGNORED and v is not None}
+        kept.config = overridden(kept.config, overrides(given))
+        policy = "CnnPolicy" if kept.config.net.conv else "MlpPolicy"
+        model = cls(policy, None, kept.config, _init_setup_model=False, **own)
+        model._hold(kept)
+        if env is not None:
+            model.set_env(env)
+        return model
+
+
+def _of_policy(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that SB3's `policy_kwargs` stand for."""
+    others = [name for name in kwargs if name != "net_arch"]
+    if others:
+        raise ConfigError(f"RIVC takes net_arch in policy_kwargs, not {others[0]!r}")
+    return {"net.hidden": tuple(kwargs["net_arch"])} if kwargs else {}

@@ -1,0 +1,86 @@
+"""From whatever SB3's users call an environment to a vector environment, and what it is."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from gymnasium.vector import VectorEnv
+from gymnasium.wrappers import TimeLimit
+from stable_baselines3.common.base_class import maybe_make_env
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
+from rivc.errors import UsageError
+from rivc.sb3.vector import GymnasiumVecEnv
+from rivc.train.setup import make_training_tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rivc.envs.factory import Task
+    from rivc.snn_convert import SpikingProgram
+    from rivc.train.config import Config
+
+UNREGISTERED = "unregistered"
+
+
+def vectorized(env: Any, *, verbose: int = 0, monitor: bool = True) -> Any:
+    """Return an environment, or the one of an id, as a VecEnv; images stay [H, W, C]."""
+    env = maybe_make_env(env, verbose)
+    if isinstance(env, VecEnv):
+        return env
+    if isinstance(env, VectorEnv):
+        return GymnasiumVecEnv(env)
+    wrapped = Monitor(env) if monitor and not isinstance(env, Monitor) else env
+    return DummyVecEnv([lambda: wrapped])
+
+
+def configured(config: Config) -> Any:
+    """Return the training copies that a configuration names, as a VecEnv."""
+    return DummyVecEnv([_monitored(task) for task in make_training_tasks(config)])
+
+
+def origin(env: Any, config: Config) -> dict[str, Any]:
+    """Return what a configuration ought to say of the environment that a VecEnv copies."""
+    try:
+        spec = env.get_attr("spec")[0]
+    except AttributeError:
+        spec = None
+    if spec is None:
+        return {"env.id": UNREGISTERED, "env.kwargs": {}}
+    if spec.id == config.env.id:
+        return {}
+    return {"env.id": spec.id, "env.kwargs": _plain(spec.kwargs)}
+
+
+def require_same(program: SpikingProgram, task: Task) -> None:
+    """Refuse an environment that shows or takes something else than a policy was made for.
+
+    Raises:
+        UsageError: if it does.
+    """
+    ours = program.encoding.shape, program.action_layout
+    theirs = task.observation_shape, task.action_layout
+    if ours != theirs:
+        raise UsageError(
+            f"the policy is for observations {ours[0]} and actions {ours[1]}, "
+            f"the environment has {theirs[0]} and {theirs[1]}"
+        )
+
+
+def _monitored(task: Task) -> Callable[[], Any]:
+    limit = task.max_episode_steps
+    env = task.env if limit is None else TimeLimit(task.env, limit)
+    return lambda: Monitor(env)
+
+
+def _plain(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Those options that a file can hold."""
+    plain = {}
+    for name, value in kwargs.items():
+        try:
+            plain[name] = json.loads(json.dumps(value))
+        except (TypeError, ValueError):
+            continue
+    return plain

@@ -1,0 +1,74 @@
+r"""Observation statistics of VecNormalize, folded into the input encoding of a program.
+
+VecNormalize shows z = clip((x - mean) / std, -c, c). An encoding of z with its own low and step is
+one of x, without clipping before:
+
+.. math:: low_x = mean + std \cdot low_z, \qquad step_x = std \cdot step_z
+
+so that a robot feeds what its sensors say and needs no statistics beside the program. They are
+taken once, when the warm-up ends: from then on the program's inputs keep their meaning, whatever
+VecNormalize goes on to learn.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rivc.errors import ConfigError
+from rivc.quant.encoding import InputEncoding
+from rivc.train.setup import usual_range
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def folded(encoding: InputEncoding, mean: NDArray[Any], std: NDArray[Any]) -> InputEncoding:
+    """Return the encoding of raw observations that one of normalized ones amounts to.
+
+    Args:
+        encoding: of (x - mean) / std.
+        mean: one a feature, [features].
+        std: one a feature, [features], positive.
+
+    Example:
+        >>> normalized = InputEncoding.over_range([-1.0], [1.0], bit_width=8)
+        >>> folded(normalized, np.array([10.0]), np.array([2.0])).encode([[8.0], [12.0]]).tolist()
+        [[0], [255]]
+    """
+    low = np.asarray(mean, np.float64) + np.asarray(std, np.float64) * np.array(encoding.low)
+    step = np.asarray(std, np.float64) * np.array(encoding.step)
+    return InputEncoding(
+        "vector", encoding.shape, encoding.bit_width, tuple(low.tolist()), tuple(step.tolist())
+    )
+
+
+def normalized_encoding(seen: NDArray[Any], normalizer: Any, bit_width: int) -> InputEncoding:
+    """Return how raw observations become counts under the present statistics of a VecNormalize.
+
+    Args:
+        seen: raw observations of the warm-up, [N, features].
+        normalizer: the VecNormalize; `clip_obs` bounds the range of a count.
+        bit_width: width of a count.
+    """
+    statistics, most = normalizer.obs_rms, float(normalizer.clip_obs)
+    std = np.sqrt(statistics.var + normalizer.epsilon)
+    z = np.clip((seen - statistics.mean) / std, -most, most)
+    low, high = (bound.clip(-most, most) for bound in usual_range(z))
+    return folded(InputEncoding.over_range(low, high, bit_width=bit_width), statistics.mean, std)
+
+
+def normalizer_of(env: Any) -> Any:
+    """Return the VecNormalize of a vector environment, None if it has none.
+
+    Raises:
+        ConfigError: if another wrapper is around it, which would hide what it was given.
+    """
+    from stable_baselines3.common.vec_env import unwrap_vec_normalize
+
+    found = unwrap_vec_normalize(env)
+    if found is not None and found is not env:
+        name = type(env).__name__
+        raise ConfigError(f"{name} is around VecNormalize; put VecNormalize outside of it")
+    return found

@@ -1,0 +1,158 @@
+"""Models on disk: the folder of a run in a zip, without pickle.
+
+Unpacked it is a run like any other: `rivc export`, `rivc verify` and `rivc cost` take it. It holds
+the network, the optimizer and the counters, but neither replay nor environments. A folder that
+`rivc train` wrote is read as well, with its replay.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from rivc.errors import DamagedFileError, MissingError
+from rivc.snn_convert.storage import UNREADABLE, reason, write_atomically
+from rivc.train.checkpoint import load_checkpoint, require_checkpoint, save_checkpoint
+from rivc.train.learners import make_learner
+from rivc.train.policy import load_program
+from rivc.train.replay import Replay
+from rivc.train.run import RunFolder
+from rivc.train.session import Progress, generators
+from rivc.train.setup import make_network
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rivc.snn_convert import SpikingProgram
+    from rivc.train.config import Config
+    from rivc.train.learners import AnyLearner
+
+MAX_BYTES: Final = 1 << 32
+_MEMBERS: Final = re.compile(
+    r"config\.yaml|manifest\.json|program\.npz|checkpoints/[0-9]{9,12}/state\.(json|safetensors)"
+)
+
+
+@dataclass
+class Kept:
+    """What of a model is kept: everything but its environments.
+
+    Attributes:
+        config: every setting.
+        learner: networks and optimizer.
+        progress: counters.
+        rng: one generator a purpose.
+        replay: what was gathered; None if it was not kept.
+    """
+
+    config: Config
+    learner: AnyLearner
+    progress: Progress
+    rng: dict[str, np.random.Generator]
+    replay: Replay | None = None
+
+
+def save(kept: Kept, program: SpikingProgram, path: Path) -> Path:
+    """Write a model, and return its path, which ends in ``.zip`` if it had no ending."""
+    path = path if path.suffix else path.with_suffix(".zip")
+    with TemporaryDirectory() as scratch:
+        folder = RunFolder.create(Path(scratch) / "run", kept.config)
+        folder.save_program(program)
+        empty = Replay(1, program.encoding.shape, np.uint8, program.action_layout[0])
+        save_checkpoint(folder.checkpoints, _state(kept), empty, first_open=0)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, _packed(folder.path))
+    return path
+
+
+def load(path: Path) -> Kept:
+    """Read a model, or the newest checkpoint of a run.
+
+    Raises:
+        MissingError: if there is neither.
+        DamagedFileError: if any part is missing or altered.
+    """
+    found = next((p for p in (path, path.with_name(f"{path.name}.zip")) if p.exists()), None)
+    if found is None:
+        raise MissingError(f"no model at {path}")
+    if found.is_dir():
+        return _kept(RunFolder.open(found))
+    with _unpacked(found) as folder:
+        return _kept(RunFolder.open(folder))
+
+
+def _state(kept: Kept) -> dict[str, Any]:
+    best = kept.progress.best_return.hex()
+    return {
+        "env_steps": kept.progress.env_steps,
+        "progress": {**asdict(kept.progress), "best_return": best},
+        "learner": kept.learner.state(),
+        "rng": {name: rng.bit_generator.state for name, rng in kept.rng.items()},
+    }
+
+
+def _kept(folder: RunFolder) -> Kept:
+    config = folder.config()
+    _, program = load_program(folder, "latest")
+    replay = Replay(
+        config.train.replay_capacity, program.encoding.shape, np.uint8, program.action_layout[0]
+    )
+    state = load_checkpoint(require_checkpoint(folder.path), replay)
+    learner = make_learner(
+        config, make_network(config, program.encoding, program.action_layout, program.profile)
+    )
+    rng = generators(config.seed)
+    try:
+        learner.restore(state["learner"])
+        best = float.fromhex(state["progress"].pop("best_return"))
+        progress = Progress(**state["progress"], best_return=best)
+        for name, generator in rng.items():
+            generator.bit_generator.state = state["rng"][name]
+    except UNREADABLE as error:
+        raise DamagedFileError(
+            f"the checkpoint of {folder.path} is not its program's: {reason(error)}"
+        ) from error
+    progress.gather_until = progress.env_steps
+    return Kept(config, learner, progress, rng, replay if replay.head else None)
+
+
+def _packed(folder: Path) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder).as_posix()
+            if _MEMBERS.fullmatch(name):
+                archive.writestr(zipfile.ZipInfo(name), path.read_bytes())
+    return buffer.getvalue()
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[Path]:
+    """Give the folder that a model holds; nothing is written outside of it."""
+    with TemporaryDirectory() as scratch:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                _write(archive, Path(scratch))
+        except UNREADABLE as error:
+            raise DamagedFileError(f"{path} is not a model of rivc: {reason(error)}") from error
+        yield Path(scratch)
+
+
+def _write(archive: zipfile.ZipFile, folder: Path) -> None:
+    infos = archive.infolist()
+    if len(infos) > 5 or sum(info.file_size for info in infos) > MAX_BYTES:
+        raise DamagedFileError("it holds more than a model")
+    for info in infos:
+        if not _MEMBERS.fullmatch(info.filename) or info.compress_type != zipfile.ZIP_STORED:
+            raise DamagedFileError(f"it holds {info.filename!r}, which no model has")
+        to = folder / info.filename
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_bytes(archive.read(info))

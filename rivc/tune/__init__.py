@@ -1,0 +1,1 @@
+"""Settings that make a task learn well, searched with Optuna (extra ``tune``)."""

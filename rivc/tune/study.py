@@ -1,0 +1,286 @@
+"""A study: trials of a configuration, one after the other, in a folder that can be gone on with.
+
+::
+
+    study.yaml     what is tuned: the configuration and the search space
+    journal.log    Optuna's record of the trials, one JSON object a line
+    trials/0007/   the run of a trial, as any run; pruned ones as far as they came
+    best.yaml      what differs from the defaults in the best trial so far; `rivc train` takes it
+
+A trial that was stopped or killed goes on from its newest checkpoint, under a new number.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import yaml
+from filelock import FileLock, Timeout
+
+from rivc.errors import DamagedFileError, FailedError, MissingError, RivcError, UsageError
+from rivc.snn_convert.storage import read_plain, write_atomically
+from rivc.train import Trainer
+from rivc.train.config import overridden
+from rivc.train.record import METRICS, read_metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from rivc.train import Config
+    from rivc.tune.space import Space
+
+STUDY_FILE, JOURNAL, BEST_FILE = "study.yaml", "journal.log", "best.yaml"
+RUN: Final = "run"  # the attribute of a trial that says in which folder it trains
+MAX_TRIALS: Final = 10_000
+STARTUP_TRIALS: Final = 5  # before any is pruned
+_MAX_TEXT: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A trial that has ended.
+
+    Attributes:
+        number: of the study.
+        state: "complete", "pruned" or "fail".
+        value: mean return of its evaluations in the second half; None unless it is complete.
+        settings: by dotted key.
+    """
+
+    number: int
+    state: str
+    value: float | None
+    settings: dict[str, Any]
+
+
+class Study:
+    """Trials of one configuration in one folder.
+
+    Args:
+        config: what is tuned; the seed of every trial is its own, and of the search.
+        space: what is searched.
+        folder: new, or one that holds this very study.
+
+    Raises:
+        MissingError: if Optuna is not installed.
+        UsageError: if the folder holds another study.
+    """
+
+    def __init__(self, config: Config, space: Space, folder: Path) -> None:
+        if find_spec("optuna") is None:
+            raise MissingError("rivc tune needs Optuna: pip install 'rivc[tune]'")
+        self.config, self.space, self.folder = config, space, folder
+        _note(folder, {"config": config.model_dump(mode="json"), "space": space.to_tree()})
+        self._study = _open(folder, config)
+
+    def run(self, trials: int, observe: Callable[[Trial], None] = lambda _: None) -> None:
+        """Make trials until there are so many that ended.
+
+        Args:
+            trials: those that failed or were pruned count; those that were interrupted do not.
+            observe: called with each that ends.
+
+        Raises:
+            UsageError: if another process works on the study, or a trial cannot begin.
+        """
+        if not 1 <= trials <= MAX_TRIALS:
+            raise UsageError(f"{trials} trials are outside 1..{MAX_TRIALS:,}")
+        with _locked(self.folder):
+            self._take_up_interrupted()
+            while len(self.ended()) < trials:
+                self._study.sampler = _sampler(self.config.seed, len(self._study.trials))
+                observe(self._perform(self._study.ask()))
+                self._write_best()
+
+    def ended(self) -> list[Trial]:
+        """Return the trials that ended by themselves, in their order."""
+        return [_told(t) for t in self._study.trials if t.state.is_finished() and not _is_gone(t)]
+
+    def best(self) -> Trial | None:
+        """Return the best trial that is complete, or None."""
+        complete = [trial for trial in self.ended() if trial.value is not None]
+        return max(complete, key=lambda trial: trial.value or 0.0, default=None)
+
+    def best_config(self) -> str:
+        """Return the best trial's configuration as YAML, as far as it differs from the defaults.
+
+        Raises:
+            FailedError: if no trial is complete.
+        """
+        best = self.best()
+        if best is None:
+            raise FailedError(f"no trial of {self.folder} is complete; make more of them")
+        found = overridden(self.config, best.settings)
+        tree = found.model_dump(mode="json", exclude_defaults=True)
+        return yaml.safe_dump(tree, sort_keys=False)
+
+    def _write_best(self) -> None:
+        if self.best() is not None:
+            write_atomically(self.folder / BEST_FILE, self.best_config().encode())
+
+    def _take_up_interrupted(self) -> None:
+        """Let trials that nobody works on any more begin again where they were."""
+        from optuna.trial import TrialState
+
+        for trial in self._study.get_trials(states=(TrialState.RUNNING,)):
+            run = trial.user_attrs.get(RUN, _run_of(trial.number))
+            self._study.tell(trial.number, state=TrialState.FAIL)
+            if trial.params:
+                self._study.enqueue_trial(trial.params, user_attrs={RUN: run})
+
+    def _perform(self, trial: Any) -> Trial:
+        """Train with what a trial chooses, and tell what came of it."""
+        from optuna.trial import TrialState
+
+        settings = self.space.draw(trial)
+        run = str(trial.user_attrs.get(RUN, _run_of(trial.number)))
+        trial.set_user_attr(RUN, run)
+        watch = _Watch(trial, self.config.eval.every_env_steps)
+        try:
+            trainer = _trainer(overridden(self.config, settings), self.folder / _checked(run))
+            watch.follow(trainer)
+            trainer.run()
+        except FailedError as error:
+            trial.set_user_attr("error", str(error))
+            self._study.tell(trial, state=TrialState.FAIL)
+        except RivcError:
+            self._study.tell(trial, state=TrialState.FAIL)
+            raise
+        else:
+            state = TrialState.PRUNED if watch.is_pruned else TrialState.COMPLETE
+            value = None if watch.is_pruned else late_mean(watch.values)
+            self._study.tell(trial, value, state)
+        return _told(self._study.trials[trial.number])
+
+
+class _Watch:
+    """Reports the evaluations of a run to Optuna, and stops it if it is told to."""
+
+    def __init__(self, trial: Any, every: int) -> None:
+        self._trial, self._every = trial, every
+        self.values: dict[int, float] = {}
+        self.is_pruned = False
+
+    def follow(self, trainer: Trainer) -> None:
+        """Take what a run that goes on has recorded, and watch it from here."""
+        if (trainer.folder.path / METRICS).exists():
+            for record in read_metrics(trainer.folder.path):
+                self._take(record)
+        self._trainer = trainer
+        trainer.observers.append(self)
+
+    def __call__(self, record: Mapping[str, Any]) -> None:
+        """Take a record; called by the trainer."""
+        if self._take(record) and self._trial.should_prune():
+            self.is_pruned = self._trainer.stop_requested = True
+
+    def _take(self, record: Mapping[str, Any]) -> bool:
+        """Report the evaluation of a record, and tell whether it is a new one."""
+        index, value = record["env_steps"] // self._every, record.get("eval_return")
+        if value is None or index in self.values:
+            return False
+        self.values[index] = float(value)
+        self._trial.report(float(value), index)
+        return True
+
+
+def late_mean(values: Mapping[int, float]) -> float:
+    """Return the mean of the evaluations in the second half: neither luck of one, nor the start.
+
+    Example:
+        >>> late_mean({1: 10.0, 2: 20.0, 3: 30.0, 4: 50.0})
+        40.0
+    """
+    last = max(values)
+    late = [value for index, value in values.items() if 2 * index > last]
+    return sum(late) / len(late)
+
+
+def _trainer(config: Config, run: Path) -> Trainer:
+    return Trainer.resume(run) if (run / "config.yaml").exists() else Trainer(config, run)
+
+
+def _run_of(number: int) -> str:
+    return f"trials/{number:04d}"
+
+
+def _checked(run: str) -> str:
+    """Refuse a folder outside of the study, which only an altered journal names."""
+    parts = Path(run).parts
+    if len(parts) != 2 or parts[0] != "trials" or not parts[1].isdecimal():
+        raise DamagedFileError(f"{JOURNAL} was altered: it names {run!r} as the run of a trial")
+    return run
+
+
+def _told(trial: Any) -> Trial:
+    from optuna.distributions import CategoricalDistribution
+
+    settings = {
+        key: yaml.safe_load(value)
+        if isinstance(trial.distributions[key], CategoricalDistribution)
+        else value
+        for key, value in trial.params.items()
+    }
+    state = trial.state.name.lower()
+    return Trial(trial.number, state, trial.value if state == "complete" else None, settings)
+
+
+def _is_gone(trial: Any) -> bool:
+    """True of a trial that was interrupted: it failed without an error."""
+    return trial.state.name == "FAIL" and "error" not in trial.user_attrs
+
+
+def _open(folder: Path, config: Config) -> Any:
+    import optuna
+    from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    steps = config.train.env_steps // config.eval.every_env_steps
+    pruner = optuna.pruners.MedianPruner(STARTUP_TRIALS, n_warmup_steps=steps // 4)
+    storage = JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+    return optuna.create_study(
+        study_name="rivc",
+        storage=storage,
+        pruner=pruner,
+        direction="maximize",
+        load_if_exists=True,
+    )
+
+
+def _sampler(seed: int, made: int) -> Any:
+    """A sampler that draws the same after a restart as it would have drawn without."""
+    import optuna
+
+    drawn = np.random.SeedSequence([seed, made]).generate_state(1)
+    return optuna.samplers.TPESampler(seed=int(drawn[0]))
+
+
+def _note(folder: Path, tree: dict[str, Any]) -> None:
+    """Write what is tuned, or see that it is what was tuned here before."""
+    path, text = folder / STUDY_FILE, yaml.safe_dump(tree, sort_keys=False).encode()
+    if not path.exists():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"cannot make the folder {folder}: {error.strerror}") from error
+        write_atomically(path, text)
+    elif read_plain(path, _MAX_TEXT) != text:
+        raise UsageError(f"{folder} holds a study of other settings; choose another --study")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UsageError(f"another process works on {folder}") from None
+    try:
+        yield
+    finally:
+        lock.release()

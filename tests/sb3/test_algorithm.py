@@ -1,0 +1,270 @@
+"""RIVC where an algorithm of Stable-Baselines3 is expected."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from rivc.errors import ConfigError, DamagedFileError, MissingError, UsageError
+from rivc.snn_convert import reference
+from rivc.snn_convert.program import greedy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytest.importorskip("stable_baselines3", reason="pip install 'rivc[sb3]'")
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import (
+    BaseCallback,
+    CallbackList,
+    CheckpointCallback,
+    EvalCallback,
+    StopTrainingOnRewardThreshold,
+)
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import VecNormalize, VecTransposeImage
+
+from rivc.sb3 import RIVC
+
+TINY: dict[str, Any] = {
+    "hidden": [8],
+    "warmup_env_steps": 64,
+    "batch_size": 8,
+    "updates_per_env_step": 0.125,
+    "audit.states": 4,
+}
+
+
+def vec_env(copies: int = 2) -> Any:
+    return make_vec_env("CartPole-v1", copies, seed=0)
+
+
+def model(env: Any = None, **settings: Any) -> RIVC:
+    return RIVC("MlpPolicy", env or vec_env(), **{**TINY, "seed": 0, **settings})
+
+
+@pytest.fixture(scope="module")
+def trained() -> RIVC:
+    return model().learn(160)
+
+
+def observations(count: int = 50) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(0).normal(size=(count, 4)).astype(np.float32)
+
+
+class Watched(BaseCallback):
+    """Counts calls, and stops after some."""
+
+    def __init__(self, most: int = 10**9) -> None:
+        super().__init__()
+        self.most, self.seen = most, []
+
+    def _on_step(self) -> bool:
+        assert len(self.locals["dones"]) == len(self.locals["infos"]) == self.model.n_envs
+        self.seen.append(self.num_timesteps)
+        return self.num_timesteps < self.most
+
+
+def test_it_is_an_algorithm_of_sb3(trained: RIVC) -> None:
+    assert isinstance(trained, BaseAlgorithm)
+    assert trained.num_timesteps == 160
+    assert trained.learner.updates == int((160 - 64) * 0.125)
+
+
+def test_predict_answers_with_the_program_and_not_the_network(trained: RIVC) -> None:
+    """Network and chip agree after training, so the network is changed to tell them apart."""
+    x = observations()
+    expected = greedy(reference.run(trained.program, trained.program.encode(x)))[:, 0]
+    before = {k: v.clone() for k, v in trained.policy.state_dict().items()}
+    for tensor in trained.policy.parameters():
+        tensor.data.neg_()
+    actions, state = trained.predict(x, deterministic=True)
+    trained.policy.load_state_dict(before)
+    assert np.array_equal(actions, expected)
+    assert state is None
+    one, _ = trained.predict(x[0], deterministic=True)
+    assert one == expected[0]
+    assert np.shape(one) == ()
+
+
+def test_exploration_is_drawn_for_each_environment(trained: RIVC) -> None:
+    x = np.repeat(observations(1), 400, axis=0)
+    assert len(set(trained.predict(x)[0])) == 2
+    assert len(set(trained.predict(x, deterministic=True)[0])) == 1
+
+
+def test_equal_seeds_give_equal_programs(trained: RIVC) -> None:
+    assert model().learn(160).program.sha256 == trained.program.sha256
+    assert model(seed=1).learn(160).program.sha256 != trained.program.sha256
+
+
+def test_callbacks_see_every_step_and_can_stop() -> None:
+    watched = Watched(most=100)
+    stopped = model().learn(1000, callback=watched)
+    assert watched.seen == list(range(2, 101, 2))  # the warm-up as well
+    assert stopped.num_timesteps == 100
+
+
+def test_an_evaluation_saves_the_best_and_may_stop(tmp_path: Path) -> None:
+    stop = StopTrainingOnRewardThreshold(reward_threshold=1.0)
+    look = EvalCallback(
+        vec_env(1),
+        callback_on_new_best=stop,
+        eval_freq=40,
+        n_eval_episodes=1,
+        best_model_save_path=str(tmp_path),
+        verbose=0,
+    )
+    keep = CheckpointCallback(save_freq=40, save_path=str(tmp_path / "all"))
+    one = model().learn(1000, callback=CallbackList([look, keep]))
+    assert one.num_timesteps == 80
+    best = RIVC.load(tmp_path / "best_model")
+    assert np.isfinite(look.best_mean_reward)
+    assert best.program.encoding == one.program.encoding
+    assert (tmp_path / "all" / "rl_model_80_steps.zip").exists()
+
+
+def test_evaluate_policy_plays_the_chip(trained: RIVC) -> None:
+    mean, _ = evaluate_policy(trained, vec_env(1), n_eval_episodes=2)
+    assert mean >= 8
+
+
+def test_a_model_comes_back_whole_without_pickle(trained: RIVC, tmp_path: Path) -> None:
+    trained.save(tmp_path / "model")
+    with zipfile.ZipFile(tmp_path / "model.zip") as archive:
+        assert {name.rpartition(".")[2] for name in archive.namelist()} == {
+            "yaml",
+            "json",
+            "npz",
+            "safetensors",
+        }
+    again = RIVC.load(tmp_path / "model")
+    assert again.program.sha256 == trained.program.sha256
+    x = observations()
+    assert np.array_equal(
+        again.predict(x, deterministic=True)[0], trained.predict(x, deterministic=True)[0]
+    )
+    assert again.num_timesteps == trained.num_timesteps
+    assert again.get_env() is None
+    with pytest.raises(UsageError, match="set_env"):
+        again.learn(10)
+
+
+def test_an_unpacked_model_is_a_run(trained: RIVC, tmp_path: Path) -> None:
+    from rivc.train.policy import load_policy
+    from rivc.train.run import RunFolder
+
+    trained.save(tmp_path / "model.zip")
+    with zipfile.ZipFile(tmp_path / "model.zip") as archive:
+        archive.extractall(tmp_path / "run")
+    policy = load_policy(RunFolder.open(tmp_path / "run"))
+    assert policy.program.sha256 == trained.program.sha256
+
+
+def test_a_loaded_model_learns_on_after_refilling_its_replay(trained: RIVC, tmp_path: Path) -> None:
+    trained.save(tmp_path / "model")
+    again = RIVC.load(tmp_path / "model", env=vec_env(4))
+    again.learn(128, reset_num_timesteps=False)
+    assert again.num_timesteps == 288
+    assert again.learner.updates == int((288 - 2 * 64) * 0.125)
+    assert again.program.encoding == trained.program.encoding
+
+
+def test_learning_again_begins_the_counters_and_keeps_the_network() -> None:
+    one = model().learn(96)
+    encoding = one.program.encoding
+    one.learn(96)
+    assert one.num_timesteps == 96
+    assert one.program.encoding == encoding
+    assert one.learner.updates == int((96 - 64) * 0.125)
+
+
+def test_damaged_models_are_told(trained: RIVC, tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="no model"):
+        RIVC.load(tmp_path / "nothing")
+    (tmp_path / "text.zip").write_text("no zip")
+    with pytest.raises(DamagedFileError, match="not a model"):
+        RIVC.load(tmp_path / "text")
+    with zipfile.ZipFile(tmp_path / "sb3.zip", "w") as archive:
+        archive.writestr("../policy.pth", b"")
+    with pytest.raises(DamagedFileError, match="no model has"):
+        RIVC.load(tmp_path / "sb3.zip")
+    trained.save(tmp_path / "model.zip")
+    data = bytearray((tmp_path / "model.zip").read_bytes())
+    at = data.index(b'"updates":') + 11
+    data[at : at + 1] = b"9"
+    (tmp_path / "model.zip").write_bytes(data)
+    with pytest.raises(DamagedFileError):
+        RIVC.load(tmp_path / "model.zip")
+
+
+def test_parameters_go_out_and_in(trained: RIVC) -> None:
+    other = model(seed=3).learn(96)
+    other.set_parameters(trained.get_parameters())
+    assert all(
+        np.array_equal(a.weight, b.weight)
+        for a, b in zip(other.program.layers, trained.program.layers, strict=True)
+    )
+
+
+def test_statistics_of_vec_normalize_become_part_of_the_program() -> None:
+    env = VecNormalize(vec_env(), gamma=0.99)
+    one = model(env).learn(160)
+    raw = env.get_original_obs()
+    shown = env.normalize_obs(raw)
+    counts = one.program.encode(raw)
+    assert np.array_equal(one.program.encode(env.unnormalize_obs(shown)), counts)
+    assert counts.max() > counts.min()
+    expected = greedy(reference.run(one.program, counts))[:, 0]
+    assert np.array_equal(one.predict(shown, deterministic=True)[0], expected)
+    assert one.program.encoding != model().learn(160).program.encoding
+
+
+def test_the_logger_is_told_under_the_names_of_sb3(tmp_path: Path) -> None:
+    one = model()
+    one.set_logger(configure(str(tmp_path), ["json"]))
+    one.learn(160, log_interval=1)
+    one.logger.close()
+    lines = (tmp_path / "progress.json").read_text().splitlines()
+    last = json.loads(lines[-1])
+    names = {"rollout/ep_rew_mean", "rollout/ep_len_mean", "rollout/exploration_rate"}
+    assert names | {"time/fps", "train/n_updates", "train/conversions"} <= set(last)
+    assert 0 < len(lines) <= last["time/episodes"]
+
+
+def test_a_configuration_brings_its_environment() -> None:
+    one = RIVC(config="pan_servo", **{"env.count": 2, "conv": [[4, 3, 3]], "hidden": [8]})
+    assert one.n_envs == 2
+    picture = one.get_env().reset()
+    assert one.predict(picture, deterministic=True)[0].shape == (2,)
+
+
+def test_what_it_cannot_take_is_told() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'gap_coef'"):
+        model(gap_cof=1)
+    with pytest.raises(ConfigError, match="env_steps_per_conversion"):
+        model(train_freq=4)
+    with pytest.raises(ConfigError, match="known: MlpPolicy, CnnPolicy"):
+        RIVC("MultiInputPolicy", "CartPole-v1")
+    with pytest.raises(ConfigError, match="net_arch"):
+        model(policy_kwargs={"activation_fn": None})
+    with pytest.raises(ConfigError, match="put VecNormalize outside"):
+        RIVC("MlpPolicy", Outer(VecNormalize(vec_env())))
+    with pytest.raises(ConfigError, match="continuous"):
+        RIVC("MlpPolicy", gym.make("Pendulum-v1"))
+
+
+class Outer(VecTransposeImage):
+    """Any wrapper around another."""
+
+    def __init__(self, venv: Any) -> None:
+        self.venv = venv
+        self.num_envs = venv.num_envs

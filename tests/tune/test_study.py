@@ -1,0 +1,185 @@
+"""Studies: resumable, pruned by evaluations, and nothing of a space evaluated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pytest
+
+from rivc.errors import BackendError, ConfigError, UsageError
+from rivc.train import Config, Trainer, load_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytest.importorskip("optuna", reason="pip install 'rivc[tune]'")
+
+from rivc.tune import study as studies
+from rivc.tune.space import load_space
+from rivc.tune.study import Study
+
+SPACE = """\
+train.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}
+train.batch_size: {low: 8, high: 16, step: 8}
+net.hidden: [[8], [4, 4]]
+"""
+TINY: dict[str, Any] = {
+    "net.hidden": [8],
+    "train.env_steps": 120,
+    "train.warmup_env_steps": 40,
+    "eval.every_env_steps": 40,
+    "eval.episodes": 1,
+    "log.every_env_steps": 40,
+    "checkpoint.every_env_steps": 40,
+    "audit.states": 2,
+}
+
+
+@pytest.fixture
+def config() -> Config:
+    return load_config("quickstart", TINY)
+
+
+@pytest.fixture
+def space_file(tmp_path: Path) -> str:
+    path = tmp_path / "space.yaml"
+    path.write_text(SPACE)
+    return str(path)
+
+
+class Pretender:
+    """A trainer that only records returns, one for each evaluation."""
+
+    returns: ClassVar[list[float]] = [1.0, 2.0, 3.0]
+
+    def __init__(self, run: Path) -> None:
+        from rivc.train.run import RunFolder
+
+        self.folder, self.observers, self.stop_requested = RunFolder(run), [], False
+
+    def run(self) -> None:
+        for i, value in enumerate(self.returns):
+            for observe in self.observers:
+                observe({"env_steps": 40 * (i + 1), "eval_return": value})
+            if self.stop_requested:
+                return
+
+
+@pytest.fixture
+def pretended(monkeypatch: pytest.MonkeyPatch) -> type[Pretender]:
+    monkeypatch.setattr(studies, "_trainer", lambda _, run: Pretender(run))
+    return Pretender
+
+
+def test_a_study_trains_and_leaves_what_train_takes(
+    config: Config, space_file: str, tmp_path: Path
+) -> None:
+    study = Study(config, load_space(space_file, config), tmp_path / "study")
+    study.run(1)
+    [trial] = study.ended()
+    assert trial.state == "complete"
+    best = load_config(tmp_path / "study" / "best.yaml")
+    assert best.env == config.env
+    assert list(best.net.hidden) == trial.settings["net.hidden"]
+    assert best.train.learning_rate == trial.settings["train.learning_rate"]
+    assert (tmp_path / "study" / "trials" / "0000" / "program.npz").exists()
+
+
+def test_a_restart_goes_on_and_draws_what_it_would_have_drawn(
+    config: Config, space_file: str, tmp_path: Path, pretended: type[Pretender]
+) -> None:
+    space = load_space(space_file, config)
+    at_once, in_parts = (Study(config, space, tmp_path / name) for name in ("a", "b"))
+    at_once.run(4)
+    in_parts.run(2)
+    again = Study(config, space, tmp_path / "b")
+    again.run(4)
+    assert again.ended() == at_once.ended()
+    assert len({t.settings["train.learning_rate"] for t in again.ended()}) == 4
+
+
+def test_an_interrupted_trial_goes_on_in_its_run(
+    config: Config, space_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[Path] = []
+
+    class Interrupted(Pretender):
+        def run(self) -> None:
+            runs.append(self.folder.path)
+            if len(runs) == 1:
+                raise KeyboardInterrupt
+            super().run()
+
+    monkeypatch.setattr(studies, "_trainer", lambda _, run: Interrupted(run))
+    space = load_space(space_file, config)
+    with pytest.raises(KeyboardInterrupt):
+        Study(config, space, tmp_path / "s").run(1)
+    again = Study(config, space, tmp_path / "s")
+    again.run(1)
+    assert runs[0] == runs[1]
+    assert [(t.number, t.state, t.value) for t in again.ended()] == [(1, "complete", 2.5)]
+
+
+def test_a_trial_that_falls_behind_is_pruned(
+    config: Config, space_file: str, tmp_path: Path, pretended: type[Pretender]
+) -> None:
+    study = Study(config, load_space(space_file, config), tmp_path / "s")
+    study.run(studies.STARTUP_TRIALS)
+    pretended.returns, before = [0.0, 0.0, 0.0], pretended.returns
+    try:
+        study.run(studies.STARTUP_TRIALS + 1)
+    finally:
+        pretended.returns = before
+    assert study.ended()[-1].state == "pruned"
+    assert study.ended()[-1].value is None
+
+
+def test_a_trial_that_fails_is_told_and_the_next_begins(
+    config: Config, space_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Config, run: Path) -> Trainer:
+        raise BackendError("the chip is gone")
+
+    monkeypatch.setattr(studies, "_trainer", fail)
+    study = Study(config, load_space(space_file, config), tmp_path / "s")
+    study.run(2)
+    assert [trial.state for trial in study.ended()] == ["fail", "fail"]
+    assert study.best() is None
+
+
+def test_a_folder_holds_one_study(
+    config: Config, space_file: str, tmp_path: Path, pretended: type[Pretender]
+) -> None:
+    space = load_space(space_file, config)
+    Study(config, space, tmp_path / "s").run(1)
+    other = load_config("quickstart", {**TINY, "seed": 5})
+    with pytest.raises(UsageError, match="other settings"):
+        Study(other, space, tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train.learning_rat: [1, 2]", "did you mean 'train.learning_rate'"),
+        ("train.batch_size: {low: 0, high: 8}", "batch_size"),
+        ("train.batch_size: {low: 8, high: 8}", "low < high"),
+        ("train.batch_size: {low: 0, high: 8, log: true}", "positive"),
+        ("train.batch_size: [8]", "at least 2"),
+        ("train.batch_size: __import__('os')", "train.batch_size"),
+        ("{}", "names 0 settings"),
+    ],
+)
+def test_a_wrong_space_is_told_before_anything_runs(
+    config: Config, tmp_path: Path, text: str, message: str
+) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_space(str(path), config)
+
+
+def test_the_shipped_space_suits_every_shipped_configuration() -> None:
+    from rivc.train import config_names
+
+    for name in config_names():
+        assert load_space("learner", load_config(name)).settings
