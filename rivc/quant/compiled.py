@@ -23,6 +23,7 @@ def compiled(function: F) -> F:
 
 
 def reordered(function: F) -> F:
-    """Compile a loop whose sums may be taken in any order."""
-    loop: F = numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "nsz"})(function)
+    """Compile a loop whose sums may be taken in any order, products and sums in one rounding."""
+    loose = {"reassoc", "nsz", "contract"}
+    loop: F = numba.njit(cache=True, error_model="numpy", fastmath=loose)(function)
     return loop

@@ -174,9 +174,10 @@ class Trainer:
         """Take the updates that are due."""
         session, train = self.session, self.config.train
         gathered = session.progress.env_steps - train.warmup_env_steps
-        while session.learner.updates < int(gathered * train.updates_per_env_step):
+        count = int(gathered * train.updates_per_env_step) - session.learner.updates
+        if count > 0:
             self.last_update = session.learner.update(
-                session.replay, session.rng["replay"], session.progress.env_steps
+                session.replay, session.rng["replay"], session.progress.env_steps, count
             )
 
     def _sync_target(self) -> None:

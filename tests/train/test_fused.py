@@ -13,7 +13,6 @@ from rivc.errors import ConfigError, DivergedError
 from rivc.nets import build_network
 from rivc.train import load_config
 from rivc.train.fused import FusedLearner
-from rivc.train.fused.network import Spiking
 from rivc.train.learner import Learner
 from rivc.train.learners import make_learner, why_not_fused
 from rivc.train.replay import Replay
@@ -126,12 +125,9 @@ def test_its_integers_are_those_of_the_network(case: str) -> None:
     _, fused = pair(case)
     for seed in range(20):
         step(fused, seed)
-    fused._online.derive()
-    for layer, q in zip(fused._online.layers, fused.net.integers(), strict=True):
-        np.testing.assert_array_equal(layer.w_q, q.weight.numpy())
-        np.testing.assert_array_equal(layer.q[1], q.offset.numpy())
-        if isinstance(layer, Spiking):
-            np.testing.assert_array_equal(layer.q[0], q.threshold.numpy())
+    for ours, theirs in zip(fused.integers(), fused.net.integers(), strict=True):
+        for name in ("weight", "weight_scale", "threshold", "bias", "offset"):
+            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "floats"])
