@@ -120,8 +120,13 @@ class Collector:
         action = explore(config, self.rng, result.readout, program.readout_scale, env_steps)
         self.tally.spikes += int(result.spike_counts.sum())
         self.tally.decisions += len(self.slots)
-        self.tally.clipped += program.encoding.clipped(self.worlds.observation)
-        self._move(action, program.encode)
+
+        def encode(observation: NDArray[Any]) -> NDArray[np.uint8]:
+            counts, clipped = program.encoding.encode_counting(observation)
+            self.tally.clipped += clipped
+            return counts
+
+        self._move(action, encode)
 
     def _move(
         self, action: NDArray[np.int64], encode: Callable[[NDArray[Any]], NDArray[Any]]

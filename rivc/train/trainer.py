@@ -152,7 +152,7 @@ class Trainer:
         session, progress = self.session, self.session.progress
         if not self.config.quant.enabled:
             session.calibrate()
-        self.program = convert(session.learner.net)
+        self.program = convert(session.learner.net, session.learner.integers())
         session.chip.load(self.program)
         self.sampler = session.make_sampler()
         if progress.conversions % self.config.audit.every_conversions == 0:
