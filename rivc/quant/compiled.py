@@ -1,7 +1,8 @@
 """How loops are compiled, on the robot and in training; importing this needs numba.
 
-A loop is compiled when it is first called with a choice of types, or taken from the disk. Numbers
-are set one by one in them: numba takes several times longer over whole arrays.
+A loop is compiled when it is first called with a choice of types, or taken from the disk, with the
+loops that it calls inside: after a change of these, remove ``__pycache__`` where their callers are.
+Numbers are set one by one in them: numba takes several times longer over whole arrays.
 """
 
 from __future__ import annotations

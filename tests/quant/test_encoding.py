@@ -69,14 +69,14 @@ def test_an_image_of_floats_is_refused() -> None:
         InputEncoding.image((2, 2, 1)).encode(np.zeros((2, 2, 1)))
 
 
-@pytest.mark.parametrize("method", ["encode", "clipped"])
+@pytest.mark.parametrize("method", ["encode", "encode_counting"])
 def test_not_a_number_is_refused(method: str) -> None:
     encoding = InputEncoding.over_range([0.0], [1.0], bit_width=4)
     with pytest.raises(QuantError, match="NaN"):
         getattr(encoding, method)([np.nan])
 
 
-@pytest.mark.parametrize("method", ["encode", "clipped"])
+@pytest.mark.parametrize("method", ["encode", "encode_counting"])
 def test_another_shape_is_refused(method: str) -> None:
     encoding = InputEncoding.over_range([0.0, 0.0], [1.0, 1.0], bit_width=4)
     with pytest.raises(QuantError, match=r"shape \(3,\) where \(2,\)"):

@@ -40,16 +40,16 @@ def _largest(row: Floats) -> Number:
 @reordered
 def _sum_of_squares(row: Floats) -> Number:
     total = 0.0
-    for value in row:
-        total += np.float64(value) * np.float64(value)
+    for i in range(len(row)):
+        total += np.float64(row[i]) * np.float64(row[i])
     return total
 
 
 @reordered
 def _sum_of_magnitudes(row: Floats) -> Number:
     total = 0.0
-    for value in row:
-        total += np.float64(abs(value))
+    for i in range(len(row)):
+        total += np.float64(abs(row[i]))
     return total
 
 

@@ -74,7 +74,10 @@ class FusedNet:
         self.vector, self.action_layout = Vector(net), net.action_layout
         self._layers = [layer for layer, _ in net.chain()]
         layers = _records(net, self.vector)
-        synapses, units = int((layers["units"] * layers["inputs"]).sum()), int(layers["units"].sum())
+        synapses, units = (
+            int((layers["units"] * layers["inputs"]).sum()),
+            int(layers["units"].sum()),
+        )
         widest = max(int(layers["units"].max()), int(layers["inputs"].max()))
         is_wide = any(layer.carrier.dtype == "float64" for layer in self._layers)
         self.chain = Chain(
@@ -173,7 +176,5 @@ def _constants(layer: QuantLayer) -> dict[str, float]:
         "zero": spec.zero_in,
         "least": spec.profile.threshold_min,
         "largest": carrier.threshold_max,
-        "room": carrier.bias_max
-        if spec.is_readout
-        else spec.profile.bias_room(carrier.bias_max),
+        "room": carrier.bias_max if spec.is_readout else spec.profile.bias_room(carrier.bias_max),
     }

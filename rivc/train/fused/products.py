@@ -18,50 +18,39 @@ NARROW: Final = 16  # fewer columns do not fill a vector register
 def multiply(x: Floats, w: Floats, out: Floats) -> None:
     """Write x @ w, [B, K] times [K, N], four rows and four columns of `x` at a time.
 
-    What lies in the middle then is sixteen products for every number of `w` and `out` that is read.
+    The loop over N then has sixteen products for every four numbers of `w` and of `out`.
     """
-    rows, depth = x.shape
+    rows, depth, width = x.shape[0], x.shape[1], w.shape[1]
     tall, deep = rows - rows % 4, depth - depth % 4
     for b in range(rows):
-        for j in range(w.shape[1]):
+        for j in range(width):
             out[b, j] = 0
     for b in range(0, tall, 4):
+        out0, out1, out2, out3 = out[b], out[b + 1], out[b + 2], out[b + 3]
         for k in range(0, deep, 4):
-            _add_block(x, w, out, b, k)
-    for b in range(tall, rows):
-        for k in range(0, deep, 4):
-            _add_row(x, w, out, b, k)
-    for b in range(rows):
-        for k in range(deep, depth):
+            w0, w1, w2, w3 = w[k], w[k + 1], w[k + 2], w[k + 3]
+            x00, x01, x02, x03 = x[b, k], x[b, k + 1], x[b, k + 2], x[b, k + 3]
+            x10, x11, x12, x13 = x[b + 1, k], x[b + 1, k + 1], x[b + 1, k + 2], x[b + 1, k + 3]
+            x20, x21, x22, x23 = x[b + 2, k], x[b + 2, k + 1], x[b + 2, k + 2], x[b + 2, k + 3]
+            x30, x31, x32, x33 = x[b + 3, k], x[b + 3, k + 1], x[b + 3, k + 2], x[b + 3, k + 3]
+            for j in range(width):
+                v0, v1, v2, v3 = w0[j], w1[j], w2[j], w3[j]
+                out0[j] += x00 * v0 + x01 * v1 + x02 * v2 + x03 * v3
+                out1[j] += x10 * v0 + x11 * v1 + x12 * v2 + x13 * v3
+                out2[j] += x20 * v0 + x21 * v1 + x22 * v2 + x23 * v3
+                out3[j] += x30 * v0 + x31 * v1 + x32 * v2 + x33 * v3
+        _add_columns(x, w, out, (b, b + 4), deep)
+    _add_columns(x, w, out, (tall, rows), 0)
+
+
+@reordered
+def _add_columns(x: Floats, w: Floats, out: Floats, rows: tuple[int, int], first: int) -> None:
+    """Add the share of the columns of `x` from `first` on, one by one."""
+    for b in range(rows[0], rows[1]):
+        for k in range(first, x.shape[1]):
             factor = x[b, k]
             for j in range(w.shape[1]):
                 out[b, j] += factor * w[k, j]
-
-
-@reordered
-def _add_block(x: Floats, w: Floats, out: Floats, b: int, k: int) -> None:
-    """Add the share of four rows and four columns of `x`."""
-    out0, out1, out2, out3 = out[b], out[b + 1], out[b + 2], out[b + 3]
-    w0, w1, w2, w3 = w[k], w[k + 1], w[k + 2], w[k + 3]
-    x00, x01, x02, x03 = x[b, k], x[b, k + 1], x[b, k + 2], x[b, k + 3]
-    x10, x11, x12, x13 = x[b + 1, k], x[b + 1, k + 1], x[b + 1, k + 2], x[b + 1, k + 3]
-    x20, x21, x22, x23 = x[b + 2, k], x[b + 2, k + 1], x[b + 2, k + 2], x[b + 2, k + 3]
-    x30, x31, x32, x33 = x[b + 3, k], x[b + 3, k + 1], x[b + 3, k + 2], x[b + 3, k + 3]
-    for j in range(w.shape[1]):
-        v0, v1, v2, v3 = w0[j], w1[j], w2[j], w3[j]
-        out0[j] += x00 * v0 + x01 * v1 + x02 * v2 + x03 * v3
-        out1[j] += x10 * v0 + x11 * v1 + x12 * v2 + x13 * v3
-        out2[j] += x20 * v0 + x21 * v1 + x22 * v2 + x23 * v3
-        out3[j] += x30 * v0 + x31 * v1 + x32 * v2 + x33 * v3
-
-
-@reordered
-def _add_row(x: Floats, w: Floats, out: Floats, b: int, k: int) -> None:
-    """Add the share of one row and four columns of `x`."""
-    row, w0, w1, w2, w3 = out[b], w[k], w[k + 1], w[k + 2], w[k + 3]
-    x0, x1, x2, x3 = x[b, k], x[b, k + 1], x[b, k + 2], x[b, k + 3]
-    for j in range(w.shape[1]):
-        row[j] += x0 * w0[j] + x1 * w1[j] + x2 * w2[j] + x3 * w3[j]
 
 
 @reordered
@@ -77,7 +66,10 @@ def multiply_rows(x: Floats, w: Floats, out: Floats) -> None:
 
 @reordered
 def transpose(x: Floats, out: Floats) -> None:
-    """Write x.T."""
-    for i in range(len(out)):
-        for j in range(out.shape[1]):
-            out[i, j] = x[j, i]
+    """Write x.T, in tiles that stay in the cache."""
+    rows, columns = x.shape
+    for top in range(0, rows, NARROW):
+        for left in range(0, columns, NARROW):
+            for j in range(left, min(left + NARROW, columns)):
+                for i in range(top, min(top + NARROW, rows)):
+                    out[j, i] = x[i, j]

@@ -154,9 +154,7 @@ def learn(  # noqa: PLR0913, PLR0917 (compiled loops hold no objects)
 
 
 @compiled
-def step(
-    online: Chain, moments: Floats, task: Task, pace: tuple[float, int], size: float
-) -> None:
+def step(online: Chain, moments: Floats, task: Task, pace: tuple[float, int], size: float) -> None:
     """Take a step of Adam, the gradients of weights and biases clipped to a norm."""
     rate, updates = pace
     first, second = 1.0 - 0.9**updates, 1.0 - 0.999**updates
