@@ -134,12 +134,13 @@ class FusedNet:
         w_q = self.chain.w_q[first : first + shape[0] * shape[1]].reshape(shape)
         threshold, offset = self.chain.q[:, at]
         bias = offset - np.floor(threshold / 2) if record["levels"] else offset
-        parts = (torch.from_numpy(part).to(torch_type(carrier.dtype)) for part in (threshold, bias))
+        kind = torch_type(carrier.dtype)
         return LayerIntegers(
-            torch.from_numpy(w_q),
-            torch.from_numpy(self.chain.scale[0, at]),
-            *parts,
-            torch.from_numpy(offset),
+            weight=torch.from_numpy(w_q),
+            weight_scale=torch.from_numpy(self.chain.scale[0, at]),
+            threshold=torch.from_numpy(threshold).to(kind),
+            bias=torch.from_numpy(bias).to(kind),
+            offset=torch.from_numpy(offset).to(kind),
         )
 
 
