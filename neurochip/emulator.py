@@ -21,7 +21,7 @@ from rivc.snn_convert.reference import check_counts
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rivc.neurochip.floats import Counts, Kernels, Step
+    from rivc.neurochip.floats import Counts, Kernels, Run
     from rivc.snn_convert import SpikingProgram
 
 # Sign included, so one bit of the significand is left, which keeps the floor of a quotient exact.
@@ -51,7 +51,7 @@ class Emulator:
     def __init__(self, *, compiled: bool | None = None) -> None:
         self._compiled = compiled
         self._program: SpikingProgram | None = None
-        self._steps: list[tuple[Step, Step | None]] = []
+        self._run: Run | None = None
 
     def check(self, program: SpikingProgram) -> list[Violation]:
         """Return every limit that the program exceeds: only widths beyond float64 do."""
@@ -61,44 +61,44 @@ class Emulator:
         """Prepare the kernels of a program; the first time on a machine, compile them."""
         require_fit(self, program)
         kernels = _kernels(self._compiled)
-        self._steps = [
-            (
-                kernels.steps[layer.kind](layer, shape, levels_in, bits),
-                kernels.totals if layer.levels else None,
-            )
-            for layer, shape, levels_in, bits in zip(
-                program.layers,
-                program.shapes,
-                program.levels_in,
-                program.membrane_bits,
-                strict=False,
-            )
-        ]
+        self._run = kernels.whole(program) or _layer_by_layer(kernels, program)
         self._program = program
         self._run(np.zeros((1, *program.encoding.shape), np.uint8))  # compiles
 
     def infer(self, counts: NDArray[np.uint8]) -> Inference:
         """Run the loaded program on unsigned counts, uint8, [B, *shape]."""
-        if self._program is None:
+        if self._program is None or self._run is None:
             raise BackendError("no program is loaded on the emulator; call load(program) first")
         # Loops are compiled for arrays in C order that could be written.
         x = np.require(check_counts(self._program, counts), requirements=["C", "W"])
         readout, spikes = self._run(x)
         readout = readout.astype(np.int64, copy=False).reshape(-1, *self._program.action_layout)
-        return Inference(readout, np.array(spikes, np.int64).reshape(len(spikes), len(x)))
-
-    def _run(self, x: Counts) -> tuple[Counts, list[Counts]]:
-        """What the last layer emits, and the spikes of each layer that fires."""
-        spikes = []
-        for step, totals in self._steps:
-            x = step(x)
-            if totals:
-                spikes.append(totals(x))
-        return x, spikes
+        return Inference(readout, spikes)
 
     def close(self) -> None:
         """Forget the program."""
-        self._program, self._steps = None, []
+        self._program = self._run = None
+
+
+def _layer_by_layer(kernels: Kernels, program: SpikingProgram) -> Run:
+    """Return the function from counts to what the last layer emits and the spikes of the others."""
+    steps = [
+        kernels.steps[layer.kind](layer, shape, levels_in, bits)
+        for layer, shape, levels_in, bits in zip(
+            program.layers, program.shapes, program.levels_in, program.membrane_bits, strict=False
+        )
+    ]
+    fires = [layer.levels > 0 for layer in program.layers]
+
+    def run(x: Counts) -> tuple[Counts, NDArray[np.int64]]:
+        count, spikes = len(x), []
+        for step, has_spikes in zip(steps, fires, strict=True):
+            x = step(x)
+            if has_spikes:
+                spikes.append(kernels.totals(x))
+        return x, np.array(spikes, np.int64).reshape(len(spikes), count)
+
+    return run
 
 
 @cache

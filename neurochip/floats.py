@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rivc.snn_convert import Layer
+    from rivc.snn_convert import Layer, SpikingProgram
 
     Counts = NDArray[Any]  # uint8 as they come in, then floats that hold them exactly
     Step = Callable[[Counts], Counts]
+    Run = Callable[[Counts], tuple[NDArray[Any], NDArray[np.int64]]]  # readout and spikes
 
 CACHE_BYTES: Final = 1 << 20  # of windows that are gathered at a time
 
@@ -35,10 +36,12 @@ class Kernels(NamedTuple):
         steps: by kind, from a layer, the shape and the largest count that it receives, and the bits
             of its membranes, to the function from what it receives to what it emits, [B, *shape].
         totals: the spikes of each state.
+        whole: from a program to all of its layers in one call; None where there is no such call.
     """
 
     steps: Mapping[str, Callable[[Layer, tuple[int, ...], int, int], Step]]
     totals: Callable[[Counts], NDArray[Any]]
+    whole: Callable[[SpikingProgram], Run | None] = lambda _: None
 
 
 def _totals(x: Counts) -> NDArray[np.float64]:

@@ -5,6 +5,9 @@ sums ride in the narrowest integers that hold them; on the way they may wrap, wh
 undo. Convolutions gather their windows and leave the product to BLAS, in floats that hold every
 partial sum.
 
+A program of dense layers only is one compiled call, whatever their number: where its arrays lie is
+data.
+
 Firing has one form. A membrane fits int64; cut off at L thresholds it is below
 :math:`2^8 \cdot 2^{31}`, and float64 floors the quotient of two such integers exactly, for what is
 not whole is :math:`1 / th` away from the next integer.
@@ -16,7 +19,7 @@ be read-only here.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -29,7 +32,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rivc.snn_convert import Layer
+    from rivc.neurochip.floats import Run
+    from rivc.snn_convert import Layer, SpikingProgram
 
     Counts = NDArray[np.uint8]
     Pair = tuple[int, int]
@@ -139,9 +143,110 @@ def add_up(counts: Counts, totals: NDArray[np.int64]) -> None:
         totals[b] = total
 
 
+DENSE: Final = np.dtype(
+    [
+        ("inputs", np.int64),
+        ("units", np.int64),
+        ("weight", np.int64),  # first place among all weights
+        ("neurons", np.int64),  # and among all units
+        ("frac_bits", np.int64),
+    ]
+)
+
+
+class DenseChain(NamedTuple):
+    """The layers of a program that has dense ones only.
+
+    Attributes:
+        layers: `DENSE` records, the readout last.
+        weight: int8, [in, out] of each spiking layer, [out, in] of the readout.
+        offset: added before firing, int64.
+        top: L thresholds, int64.
+        threshold: float64.
+        bias: of the readout, in the integers that its sums ride in.
+        sums: nothing, in the integers that the sums of spiking layers ride in.
+    """
+
+    layers: Any
+    weight: NDArray[np.int8]
+    offset: NDArray[np.int64]
+    top: NDArray[np.int64]
+    threshold: NDArray[np.float64]
+    bias: NDArray[Any]
+    sums: NDArray[Any]
+
+
+@compiled
+def run_dense(
+    chain: DenseChain, x: Counts, totals: NDArray[np.int64], readout: NDArray[np.int64]
+) -> None:
+    """Write the spikes of each layer, [layers, B], and the readout, [B, out]."""
+    rows, last = len(x), len(chain.layers) - 1
+    for i in range(last):
+        layer = chain.layers[i]
+        at, end, size = layer.neurons, layer.neurons + layer.units, layer.inputs * layer.units
+        weight = chain.weight[layer.weight : layer.weight + size].reshape(layer.inputs, layer.units)
+        sums = np.empty((rows, layer.units), chain.sums.dtype)
+        add_rows(x, weight, sums)
+        x = np.empty((rows, layer.units), np.uint8)
+        fire(
+            sums,
+            layer.frac_bits,
+            chain.offset[at:end],
+            chain.top[at:end],
+            chain.threshold[at:end],
+            x,
+        )
+        add_up(x, totals[i])
+    layer = chain.layers[last]
+    weight = chain.weight[layer.weight :].reshape(layer.units, layer.inputs)
+    read_out(x, weight, chain.bias, readout)
+
+
 def integer(bits: int) -> np.dtype[Any]:
     """Return the narrowest type from int16 on that has so many bits, sign included."""
     return np.dtype(np.int16 if bits <= 16 else np.int32 if bits <= 32 else np.int64)
+
+
+def dense_chain(program: SpikingProgram) -> Run | None:
+    """Return the function from counts to readout and spikes; None unless all layers are dense."""
+    if any(layer.kind != "dense" for layer in program.layers):
+        return None
+    chain, units = _chain(program), program.shapes[-1][0]
+
+    def run(x: Counts) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        totals = np.empty((len(chain.layers) - 1, len(x)), np.int64)
+        readout = np.empty((len(x), units), np.int64)
+        run_dense(chain, x, totals, readout)
+        return readout, totals
+
+    return run
+
+
+def _chain(program: SpikingProgram) -> DenseChain:
+    *hidden, last = program.layers
+    layers = np.zeros(len(program.layers), DENSE)
+    weights = neurons = 0
+    for i, layer in enumerate(program.layers):
+        units, inputs = layer.weight.shape
+        layers[i] = inputs, units, weights, neurons, layer.frac_bits
+        weights, neurons = weights + layer.weight.size, neurons + units
+    nothing = np.zeros(0, np.int64)  # where there is only a readout
+    threshold = np.concatenate([nothing, *(layer.threshold for layer in hidden)])
+    levels = [np.full(len(layer.threshold), layer.levels) for layer in hidden]
+    bits = [
+        (layer.weight_norm * levels_in).bit_length() + 1
+        for layer, levels_in in zip(hidden, program.levels_in, strict=False)
+    ]
+    return DenseChain(
+        layers,
+        np.concatenate([*(layer.weight.T.ravel() for layer in hidden), last.weight.ravel()]),
+        np.concatenate([nothing, *map(firing_offset, hidden)]),
+        threshold * np.concatenate([nothing, *levels]),
+        threshold.astype(np.float64),
+        last.bias.astype(integer(max(32, program.membrane_bits[-1]))),
+        np.empty(0, integer(max(bits, default=0))),
+    )
 
 
 def _dense(layer: Layer, _: tuple[int, ...], levels_in: int, membrane_bits: int) -> Step:
@@ -223,5 +328,7 @@ def _totals(x: Counts) -> NDArray[np.int64]:
 
 
 COMPILED: Final = Kernels(
-    {"dense": _dense, "conv2d": _conv2d, "maxpool2d": _maxpool2d, "flatten": flatten}, _totals
+    {"dense": _dense, "conv2d": _conv2d, "maxpool2d": _maxpool2d, "flatten": flatten},
+    _totals,
+    dense_chain,
 )

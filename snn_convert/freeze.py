@@ -41,7 +41,7 @@ def convert(net: QNetwork, integers: Integers | None = None) -> SpikingProgram:
         ((8,), (16,), (4,))
     """
     for name, parameter in net.named_parameters():
-        if not parameter.isfinite().all():
+        if not np.isfinite(parameter.numpy(force=True)).all():
             raise DivergedError(f"{name} holds a value that is not finite; nothing to convert")
     integers = net.integers() if integers is None else integers
     layers: list[Layer] = []

@@ -77,7 +77,7 @@ def _fused(net: QNetwork, counts: NDArray[np.uint8], grad: NDArray[np.float32]) 
     def work(_: int) -> NDArray[np.float32]:
         fused.derive()
         q = fused.forward(x).copy()
-        fused.backward(x, grad.copy())
+        fused.backward(grad)
         return q
 
     return work

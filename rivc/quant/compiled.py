@@ -1,7 +1,8 @@
 """How loops are compiled, on the robot and in training; importing this needs numba.
 
-A loop is compiled when it is first called with a choice of types, or taken from the disk. Numbers
-are set one by one in them: numba takes several times longer over whole arrays.
+A loop is compiled when it is first called with a choice of types, or taken from the disk, with the
+loops that it calls inside: after a change of these, remove ``__pycache__`` where their callers are.
+Numbers are set one by one in them: numba takes several times longer over whole arrays.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ def compiled(function: F) -> F:
 
 
 def reordered(function: F) -> F:
-    """Compile a loop whose sums may be taken in any order."""
-    loop: F = numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "nsz"})(function)
+    """Compile a loop whose sums may be taken in any order, products and sums in one rounding."""
+    loose = {"reassoc", "nsz", "contract"}
+    loop: F = numba.njit(cache=True, error_model="numpy", fastmath=loose)(function)
     return loop

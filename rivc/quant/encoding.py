@@ -104,23 +104,16 @@ class InputEncoding:
         Raises:
             QuantError: if the shape or the type of an image is wrong, or a value is NaN.
         """
-        if self.kind == "vector":
-            return np.asarray(np.clip(self._nearest(observation), 0, self.levels), np.uint8)
+        return self.encode_counting(observation)[0]
+
+    def encode_counting(self, observation: ArrayLike) -> tuple[NDArray[np.uint8], int]:
+        """Return what `encode` does, and how many features lay outside their range."""
         x = self._shaped(observation)
+        if self.kind == "vector":
+            return self._nearest(x)
         if x.dtype != np.uint8:
             raise QuantError(f"an image must be uint8, got {x.dtype}")
-        return x
-
-    def clipped(self, observation: ArrayLike) -> int:
-        """Return how many features of a vector observation, or a batch, lie outside the range.
-
-        Raises:
-            QuantError: if the shape is wrong or a value is NaN.
-        """
-        if self.kind == "image":
-            return 0
-        steps = self._nearest(observation)
-        return int(np.count_nonzero((steps < 0) | (steps > self.levels)))
+        return x, 0
 
     def _shaped(self, observation: ArrayLike) -> NDArray[Any]:
         x = np.asarray(observation)
@@ -128,11 +121,13 @@ class InputEncoding:
             raise QuantError(f"observation of shape {x.shape} where {self.shape} was trained")
         return x
 
-    def _nearest(self, observation: ArrayLike) -> NDArray[np.float64]:
-        """The nearest whole number of steps from `low`, in range or not."""
+    def _nearest(self, x: NDArray[Any]) -> tuple[NDArray[np.uint8], int]:
+        """The nearest counts, and how many of them had to be cut off."""
         low, step = self._range
         with np.errstate(over="ignore"):  # what overflows lies outside the range
-            steps = np.rint((self._shaped(observation) - low) / step)
-        if np.isnan(steps).any():
+            steps = np.rint((x - low) / step)
+        counts = np.minimum(np.maximum(steps, 0), self.levels)
+        clipped = int(np.count_nonzero(counts != steps))  # NaN differs from itself
+        if clipped and np.isnan(counts).any():
             raise QuantError("the observation holds NaN; check the sensor or the simulator")
-        return np.asarray(steps, np.float64)
+        return counts.astype(np.uint8), clipped

@@ -161,8 +161,13 @@ class Collector:
         action = explore(config, self.rng, result.readout, program.readout_scale, env_steps)
         self.tally.spikes += int(result.spike_counts.sum())
         self.tally.decisions += len(self.slots)
-        self.tally.clipped += program.encoding.clipped(self.worlds.observation)
-        self._move(action, expert_share_at(config.explore, env_steps), program.encode)
+
+        def encode(observation: NDArray[Any]) -> NDArray[np.uint8]:
+            counts, clipped = program.encoding.encode_counting(observation)
+            self.tally.clipped += clipped
+            return counts
+
+        self._move(action, expert_share_at(config.explore, env_steps), encode)
 
     def _advised(
         self, action: NDArray[np.int64], share: float

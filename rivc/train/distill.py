@@ -90,13 +90,24 @@ class Distiller:
             net.parameters(), lr=config.train.learning_rate, fused=True
         )
 
-    def update(self, replay: Replay, rng: np.random.Generator, env_steps: int) -> DistillInfo:
-        """Draw transitions, half as many as a batch has states, and take one gradient step.
+    def update(
+        self, replay: Replay, rng: np.random.Generator, env_steps: int, count: int = 1
+    ) -> DistillInfo:
+        """Draw transitions, half as many as a batch has states, for each of `count` gradient steps.
 
         Raises:
-            DivergedError: if a loss or gradient is not finite; nothing was changed then, not even
-                the state of `rng`.
+            DivergedError: if a loss or gradient is not finite; that update and those after it
+                changed nothing then, not even the state of `rng`.
         """
+        for _ in range(count - 1):
+            self._update(replay, rng, env_steps)
+        return self._update(replay, rng, env_steps)
+
+    def integers(self) -> Integers:
+        """Return the integers of every layer of the student, from its parameters as they are."""
+        return self.net.integers()
+
+    def _update(self, replay: Replay, rng: np.random.Generator, env_steps: int) -> DistillInfo:
         train, prices = self.config.train, self.config.distill
         before = rng.bit_generator.state, [rate.seen.clone() for rate in self._rates]
         pairs = replay.sample(rng, max(1, train.batch_size // 2), discount=1.0, n_step=1)

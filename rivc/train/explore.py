@@ -38,16 +38,19 @@ def epsilon_greedy(
     """Return greedy actions, each group replaced by a uniform one with probability `epsilon`.
 
     Args:
-        rng: draws for every environment and group, whether used or not.
+        rng: draws one number for every environment and group; below `epsilon` it is uniform again
+            and says which action.
         readout: integers, [B, d, n].
         epsilon: share of random actions.
 
     Returns:
         Actions, int64, [B, d].
     """
-    tried = rng.random(readout.shape[:2]) < epsilon
-    uniform = rng.integers(readout.shape[2], size=readout.shape[:2])
-    return np.where(tried, uniform, greedy(readout))
+    choices, drawn, actions = readout.shape[2], rng.random(readout.shape[:2]), greedy(readout)
+    tried = drawn < epsilon
+    if tried.any():
+        actions[tried] = np.minimum(drawn[tried] * (choices / epsilon), choices - 1)
+    return actions
 
 
 def boltzmann(rng: np.random.Generator, q: NDArray[np.float64], tau: float) -> NDArray[np.int64]:

@@ -64,13 +64,24 @@ class Learner:
         )
         self.updates = 0
 
-    def update(self, replay: Replay, rng: np.random.Generator, env_steps: int) -> UpdateInfo:
-        """Draw a batch and take one gradient step.
+    def update(
+        self, replay: Replay, rng: np.random.Generator, env_steps: int, count: int = 1
+    ) -> UpdateInfo:
+        """Draw batches and take `count` gradient steps; return the losses of the last.
 
         Raises:
-            DivergedError: if a loss or gradient is not finite; nothing was changed then, not even
-                the state of `rng`.
+            DivergedError: if a loss or gradient is not finite; that update and those after it
+                changed nothing then, not even the state of `rng`.
         """
+        for _ in range(count - 1):
+            self._update(replay, rng, env_steps)
+        return self._update(replay, rng, env_steps)
+
+    def integers(self) -> Integers:
+        """Return the integers of every layer, from the parameters as they are now."""
+        return self.net.integers()
+
+    def _update(self, replay: Replay, rng: np.random.Generator, env_steps: int) -> UpdateInfo:
         train, before = self.config.train, rng.bit_generator.state
         batch = replay.sample(rng, train.batch_size, discount=train.discount, n_step=train.n_step)
         td, margin = self._losses(batch)

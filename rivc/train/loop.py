@@ -46,7 +46,7 @@ class Loop:
         session, progress, config = self.session, self.session.progress, self.session.config
         if not config.quant.enabled:
             session.calibrate()
-        self.program = convert(session.learner.net)
+        self.program = convert(session.learner.net, session.learner.integers())
         session.chip.load(self.program)
         self.sampler = session.make_sampler()
         if progress.conversions % config.audit.every_conversions == 0:
@@ -68,9 +68,10 @@ class Loop:
         """Take the updates that are due."""
         session, progress, train = self.session, self.session.progress, self.session.config.train
         gathered = progress.env_steps - progress.refill_env_steps - train.warmup_env_steps
-        while session.learner.updates < int(gathered * train.updates_per_env_step):
+        count = int(gathered * train.updates_per_env_step) - session.learner.updates
+        if count > 0:
             self.last_update = session.learner.update(
-                session.replay, session.rng["replay"], progress.env_steps
+                session.replay, session.rng["replay"], progress.env_steps, count
             )
 
     def sync_target(self) -> None:

@@ -50,9 +50,10 @@ def measure(
         reward_scale: the factor that was put on rewards.
         certify_noise: bound on the error of each membrane, in thresholds; 0: do not certify.
     """
-    q = net(torch.from_numpy(counts))
+    integers = net.integers()
+    q = net(torch.from_numpy(counts), integers)
     result = chip.infer(counts)
-    nearest = (q.double() / float(net.readout_scale())).round().long().numpy()
+    nearest = (q.double() / float(net.readout_scale(integers))).round().long().numpy()
     chosen = greedy(q.numpy()) == greedy(result.readout)
     gap = float(action_gap(q).mean())
     return {

@@ -9,7 +9,7 @@ end. Slots are numbered for ever; the memory is a ring over the newest `capacity
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -40,6 +40,24 @@ class Batch:
     discount: NDArray[np.float32]
 
 
+class Columns(NamedTuple):
+    """The arrays of a replay, slot by slot, as compiled loops take them.
+
+    Attributes:
+        observation: counts, [capacity, *shape].
+        action: [capacity, d].
+        reward: [capacity].
+        terminated: [capacity].
+        following: slot that followed, -1 where nothing was done yet, [capacity].
+    """
+
+    observation: NDArray[Any]
+    action: NDArray[np.int16]
+    reward: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    following: NDArray[np.int64]
+
+
 class Replay:
     """A ring of observation slots; see the module.
 
@@ -56,6 +74,11 @@ class Replay:
             "terminated": np.zeros(capacity, np.bool_),
             "next": np.full(capacity, -1, np.int64),
         }
+
+    @property
+    def columns(self) -> Columns:
+        """The arrays themselves, in the order of `Columns`."""
+        return Columns(*self._arrays.values())
 
     @property
     def tail(self) -> int:

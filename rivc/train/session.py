@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -140,8 +139,8 @@ class Session:
 
         What is repeated after a resume then draws the same numbers and counts once.
         """
-        progress = deepcopy(vars(self.progress))
-        rng = {name: deepcopy(rng.bit_generator.state) for name, rng in self.rng.items()}
+        progress = vars(self.progress) | {"done": dict(self.progress.done)}
+        rng = {name: rng.bit_generator.state for name, rng in self.rng.items()}
         try:
             yield
         except FailedError:

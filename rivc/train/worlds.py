@@ -8,7 +8,7 @@ the actions of the present episode, which are played again and must lead to the 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
@@ -51,6 +51,13 @@ class Moves:
     terminated: NDArray[np.bool_]
     ended: NDArray[np.bool_]
 
+    @classmethod
+    def room(cls, observation: NDArray[Any]) -> Self:
+        """Return room for what follows some observations."""
+        count = len(observation)
+        terminated, ended = np.empty((2, count), np.bool_)
+        return cls(np.empty_like(observation), np.empty(count), terminated, ended)
+
 
 def episode_seed(seed: int, stream: int, copy: int, episode: int) -> int:
     """Return the seed of one reset; independent for each argument."""
@@ -86,8 +93,9 @@ class Copy:
 
     def step(self, action: NDArray[np.int64]) -> tuple[NDArray[Any], float, bool, bool]:
         """Act, [d]; return observation, reward, terminated and ended."""
-        self.actions.append([int(a) for a in action])
-        observation, reward, terminated, truncated, info = self.task.env.step(self._native(action))
+        self.actions.append(action.tolist())
+        native = action if self.task.is_multi else self.actions[-1][0]
+        observation, reward, terminated, truncated, info = self.task.env.step(native)
         self.total += float(reward)
         if "is_success" in info:
             self.succeeded = bool(info["is_success"])
@@ -103,9 +111,6 @@ class Copy:
     def episode(self) -> Episode:
         """The present episode as it stands."""
         return Episode(self.total, len(self.actions), self.succeeded)
-
-    def _native(self, action: NDArray[np.int64]) -> Any:
-        return action if self.task.is_multi else int(action[0])
 
     def capture(self, observation: NDArray[Any]) -> dict[str, Any]:
         """Return what brings this very state back; `observation` is the present one."""
@@ -174,13 +179,14 @@ class Worlds:
         Returns:
             What the step brought, and the episodes that it ended.
         """
-        results = [copy.step(a) for copy, a in zip(self.copies, action, strict=True)]
-        observations, rewards, terminated, ended = zip(*results, strict=True)
-        moves = Moves(
-            np.stack(observations), np.array(rewards), np.array(terminated), np.array(ended)
-        )
-        self.observation = moves.observation.copy()
-        finished = []
+        moves = Moves.room(self.observation)
+        for i, copy in enumerate(self.copies):
+            moves.observation[i], moves.reward[i], moves.terminated[i], moves.ended[i] = copy.step(
+                action[i]
+            )
+        self.observation, finished = moves.observation, []
+        if moves.ended.any():
+            self.observation = moves.observation.copy()
         for i in map(int, np.flatnonzero(moves.ended)):
             finished.append(self.copies[i].episode())
             self.observation[i] = self._restart(i)

@@ -85,7 +85,7 @@ def test_the_spikes_of_the_largest_layer_add_up(kernels: Kernels) -> None:
 def test_nothing_is_compiled_after_a_load() -> None:
     """Whatever the batch, and also for arrays that cannot be written or are not contiguous."""
     loops: list[Any] = [kernels.add_rows, kernels.gather, kernels.fire, kernels.pool]
-    loops += [kernels.read_out, kernels.add_up]
+    loops += [kernels.read_out, kernels.add_up, kernels.run_dense]
     rng = np.random.default_rng(0)
     for kind in KINDS:
         program = random_program(rng, kind, 4)

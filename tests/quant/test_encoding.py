@@ -47,7 +47,7 @@ def test_ties_go_to_the_even_count() -> None:
 def test_clipped_features_are_counted() -> None:
     encoding = InputEncoding.over_range([-1.0, -1.0], [1.0, 1.0], bit_width=8)
     observation = [[-1.0, 1.0], [-1.1, 1.1], [0.0, np.inf]]
-    assert encoding.clipped(observation) == 3
+    assert encoding.encode_counting(observation)[1] == 3
     assert encoding.encode(observation).tolist() == [[0, 255], [0, 255], [128, 255]]
 
 
@@ -60,7 +60,7 @@ def test_images_pass_as_they_are(rng: np.random.Generator) -> None:
     encoding = InputEncoding.image((4, 3, 2))
     image = rng.integers(0, 256, (5, 4, 3, 2)).astype(np.uint8)
     np.testing.assert_array_equal(encoding.encode(image), image)
-    assert encoding.clipped(image) == 0
+    assert encoding.encode_counting(image)[1] == 0
     assert encoding.levels == 255
 
 
@@ -69,14 +69,14 @@ def test_an_image_of_floats_is_refused() -> None:
         InputEncoding.image((2, 2, 1)).encode(np.zeros((2, 2, 1)))
 
 
-@pytest.mark.parametrize("method", ["encode", "clipped"])
+@pytest.mark.parametrize("method", ["encode", "encode_counting"])
 def test_not_a_number_is_refused(method: str) -> None:
     encoding = InputEncoding.over_range([0.0], [1.0], bit_width=4)
     with pytest.raises(QuantError, match="NaN"):
         getattr(encoding, method)([np.nan])
 
 
-@pytest.mark.parametrize("method", ["encode", "clipped"])
+@pytest.mark.parametrize("method", ["encode", "encode_counting"])
 def test_another_shape_is_refused(method: str) -> None:
     encoding = InputEncoding.over_range([0.0, 0.0], [1.0, 1.0], bit_width=4)
     with pytest.raises(QuantError, match=r"shape \(3,\) where \(2,\)"):

@@ -13,7 +13,8 @@ from rivc.errors import ConfigError, DivergedError
 from rivc.nets import build_network
 from rivc.train import load_config
 from rivc.train.fused import FusedLearner
-from rivc.train.fused.network import Spiking
+from rivc.train.fused.products import multiply, multiply_rows, transpose
+from rivc.train.fused.updates import gather
 from rivc.train.learner import Learner
 from rivc.train.learners import make_learner, why_not_fused
 from rivc.train.replay import Replay
@@ -121,17 +122,14 @@ def test_an_update_moves_the_parameters_as_torch_moves_them(case: str) -> None:
     assert float(off.float().mean()) < 0.01
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case != "floats"])
+@pytest.mark.parametrize("case", CASES)
 def test_its_integers_are_those_of_the_network(case: str) -> None:
     _, fused = pair(case)
     for seed in range(20):
         step(fused, seed)
-    fused._online.derive()
-    for layer, q in zip(fused._online.layers, fused.net.integers(), strict=True):
-        np.testing.assert_array_equal(layer.w_q, q.weight.numpy())
-        np.testing.assert_array_equal(layer.q[1], q.offset.numpy())
-        if isinstance(layer, Spiking):
-            np.testing.assert_array_equal(layer.q[0], q.threshold.numpy())
+    for ours, theirs in zip(fused.integers(), fused.net.integers(), strict=True):
+        for name in ("weight", "weight_scale", "threshold", "bias", "offset"):
+            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "floats"])
@@ -142,6 +140,52 @@ def test_its_forward_pass_is_that_of_the_network(case: str) -> None:
     x = np.random.default_rng(4).integers(0, 256, (2 * BATCH, INPUTS)).astype(np.uint8)
     found = fused._online.forward(x.astype(np.float32))
     np.testing.assert_array_equal(found, fused.net(torch.from_numpy(x)).detach().numpy())
+
+
+def test_updates_taken_together_are_those_taken_one_by_one() -> None:
+    together, alone = (FusedLearner(settings({}), network()) for _ in range(2))
+    memory, rngs = replay(), [np.random.default_rng(3) for _ in range(4)]
+    parts = [memory.draw(rngs[0], BATCH) for _ in range(3)]
+    np.testing.assert_array_equal(memory.draw(rngs[1], 3 * BATCH), np.concatenate(parts))
+    info = together.update(memory, rngs[2], 0, count=3)
+    assert [alone.update(memory, rngs[3], 0) for _ in range(3)][-1] == info
+    assert torch.equal(parameters(together.net), parameters(alone.net))
+    assert together.updates == alone.updates == 3
+
+
+@pytest.mark.parametrize("n_step", [1, 3])
+def test_its_batch_is_that_of_the_replay(n_step: int) -> None:
+    config = settings({"train.n_step": n_step, "train.reward_scale": 1.0})
+    fused, memory = FusedLearner(config, network()), replay()
+    slots = memory.draw(np.random.default_rng(7), BATCH)
+    gather(memory.columns, slots, fused._task, fused._bench)
+    discount = config.train.discount
+    batch = memory.sample(np.random.default_rng(7), BATCH, discount=discount, n_step=n_step)
+    assert (batch.discount == 0).any()
+    found = fused._bench
+    x = np.concatenate([batch.observation, batch.next_observation])
+    for ours, theirs in (
+        (found.x, x),
+        (found.action, batch.action),
+        (found.reward, batch.reward),
+        (found.discount, batch.discount),
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 7, 3), (8, 4, 33), (6, 9, 17), (13, 18, 64)])
+def test_products_are_those_of_numpy(shape: tuple[int, int, int]) -> None:
+    rows, depth, width = shape
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (rows, depth)).astype(np.float32)
+    w = rng.integers(-7, 8, (depth, width)).astype(np.float32)
+    out, turned = np.full((rows, width), np.nan, np.float32), np.empty((width, depth), np.float32)
+    multiply(x, w, out)
+    np.testing.assert_array_equal(out, x @ w)
+    transpose(w, turned)
+    np.testing.assert_array_equal(turned, w.T)
+    multiply_rows(x, turned, out)
+    np.testing.assert_array_equal(out, x @ w)
 
 
 def test_the_target_follows_by_its_share() -> None:
@@ -202,6 +246,16 @@ def test_a_loss_that_is_not_finite_changes_nothing(where: str) -> None:
     assert torch.equal(parameters(fused.net).nan_to_num(), before.nan_to_num())
     assert rng.bit_generator.state == drawn
     assert fused.updates == 0
+
+
+def test_updates_before_one_that_is_not_finite_stand() -> None:
+    fused = FusedLearner(settings({"train.learning_rate": 1e38}), network())
+    rng = np.random.default_rng(0)
+    drawn = rng.bit_generator.state
+    with pytest.raises(DivergedError, match="after 1 updates"):
+        fused.update(replay(), rng, 0, count=3)
+    assert fused.updates == 1
+    assert rng.bit_generator.state == drawn
 
 
 def test_what_it_cannot_train_is_left_to_torch() -> None:

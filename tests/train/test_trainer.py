@@ -223,15 +223,22 @@ def test_one_process_writes_a_run(finished: Path) -> None:
 def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_a_checkpoint(
     name: str, kind: type[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = kind._losses
+    original = kind.update
 
-    def poisoned(self: Any, batch: Any) -> Any:
-        td, margin = original(self, batch)
-        return td * (float("nan") if self.updates == 60 else 1.0), margin
+    def poisoned(self: Any, replay: Any, rng: Any, env_steps: int, count: int) -> Any:
+        good, nan = min(count, 60 - self.updates), float("nan")
+        info = original(self, replay, rng, env_steps, good) if good else None
+        if good == count:
+            return info
+        replay._arrays["reward"], whole = replay._arrays["reward"] * nan, replay._arrays["reward"]
+        try:
+            return original(self, replay, rng, env_steps, count - good)
+        finally:
+            replay._arrays["reward"] = whole
 
     run = tmp_path / "nan"
     with monkeypatch.context() as patch:
-        patch.setattr(kind, "_losses", poisoned)
+        patch.setattr(kind, "update", poisoned)
         with pytest.raises(DivergedError, match="no longer finite after 60 updates"):
             Trainer(small(**{"train.learner": name}), run).run()
     trainer = Trainer.resume(run)

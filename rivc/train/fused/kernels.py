@@ -40,16 +40,16 @@ def _largest(row: Floats) -> Number:
 @reordered
 def _sum_of_squares(row: Floats) -> Number:
     total = 0.0
-    for value in row:
-        total += np.float64(value) * np.float64(value)
+    for i in range(len(row)):
+        total += np.float64(row[i]) * np.float64(row[i])
     return total
 
 
 @reordered
 def _sum_of_magnitudes(row: Floats) -> Number:
     total = 0.0
-    for value in row:
-        total += np.float64(abs(value))
+    for i in range(len(row)):
+        total += np.float64(abs(row[i]))
     return total
 
 
@@ -139,10 +139,23 @@ def hidden_thresholds(
 
 
 @compiled
-def readout_bias(bias: Floats, unit: float, zero_sums: Floats, room: float, q: Floats) -> None:
-    """Derive the integer biases of a readout, [C]."""
+def readout_bias(
+    bias: Floats, unit: float, sums: Floats, limits: tuple[float, float], q: Floats
+) -> None:
+    """Derive the integer biases of a readout, [C]; limits are the zero and the largest bias."""
+    zero, room = limits
     for c in range(len(bias)):
-        q[c] = min(max(np.rint(np.float64(bias[c]) / unit - zero_sums[c]), -room), room)
+        q[c] = min(max(np.rint(np.float64(bias[c]) / unit - zero * sums[c]), -room), room)
+
+
+@compiled
+def sum_rows(x: Floats, total: Floats) -> None:
+    """Write the sum over the rows, [C]."""
+    for c in range(len(total)):
+        total[c] = 0
+    for b in range(len(x)):
+        for c in range(len(total)):
+            total[c] += x[b, c]
 
 
 # -- targets and losses ---------------------------------------------------------------------

@@ -1,28 +1,26 @@
-"""The update of `rivc.train.learner.Learner`, in few products and compiled loops."""
+"""The update of `rivc.train.learner.Learner`, compiled."""
 
 from __future__ import annotations
 
 import copy
-import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from rivc.train.fused import kernels
 from rivc.train.fused.network import FusedNet
+from rivc.train.fused.updates import Bench, Task, learn
 from rivc.train.learner import UpdateInfo, diverged, learning_rate_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rivc.nets import QNetwork
+    from rivc.nets.network import Integers
     from rivc.train.config import Config
-    from rivc.train.replay import Batch, Replay
+    from rivc.train.replay import Replay
 
     Floats = NDArray[Any]
-
-BETAS: Final = (0.9, 0.999)
 
 
 class FusedLearner:
@@ -43,58 +41,43 @@ class FusedLearner:
         size = config.train.batch_size
         self._online, self._target = FusedNet(net, 2 * size), FusedNet(self.target_net, 2 * size)
         self._moments = np.zeros((2, len(self._online.vector.values)), np.float32)
-        self._x = np.empty((2 * size, *net.encoding.shape), np.float32)
-        self._y = np.empty(size, np.float32)
-        self._grad_q = np.empty((size, *net.action_layout), np.float32)
+        self._task = _task(config, self._online.vector.clipped)
+        self._bench = _bench(size, net)
         self.updates = 0
         self._target.derive()
 
-    def update(self, replay: Replay, rng: np.random.Generator, env_steps: int) -> UpdateInfo:
-        """Draw a batch and take one gradient step.
+    def update(
+        self, replay: Replay, rng: np.random.Generator, env_steps: int, count: int = 1
+    ) -> UpdateInfo:
+        """Draw batches and take `count` gradient steps; return the losses of the last.
 
         Raises:
-            DivergedError: if a loss or gradient is not finite; nothing was changed then, not even
-                the state of `rng`.
+            DivergedError: if a loss or gradient is not finite; that update and those after it
+                changed nothing then, not even the state of `rng`.
         """
-        train, before = self.config.train, rng.bit_generator.state
-        batch = replay.sample(rng, train.batch_size, discount=train.discount, n_step=train.n_step)
-        self._online.derive()
-        td, margin = self._losses(batch)
-        self._online.backward(self._x[: len(self._y)], self._grad_q)
-        grad, clipped = self._online.vector.grad, self._online.vector.clipped
-        norm = kernels.norm(grad[:clipped])
-        if not math.isfinite(norm + kernels.norm(grad[clipped:]) + td + margin):
+        before, size = rng.bit_generator.state, self.config.train.batch_size
+        taken, td, margin, norm = learn(
+            self._online.chain,
+            self._target.chain,
+            self._moments,
+            replay.columns,
+            replay.draw(rng, count * size).reshape(count, size),
+            self._task,
+            self._bench,
+            (learning_rate_at(self.config.train, env_steps), self.updates),
+        )
+        self.updates += taken
+        if taken < count:
             rng.bit_generator.state = before
             raise diverged(self.updates, td, norm)
-        self._step(env_steps, min(1.0, train.max_grad_norm / (norm + 1e-6)))
         return UpdateInfo(td, margin)
 
-    def _losses(self, batch: Batch) -> tuple[float, float]:
-        """Compute both losses, and leave their gradient for the action values."""
-        train, size = self.config.train, len(self._y)
-        self._x[:size], self._x[size:] = batch.observation, batch.next_observation
-        q_now, q_next = np.split(self._target.forward(self._x), 2)
-        q = self._online.forward(self._x[: 2 * size if train.double_q else size])
-        reward = batch.reward * np.float32(self.config.reward_scale)
-        numbers = (self.config.temperature, train.gap_coef, train.gap_clip, train.double_q)
-        taken = (batch.action, reward, batch.discount)
-        kernels.bellman_targets(q_now, q_next, q[size:], taken, numbers, self._y)
-        q = q[:size]
-        td = kernels.td_gradient(q, batch.action, self._y, train.huber_delta, self._grad_q)
-        if train.margin_coef == 0:
-            return td, 0.0
-        room = train.margin * self._online.unit
-        return td, kernels.add_margin_gradient(q, q_now, room, train.margin_coef, self._grad_q)
-
-    def _step(self, env_steps: int, factor: float) -> None:
-        """Take a step of Adam, the gradients of weights and biases times `factor`."""
-        self.updates += 1
-        first, second = (1.0 - beta**self.updates for beta in BETAS)
-        rate = learning_rate_at(self.config.train, env_steps) / first
-        vector, (m, v) = self._online.vector, self._moments
-        for part, scale in vector.parts(factor):
-            numbers = scale, rate, second**-0.5
-            kernels.adam(vector.values[part], vector.grad[part], m[part], v[part], numbers)
+    def integers(self) -> Integers:
+        """Return the integers of every layer, from the parameters as they are now."""
+        if not self.net.quantized:  # the passes carry real numbers
+            return self.net.integers()
+        self._online.derive()
+        return self._online.integers()
 
     def sync_target(self, blend: float | None = None) -> None:
         """Move the target network towards the network by `blend`, all the way if it is 1."""
@@ -137,3 +120,35 @@ class FusedLearner:
                 first.copy_(kept["exp_avg"].view_as(first))
                 second.copy_(kept["exp_avg_sq"].view_as(second))
         self.updates = int(state["updates"])
+
+
+def _task(config: Config, clipped: int) -> Task:
+    """What a configuration says, in numbers."""
+    train = config.train
+    return Task(
+        discount=train.discount,
+        n_step=train.n_step,
+        reward_scale=config.reward_scale,
+        temperature=config.temperature,
+        gap_coef=train.gap_coef,
+        gap_clip=train.gap_clip,
+        double_q=train.double_q,
+        huber_delta=train.huber_delta,
+        margin=train.margin,
+        margin_coef=train.margin_coef,
+        max_grad_norm=train.max_grad_norm,
+        clipped=clipped,
+    )
+
+
+def _bench(size: int, net: QNetwork) -> Bench:
+    """Room for a batch of a network."""
+    d, n = net.action_layout
+    return Bench(
+        x=np.zeros((2 * size, *net.encoding.shape), np.float32),
+        action=np.zeros((size, d), np.int64),
+        reward=np.zeros(size, np.float32),
+        discount=np.zeros(size, np.float32),
+        y=np.zeros(size, np.float32),
+        grad_q=np.zeros((size, d, n), np.float32),
+    )

@@ -1,22 +1,23 @@
-"""A chain of dense layers over one vector of parameters, shared with the torch network."""
+"""A dense network on flat arrays, its parameters shared with the torch network."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from rivc.quant.qat import loops
-from rivc.quant.qat.integers import GAUSSIAN_STEP
-from rivc.train.fused import kernels
+from rivc.quant.qat import LayerIntegers
+from rivc.quant.qat.integers import GAUSSIAN_STEP, torch_type
+from rivc.train.fused import chain as passes
+from rivc.train.fused.chain import LAYER, Chain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rivc.nets import QNetwork
+    from rivc.nets.network import Integers
     from rivc.quant.qat import QuantLayer
 
     Floats = NDArray[Any]
@@ -31,7 +32,6 @@ class Vector:
         values: the vector, [P].
         grad: gradient of a loss, [P].
         clipped: how many leading entries are weights and biases.
-        at: slice of each parameter, in the order of `net.parameters()`.
     """
 
     def __init__(self, net: QNetwork) -> None:
@@ -39,249 +39,71 @@ class Vector:
         clipped = net.weights_and_biases()
         owners = [*clipped, *(p for p in parameters if not any(p is other for other in clipped))]
         ends = np.cumsum([p.numel() for p in owners])
-        place = {id(p): slice(end - p.numel(), end) for p, end in zip(owners, ends, strict=True)}
-        self.values, self.grad = np.zeros((2, ends[-1]), np.float32)
+        self._place = {
+            id(p): slice(end - p.numel(), end) for p, end in zip(owners, ends, strict=True)
+        }
+        self.values, self.grad = np.zeros(ends[-1], np.float32), np.zeros(ends[-1], np.float32)
         self.clipped = sum(p.numel() for p in clipped)
-        self.at = [place[id(p)] for p in parameters]
-        for parameter, at in zip(parameters, self.at, strict=True):
-            view = self.values[at].reshape(parameter.shape)
+        for parameter in parameters:
+            view = self.view(self.values, parameter)
             view[...] = parameter.detach().numpy()
             parameter.data = torch.from_numpy(view)
-        self._place = place
-
-    def parts(self, factor: float) -> tuple[tuple[slice, float], ...]:
-        """Return the clipped part and the rest, with what their gradients are multiplied by."""
-        return (slice(self.clipped), factor), (slice(self.clipped, None), 1.0)
 
     def view(self, vector: Floats, parameter: torch.Tensor) -> Floats:
         """Return the part of such a vector that belongs to a parameter, in its shape."""
         return np.asarray(vector[self._place[id(parameter)]].reshape(parameter.shape))
 
-
-@dataclass(frozen=True, slots=True)
-class Constants:
-    """What the kernels need to know of a layer.
-
-    Attributes:
-        grid: largest weight, and the Gaussian step or 0 for binary weights.
-        gain: 2^F.
-        levels: largest count.
-        zero: count that stands for zero at the input.
-        least: threshold.
-        largest: threshold.
-        room: largest bias.
-    """
-
-    grid: tuple[int, float]
-    gain: float
-    levels: int
-    zero: float
-    least: float
-    largest: float
-    room: float
-
-    @classmethod
-    def of(cls, layer: QuantLayer) -> Constants:
-        """Read them off a torch layer."""
-        spec, carrier = layer.spec, layer.carrier
-        gaussian = 0.0 if spec.grid.is_binary else GAUSSIAN_STEP[spec.weight_bits]
-        room = carrier.bias_max if spec.is_readout else spec.profile.bias_room(carrier.bias_max)
-        return cls(
-            grid=(spec.grid.q_max, gaussian),
-            gain=2.0**spec.frac_bits,
-            levels=spec.levels,
-            zero=spec.zero_in,
-            least=float(spec.profile.threshold_min),
-            largest=float(carrier.threshold_max),
-            room=float(room),
-        )
-
-
-class Dense:
-    """What all layers share: parameters and gradients as views, and buffers for a pass.
-
-    Attributes:
-        own: weight, [C, I], bias, [C], and logarithm of the step, as views of the vector.
-        grad: their gradients.
-        out: what the last pass returned, [B, C].
-    """
-
-    def __init__(self, layer: QuantLayer, vector: Vector, batch: int) -> None:
-        names = ("weight", "bias") if layer.log_step is None else ("weight", "bias", "log_step")
-        parameters = {name: getattr(layer, name) for name in names}
-        self.constants = Constants.of(layer)
-        self.own = {name: vector.view(vector.values, p) for name, p in parameters.items()}
-        self.grad = {name: vector.view(vector.grad, p) for name, p in parameters.items()}
-        units, inputs = self.own["weight"].shape
-        self.w_q = np.empty((units, inputs), np.float32)
-        self.sums, self.scale = np.empty((2, units), np.float32)
-        self.q = np.zeros((2, units), layer.carrier.dtype)  # threshold and offset
-        self.out, self.cut, self.scaled = np.empty((3, batch, units), np.float32)
-        self.grad_in = np.empty((batch, inputs), np.float32)
-        self.unit = self.unit_in = 1.0
-
-    def derive(self, unit_in: float) -> float:
-        """Derive what a pass needs from the parameters.
-
-        Args:
-            unit_in: value of one count that is received.
-
-        Returns:
-            The value of one count that leaves, or of one integer of a readout.
-        """
-        raise NotImplementedError
-
-    def forward(self, x: Floats) -> Floats:
-        """Return what leaves, [B, C], for what is received, [B, I]; the next pass reuses it."""
-        raise NotImplementedError
-
-    def backward(self, x: Floats, grad: Floats) -> tuple[Floats, float]:
-        """Write the gradients of the parameters.
-
-        Args:
-            x: what `forward` received.
-            grad: of what it returned, [B, C]; overwritten.
-
-        Returns:
-            Gradients of what was received and of the logarithm of the value of one count.
-        """
-        raise NotImplementedError
-
-    def quantize(self, *, per_tensor: bool) -> None:
-        """Round the weights."""
-        weight, grid = self.own["weight"], self.constants.grid
-        kernels.weight_scales(weight, grid, per_tensor, self.scale)
-        kernels.quantize_weights(weight, self.scale, grid, self.w_q, self.sums)
-
-    def centred(self, x: Floats) -> Floats:
-        """Return what is received less the count that stands for zero."""
-        return x - np.float32(self.constants.zero) if self.constants.zero else x
-
-
-class Spiking(Dense):
-    """A layer of counts."""
-
-    def derive(self, unit_in: float) -> float:
-        """Derive weights, thresholds and offsets."""
-        self.quantize(per_tensor=False)
-        c, self.unit = self.constants, math.exp(self.own["log_step"])
-        steps, limits = (self.unit, unit_in), (c.gain, c.zero, c.least, c.largest, c.room)
-        bias = self.own["bias"]
-        kernels.hidden_thresholds(bias, steps, self.sums, self.scale, limits, self.q)
-        return self.unit
-
-    def forward(self, x: Floats) -> Floats:
-        """Return counts."""
-        rows, c = len(x), self.constants
-        counts = np.matmul(x, self.w_q.T, out=self.out[:rows])
-        loops.fire(counts, self.q[0], self.q[1], (c.gain, float(c.levels)), self.cut[:rows])
-        return counts
-
-    def backward(self, x: Floats, grad: Floats) -> tuple[Floats, float]:
-        """Go straight through the roundings."""
-        threshold, offset = self.q
-        rows, c = len(x), self.constants
-        factor = (c.gain / threshold).astype(np.float32)
-        passed, slope = loops.unfire(grad, self.cut[:rows], factor, c.levels + 1.0, grad)
-        self.grad["log_step"] += np.float32(passed.sum() / 2 - slope.sum())
-        np.multiply(passed, 1 / self.unit, out=self.grad["bias"], casting="same_kind")
-        np.divide(grad, self.scale, out=self.scaled[:rows])
-        np.matmul(self.scaled[:rows].T, self.centred(x), out=self.grad["weight"])
-        of_step_in = float(slope.sum() - passed @ (offset / threshold))
-        return np.matmul(grad, self.w_q, out=self.grad_in[:rows]), of_step_in
-
-
-class Readout(Dense):
-    """The last layer: integers times the value of one."""
-
-    def derive(self, unit_in: float) -> float:
-        """Derive weights and biases."""
-        self.quantize(per_tensor=True)
-        c, self.unit = self.constants, float(self.scale[0]) * unit_in
-        kernels.readout_bias(self.own["bias"], self.unit, c.zero * self.sums, c.room, self.q[1])
-        return self.unit
-
-    def forward(self, x: Floats) -> Floats:
-        """Return action values."""
-        rows = len(x)
-        sums = np.matmul(x, self.w_q.T, out=self.cut[:rows])
-        integers = sums + self.q[1]
-        np.multiply(integers, np.float32(self.unit), out=self.out[:rows], casting="same_kind")
-        return self.out[:rows]
-
-    def backward(self, x: Floats, grad: Floats) -> tuple[Floats, float]:
-        """Go straight through the rounding of weights and biases."""
-        rows = len(x)
-        np.sum(grad, 0, out=self.grad["bias"])
-        grad *= np.float32(self.unit)
-        np.divide(grad, self.scale, out=self.scaled[:rows])
-        np.matmul(self.scaled[:rows].T, self.centred(x), out=self.grad["weight"])
-        of_step_in = float(np.vdot(grad, self.cut[:rows]))
-        return np.matmul(grad, self.w_q, out=self.grad_in[:rows]), of_step_in
-
-
-class Real(Dense):
-    """A layer of float training, which ignores the chip; the readout lets negative values pass."""
-
-    def derive(self, unit_in: float) -> float:
-        """Return what a conversion would make of the layer's unit; the pass only needs the input's.
-
-        The margin is counted in steps of the readout, in float training too.
-        """
-        self.unit_in = unit_in
-        if self.constants.levels:
-            return math.exp(self.own["log_step"])
-        kernels.weight_scales(self.own["weight"], self.constants.grid, True, self.scale)
-        return float(self.scale[0]) * unit_in
-
-    def forward(self, x: Floats) -> Floats:
-        """Return real values."""
-        y = np.matmul(self._real(x), self.own["weight"].T, out=self.out[: len(x)])
-        y += self.own["bias"]
-        if self.constants.levels:
-            np.maximum(y, 0, out=y)
-        return y
-
-    def backward(self, x: Floats, grad: Floats) -> tuple[Floats, float]:
-        """Send gradients back where something left."""
-        if self.constants.levels:
-            grad *= self.out[: len(x)] > 0
-        np.sum(grad, 0, out=self.grad["bias"])
-        np.matmul(grad.T, self._real(x), out=self.grad["weight"])
-        return np.matmul(grad, self.own["weight"], out=self.grad_in[: len(x)]), 0.0
-
-    def _real(self, x: Floats) -> Floats:
-        """What is received, in real values: counts in the first layer only, where zero is not 0."""
-        return self.centred(x) * np.float32(self.unit_in) if self.constants.zero else x
+    def first(self, parameter: torch.Tensor | None) -> int:
+        """Return the first place of a parameter; -1 of none."""
+        return -1 if parameter is None else int(self._place[id(parameter)].start)
 
 
 class FusedNet:
-    """A Q-network of dense layers on one vector.
+    """A Q-network of dense layers whose passes are one compiled call each.
 
     Args:
         net: the torch network; its parameters become views.
-        batch: rows of the largest pass.
+        rows: of the largest pass.
 
     Attributes:
         vector: all parameters.
-        layers: from the input to the readout.
-        unit: value of one readout integer.
+        chain: all arrays, for the compiled loops.
     """
 
-    def __init__(self, net: QNetwork, batch: int) -> None:
+    def __init__(self, net: QNetwork, rows: int) -> None:
         self.vector, self.action_layout = Vector(net), net.action_layout
-        self.layers: list[Dense] = [
-            _kind(layer, net)(layer, self.vector, batch) for layer, _ in net.chain()
-        ]
-        self.unit = 1.0
-        self._unit_in = math.exp(float(net.input_log_step))
+        self._layers = [layer for layer, _ in net.chain()]
+        layers = _records(net, self.vector)
+        synapses, units = (
+            int((layers["units"] * layers["inputs"]).sum()),
+            int(layers["units"].sum()),
+        )
+        widest = max(int(layers["units"].max()), int(layers["inputs"].max()))
+        is_wide = any(layer.carrier.dtype == "float64" for layer in self._layers)
+        self.chain = Chain(
+            layers=layers,
+            rows=rows,
+            values=self.vector.values,
+            grad=self.vector.grad,
+            w_q=np.zeros(synapses, np.float32),
+            w_t=np.zeros(synapses, np.float32),
+            scale=np.zeros((2, units), np.float32),
+            q=np.ones((2, units), np.float64 if is_wide else np.float32),
+            unit=np.full(len(layers) + 1, math.exp(float(net.input_log_step))),
+            received=np.zeros(rows * int(layers["inputs"][0]), np.float32),
+            out=np.zeros(rows * units, np.float32),
+            cut=np.zeros(rows * units, np.float32),
+            back=np.zeros((3, rows * widest), np.float32),
+        )
+
+    @property
+    def unit(self) -> float:
+        """Value of one readout integer."""
+        return float(self.chain.unit[-1])
 
     def derive(self) -> None:
         """Derive all integers from the parameters as they are now."""
-        unit = self._unit_in
-        for layer in self.layers:
-            unit = layer.derive(unit)
-        self.unit = unit
+        passes.derive(self.chain)
 
     def forward(self, x: Floats) -> Floats:
         """Return action values, float32, [B, d, n]; the next pass reuses them.
@@ -289,27 +111,71 @@ class FusedNet:
         Args:
             x: counts, float32, [B, inputs].
         """
-        for layer in self.layers:
-            x = layer.forward(x)
-        return x.reshape(-1, *self.action_layout)
+        passes.forward(self.chain, x)
+        q = passes.returned(self.chain, len(self._layers) - 1, len(x))
+        return np.asarray(q.reshape(-1, *self.action_layout))
 
-    def backward(self, x: Floats, grad_q: Floats) -> None:
+    def backward(self, grad_q: Floats) -> None:
         """Write the gradient of a loss into `vector.grad`.
 
         Args:
-            x: counts, the leading rows of what `forward` received, [B, inputs].
-            grad_q: of the action values of these rows, [B, d, n]; overwritten.
+            grad_q: of the action values of the leading rows of the last pass, [B, d, n].
         """
-        rows = len(x)
-        grad = grad_q.reshape(rows, -1)
-        received = [x, *(layer.out[:rows] for layer in self.layers[:-1])]
-        for i in reversed(range(len(self.layers))):
-            grad, of_step_in = self.layers[i].backward(received[i], grad)
-            if i:
-                self.layers[i - 1].grad["log_step"][...] = of_step_in
+        passes.backward(self.chain, len(grad_q), grad_q)
+
+    def integers(self) -> Integers:
+        """Return the integers as last derived, as `QNetwork.integers` does; views."""
+        return tuple(self._integers_of(i) for i in range(len(self._layers)))
+
+    def _integers_of(self, i: int) -> LayerIntegers:
+        record, carrier = self.chain.layers[i], self._layers[i].carrier
+        at = slice(record["neurons"], record["neurons"] + record["units"])
+        first, shape = record["synapses"], (record["units"], record["inputs"])
+        w_q = self.chain.w_q[first : first + shape[0] * shape[1]].reshape(shape)
+        threshold, offset = self.chain.q[:, at]
+        bias = offset - np.floor(threshold / 2) if record["levels"] else offset
+        kind = torch_type(carrier.dtype)
+        return LayerIntegers(
+            weight=torch.from_numpy(w_q),
+            weight_scale=torch.from_numpy(self.chain.scale[0, at]),
+            threshold=torch.from_numpy(threshold).to(kind),
+            bias=torch.from_numpy(bias).to(kind),
+            offset=torch.from_numpy(offset).to(kind),
+        )
 
 
-def _kind(layer: QuantLayer, net: QNetwork) -> type[Dense]:
-    if not net.quantized:
-        return Real
-    return Readout if layer.spec.is_readout else Spiking
+def _records(net: QNetwork, vector: Vector) -> NDArray[np.void]:
+    """Say of each layer where its arrays lie and what the loops need to know of it."""
+    records = np.zeros(sum(1 for _ in net.chain()), LAYER)
+    synapses = neurons = 0
+    for record, (layer, _) in zip(records, net.chain(), strict=True):
+        units, inputs = layer.weight.shape
+        places = {
+            "units": units,
+            "inputs": inputs,
+            "is_real": not net.quantized,
+            "weight": vector.first(layer.weight),
+            "bias": vector.first(layer.bias),
+            "log_step": vector.first(layer.log_step),
+            "synapses": synapses,
+            "neurons": neurons,
+        }
+        for name, value in (places | _constants(layer)).items():
+            record[name] = value
+        synapses, neurons = synapses + units * inputs, neurons + units
+    return records
+
+
+def _constants(layer: QuantLayer) -> dict[str, float]:
+    """Numbers that an update does not change."""
+    spec, carrier = layer.spec, layer.carrier
+    return {
+        "q_max": spec.grid.q_max,
+        "gaussian": 0.0 if spec.grid.is_binary else GAUSSIAN_STEP[spec.weight_bits],
+        "gain": 2.0**spec.frac_bits,
+        "levels": spec.levels,
+        "zero": spec.zero_in,
+        "least": spec.profile.threshold_min,
+        "largest": carrier.threshold_max,
+        "room": carrier.bias_max if spec.is_readout else spec.profile.bias_room(carrier.bias_max),
+    }

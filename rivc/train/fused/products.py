@@ -1,0 +1,75 @@
+"""Products of small matrices, compiled; a call of BLAS costs as much as some of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from rivc.quant.compiled import reordered
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[Any]
+
+NARROW: Final = 16  # fewer columns do not fill a vector register
+
+
+@reordered
+def multiply(x: Floats, w: Floats, out: Floats) -> None:
+    """Write x @ w, [B, K] times [K, N], four rows and four columns of `x` at a time.
+
+    The loop over N then has sixteen products for every four numbers of `w` and of `out`.
+    """
+    rows, depth, width = x.shape[0], x.shape[1], w.shape[1]
+    tall, deep = rows - rows % 4, depth - depth % 4
+    for b in range(rows):
+        for j in range(width):
+            out[b, j] = 0
+    for b in range(0, tall, 4):
+        out0, out1, out2, out3 = out[b], out[b + 1], out[b + 2], out[b + 3]
+        for k in range(0, deep, 4):
+            w0, w1, w2, w3 = w[k], w[k + 1], w[k + 2], w[k + 3]
+            x00, x01, x02, x03 = x[b, k], x[b, k + 1], x[b, k + 2], x[b, k + 3]
+            x10, x11, x12, x13 = x[b + 1, k], x[b + 1, k + 1], x[b + 1, k + 2], x[b + 1, k + 3]
+            x20, x21, x22, x23 = x[b + 2, k], x[b + 2, k + 1], x[b + 2, k + 2], x[b + 2, k + 3]
+            x30, x31, x32, x33 = x[b + 3, k], x[b + 3, k + 1], x[b + 3, k + 2], x[b + 3, k + 3]
+            for j in range(width):
+                v0, v1, v2, v3 = w0[j], w1[j], w2[j], w3[j]
+                out0[j] += x00 * v0 + x01 * v1 + x02 * v2 + x03 * v3
+                out1[j] += x10 * v0 + x11 * v1 + x12 * v2 + x13 * v3
+                out2[j] += x20 * v0 + x21 * v1 + x22 * v2 + x23 * v3
+                out3[j] += x30 * v0 + x31 * v1 + x32 * v2 + x33 * v3
+        _add_columns(x, w, out, (b, b + 4), deep)
+    _add_columns(x, w, out, (tall, rows), 0)
+
+
+@reordered
+def _add_columns(x: Floats, w: Floats, out: Floats, rows: tuple[int, int], first: int) -> None:
+    """Add the share of the columns of `x` from `first` on, one by one."""
+    for b in range(rows[0], rows[1]):
+        for k in range(first, x.shape[1]):
+            factor = x[b, k]
+            for j in range(w.shape[1]):
+                out[b, j] += factor * w[k, j]
+
+
+@reordered
+def multiply_rows(x: Floats, w: Floats, out: Floats) -> None:
+    """Write x @ w.T, [B, K] times [N, K], for few N."""
+    for b in range(len(x)):
+        for j in range(len(w)):
+            total = w.dtype.type(0)
+            for k in range(w.shape[1]):
+                total += x[b, k] * w[j, k]
+            out[b, j] = total
+
+
+@reordered
+def transpose(x: Floats, out: Floats) -> None:
+    """Write x.T, in tiles that stay in the cache."""
+    rows, columns = x.shape
+    for top in range(0, rows, NARROW):
+        for left in range(0, columns, NARROW):
+            for j in range(left, min(left + NARROW, columns)):
+                for i in range(top, min(top + NARROW, rows)):
+                    out[j, i] = x[i, j]

@@ -1,0 +1,165 @@
+"""Gradient steps, compiled: draw a batch together, compute targets and gradients, step; and again.
+
+As many updates as fall together are one call.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rivc.quant.compiled import compiled
+from rivc.train.fused.chain import backward, derive, forward, returned
+from rivc.train.fused.kernels import (
+    adam,
+    add_margin_gradient,
+    bellman_targets,
+    norm,
+    td_gradient,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from rivc.train.fused.chain import Chain
+    from rivc.train.replay import Columns, Slots
+
+    Floats = NDArray[Any]
+
+
+class Task(NamedTuple):
+    """Numbers of the target, the losses and the optimizer; see `rivc.train.config`."""
+
+    discount: float
+    n_step: int
+    reward_scale: float
+    temperature: float
+    gap_coef: float
+    gap_clip: float
+    double_q: bool
+    huber_delta: float
+    margin: float
+    margin_coef: float
+    max_grad_norm: float
+    clipped: int  # leading parameters whose gradient is clipped
+
+
+class Bench(NamedTuple):
+    """Room for one batch.
+
+    Attributes:
+        x: counts of the states, then of those that followed, float32, [2 B, inputs].
+        action: [B, d].
+        reward: scaled, [B].
+        discount: [B].
+        y: targets, [B].
+        grad_q: gradient of the action values, [B, d, n].
+    """
+
+    x: Floats
+    action: NDArray[np.int64]
+    reward: Floats
+    discount: Floats
+    y: Floats
+    grad_q: Floats
+
+
+@compiled
+def gather(columns: Columns, slots: Slots, task: Task, bench: Bench) -> None:
+    """Put the transitions of some slots together; see `Replay.sample`."""
+    capacity, count = len(columns.following), len(slots)
+    for b in range(count):
+        at = slots[b] % capacity
+        for k in range(bench.x.shape[1]):
+            bench.x[b, k] = columns.observation[at, k]
+        for j in range(bench.action.shape[1]):
+            bench.action[b, j] = columns.action[at, j]
+        reward, factor = np.float32(0), np.float32(1)
+        for _ in range(task.n_step):
+            reward += factor * columns.reward[at]
+            factor *= np.float32(task.discount)
+            is_over = columns.terminated[at]
+            at = columns.following[at] % capacity
+            if is_over or columns.following[at] < 0:
+                factor *= np.float32(not is_over)
+                break
+        for k in range(bench.x.shape[1]):
+            bench.x[count + b, k] = columns.observation[at, k]
+        bench.reward[b] = reward * np.float32(task.reward_scale)
+        bench.discount[b] = factor
+
+
+@compiled
+def losses(online: Chain, target: Chain, task: Task, bench: Bench) -> tuple[float, float]:
+    """Compute both losses of a batch, and leave their gradient for the action values."""
+    size, d, n = bench.grad_q.shape
+    last = len(online.layers) - 1
+    forward(target, bench.x)
+    forward(online, bench.x if task.double_q else bench.x[:size])
+    q_target = returned(target, last, 2 * size).reshape(2 * size, d, n)
+    q = returned(online, last, 2 * size).reshape(2 * size, d, n)
+    numbers = task.temperature, task.gap_coef, task.gap_clip, task.double_q
+    batch = bench.action, bench.reward, bench.discount
+    bellman_targets(q_target[:size], q_target[size:], q[size:], batch, numbers, bench.y)
+    td = td_gradient(q[:size], bench.action, bench.y, task.huber_delta, bench.grad_q)
+    margin = 0.0
+    if task.margin_coef > 0:
+        room = task.margin * online.unit[-1]
+        margin = add_margin_gradient(
+            q[:size], q_target[:size], room, task.margin_coef, bench.grad_q
+        )
+    return td, margin
+
+
+@compiled
+def learn(  # noqa: PLR0913, PLR0917 (compiled loops hold no objects)
+    online: Chain,
+    target: Chain,
+    moments: Floats,
+    columns: Columns,
+    slots: Slots,
+    task: Task,
+    bench: Bench,
+    pace: tuple[float, int],
+) -> tuple[int, float, float, float]:
+    """Take a gradient step for each row of slots, as long as all is finite.
+
+    Args:
+        online: the network in training.
+        target: the one that values what comes next, its integers derived.
+        moments: of Adam, [2, P].
+        columns: the replay.
+        slots: [updates, B].
+        task: numbers.
+        bench: room for a batch.
+        pace: learning rate, and updates before these.
+
+    Returns:
+        Steps taken; losses and norm of the gradient of the last that was tried.
+    """
+    rate, before = pace
+    td, margin, size = 0.0, 0.0, 0.0
+    for k in range(len(slots)):
+        derive(online)
+        gather(columns, slots[k], task, bench)
+        td, margin = losses(online, target, task, bench)
+        backward(online, len(bench.y), bench.grad_q)
+        size = norm(online.grad[: task.clipped])
+        if not math.isfinite(size + norm(online.grad[task.clipped :]) + td + margin):
+            return k, td, margin, size
+        step(online, moments, task, (rate, before + k + 1), size)
+    return len(slots), td, margin, size
+
+
+@compiled
+def step(online: Chain, moments: Floats, task: Task, pace: tuple[float, int], size: float) -> None:
+    """Take a step of Adam, the gradients of weights and biases clipped to a norm."""
+    rate, updates = pace
+    first, second = 1.0 - 0.9**updates, 1.0 - 0.999**updates
+    factor = min(1.0, task.max_grad_norm / (size + 1e-6))
+    numbers = rate / first, 1.0 / math.sqrt(second)
+    m, v, c = moments[0], moments[1], task.clipped
+    adam(online.values[:c], online.grad[:c], m[:c], v[:c], (factor, *numbers))
+    adam(online.values[c:], online.grad[c:], m[c:], v[c:], (1.0, *numbers))
