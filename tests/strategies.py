@@ -188,6 +188,7 @@ def network_arguments(draw: DrawFn, profile: str = "ideal") -> dict[str, Any]:
         "weight_bits": draw(st.sampled_from(held.weight_bits)),
         "activation_bits": draw(st.sampled_from(held.activation_bits)),
         "profile": profile,
+        "readout": draw(st.sampled_from(["plain", "centred"])),
         "seed": draw(st.integers(0, 2**31)),
     }
     if draw(st.booleans()):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 import torch
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 KINDS = ("mlp", "conv")
+READOUTS: Final = ("plain", "centred")
 
 
 def build_network(  # noqa: PLR0913 (the public face; every argument is a keyword)
@@ -31,6 +33,7 @@ def build_network(  # noqa: PLR0913 (the public face; every argument is a keywor
     activation_bits: int = 4,
     profile: str | ArithmeticProfile = "ideal",
     encoding: InputEncoding | None = None,
+    readout: str = "plain",
     seed: int = 0,
 ) -> QNetwork:
     """Build a Q-network in the integers of a target.
@@ -46,6 +49,7 @@ def build_network(  # noqa: PLR0913 (the public face; every argument is a keywor
             or as many as the profile says.
         profile: the target's arithmetic, by name or as data.
         encoding: of the observation; default: images as they are, vectors from -1 to 1.
+        readout: "centred" quantizes the readout less what the actions of a group have in common.
         seed: of the initial weights.
 
     Returns:
@@ -62,6 +66,7 @@ def build_network(  # noqa: PLR0913 (the public face; every argument is a keywor
         (1, 7)
     """
     _check(kind, input_shape, conv)
+    _check_known("readout", readout, READOUTS)
     _check_sizes("input_shape", input_shape)
     _check_sizes("action_layout", action_layout, 2)
     _check_sizes("hidden", hidden)
@@ -76,7 +81,7 @@ def build_network(  # noqa: PLR0913 (the public face; every argument is a keywor
         builder.add_conv(filters, kernel, stride)
     for units in hidden:
         builder.add_dense(units)
-    builder.add_readout(action_layout[0] * action_layout[1])
+    builder.add_readout(action_layout, is_centred=readout == "centred")
     generator = torch.Generator().manual_seed(seed)
     for layer in builder.layers:
         layer.reset_parameters(generator)
@@ -84,13 +89,18 @@ def build_network(  # noqa: PLR0913 (the public face; every argument is a keywor
 
 
 def _check(kind: str, input_shape: Sequence[int], conv: Sequence[tuple[int, int, int]]) -> None:
-    if kind not in KINDS:
-        raise ConfigError(f"unknown network {kind!r}; known: mlp, conv{nearest(kind, KINDS)}")
+    _check_known("network", kind, KINDS)
     rank, shape = {"mlp": 1, "conv": 3}[kind], tuple(input_shape)
     if len(shape) != rank:
         raise ConfigError(f"a network of kind {kind!r} takes input of rank {rank}, not {shape}")
     if kind == "mlp" and conv:
         raise ConfigError("convolutions need an image; use kind 'conv' or leave net.conv empty")
+
+
+def _check_known(what: str, name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        listed = ", ".join(known)
+        raise ConfigError(f"unknown {what} {name!r}; known: {listed}{nearest(name, known)}")
 
 
 def _check_sizes(name: str, sizes: Sequence[int], length: int | None = None) -> None:
@@ -146,9 +156,11 @@ class _Builder:
         self.layers.append(QuantDense(spec, units))
         self._received((units,))
 
-    def add_readout(self, units: int) -> None:
+    def add_readout(self, action_layout: tuple[int, int], *, is_centred: bool) -> None:
         bits = self.profile.readout_bits or self.weight_bits
-        self.layers.append(QuantDense(self._spec(self._fan_in(), bits, 0), units))
+        spec = self._spec(self._fan_in(), bits, 0)
+        spec = replace(spec, centred=action_layout[1] if is_centred else 0)
+        self.layers.append(QuantDense(spec, math.prod(action_layout)))
 
     def _fan_in(self) -> int:
         return math.prod(self.shape)

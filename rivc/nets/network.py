@@ -29,7 +29,8 @@ class QNetwork(nn.Module):
 
     .. math:: Q(x) = u \cdot r(x), \quad r = w_q x_{last} + B
 
-    with the integers r of the readout and their common scale u.
+    with the integers r of the readout and their common scale u. A centred readout gives what
+    decides between the actions of a group; `action_values` adds what they have in common.
 
     Attributes:
         encoding: how observations become counts; part of the network.
@@ -86,8 +87,27 @@ class QNetwork(nn.Module):
         if not self.quantized:
             return self._forward_real(x)
         integers = integers or self.integers()
-        readout = self._run(x, integers) * self.readout_scale(integers)
-        return readout.float().view(-1, *self.action_layout)
+        return self._as_values(self._run(x, integers), integers)
+
+    def action_values(self, x: Tensor, integers: Integers | None = None) -> Tensor:
+        """Return action values for Bellman targets, float32, [B, d, n].
+
+        Those of `forward`, plus the value of the state where the readout is centred. No program
+        holds it: it changes no choice.
+
+        Args:
+            x: counts, uint8, [B, *shape].
+            integers: of `integers()`, to share them between passes; default: computed afresh.
+        """
+        if not self.quantized:
+            return self._forward_real(x, whole=True)
+        integers = integers or self.integers()
+        *_, received, readout = channels_first(x), *self._outputs(x, integers)
+        *_, (layer, log_step) = self.chain()
+        values = self._as_values(readout, integers)
+        if not layer.spec.centred:
+            return values
+        return values + layer.left_out(as_input(layer, received), log_step.exp())
 
     @torch.no_grad()
     def readout(self, x: Tensor, integers: Integers | None = None) -> Tensor:
@@ -110,8 +130,10 @@ class QNetwork(nn.Module):
             layer: which of `layers`, 0 for the first.
         """
         outputs = list(self._outputs(x, integers))
-        q = outputs[-1] * self.readout_scale(integers)
-        return q.float().view(-1, *self.action_layout), outputs[layer]
+        return self._as_values(outputs[-1], integers), outputs[layer]
+
+    def _as_values(self, readout: Tensor, integers: Integers) -> Tensor:
+        return (readout * self.readout_scale(integers)).float().view(-1, *self.action_layout)
 
     def _run(self, x: Tensor, integers: Integers) -> Tensor:
         for out in self._outputs(x, integers):
@@ -126,11 +148,11 @@ class QNetwork(nn.Module):
                 x = layer(as_input(layer, x), log_step, q)
                 yield x
 
-    def _forward_real(self, x: Tensor) -> Tensor:
+    def _forward_real(self, x: Tensor, *, whole: bool = False) -> Tensor:
         step = self.input_log_step.exp()
         x = channels_first(x).float() * step
         for layer, _ in self.chain():
-            x = layer.forward_real(as_input(layer, x), layer.spec.zero_in * step)
+            x = layer.forward_real(as_input(layer, x), layer.spec.zero_in * step, whole=whole)
         return x.view(-1, *self.action_layout)
 
     def weights_and_biases(self) -> list[nn.Parameter]:

@@ -72,6 +72,16 @@ class NetConfig(Section):
     """Filters, kernel, stride of each convolution."""
     hidden: tuple[Positive, ...] = (128, 128)
     """Units of each hidden dense layer."""
+    readout: Literal["plain", "centred"] = "plain"
+    """centred: the chip gets only what decides between the actions of a group; see algorithm.md."""
+
+    @model_serializer(mode="wrap")
+    def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Only a centred readout says so, so the hash of any other run stays what it was."""
+        tree: dict[str, Any] = write(self)
+        if self.readout == "plain":
+            tree.pop("readout", None)
+        return tree
 
 
 class QuantConfig(Section):

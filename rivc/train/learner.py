@@ -110,7 +110,7 @@ class Learner:
             return self._imitation(observation, action, integers)
         with torch.no_grad():
             target, q_target = self._target(batch, observation, action, integers)
-        q = self.net(observation, integers)
+        q = self.net.action_values(observation, integers)
         td = td_loss(q, action, target, train.huber_delta)
         if train.margin_coef == 0:
             return td, torch.zeros(())
@@ -149,12 +149,11 @@ class Learner:
         states = following
         if train.gap_coef or train.margin_coef:  # nothing else asks for the present states
             states = torch.cat([observation, following])
-        values = self.target_net(states, self._target_integers)
+        values = self.target_net.action_values(states, self._target_integers)
         q_now, q_next = values[: -len(following)], values[-len(following) :]
         if train.double_q:
-            value = operators.double_value(
-                self.net(following, integers), q_next, tau, train.gap_coef
-            )
+            q_online = self.net.action_values(following, integers)
+            value = operators.double_value(q_online, q_next, tau, train.gap_coef)
         else:
             value = operators.soft_value(q_next, tau)
         gap = operators.gap_term(q_now, action, tau, train.gap_clip) if train.gap_coef else None

@@ -109,6 +109,7 @@ def make_network(
         activation_bits=config.quant.activation_bits,
         profile=profile,
         encoding=encoding,
+        readout=config.net.readout,
         seed=config.seed,
     )
     net.quantized = config.quant.enabled

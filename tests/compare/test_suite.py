@@ -168,7 +168,7 @@ def test_the_ablation_is_the_one_that_was_planned() -> None:
         "arm reach": 5,
     }
     variants = Counter(width for task, _, width in seeds if task == "cartpole")
-    assert variants == {1: 8, 2: 10, 3: 2, 4: 14, 8: 2}
+    assert variants == {1: 10, 2: 12, 3: 2, 4: 16, 8: 2}
 
 
 def test_suites_are_no_configurations() -> None:

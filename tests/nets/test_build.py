@@ -92,6 +92,7 @@ def test_convolutions_see_the_image_in_same_padding() -> None:
     ("change", "message"),
     [
         ({"kind": "cnn"}, "unknown network 'cnn'.*did you mean 'conv'"),
+        ({"readout": "centered"}, "unknown readout 'centered'.*did you mean 'centred'"),
         ({"input_shape": (8, 8)}, "rank 1"),
         ({"conv": ((4, 3, 1),)}, "kind 'conv'"),
         ({"input_shape": (0,)}, "input_shape"),

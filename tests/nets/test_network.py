@@ -123,3 +123,83 @@ def test_weights_and_biases_leave_out_the_steps(net: QNetwork) -> None:
     steps = {id(layer.log_step) for layer, _ in net.chain() if layer.log_step is not None}
     assert {id(parameter) for parameter in net.parameters()} == trained | steps
     assert not trained & steps
+
+
+def centred(common: float, readout: str = "centred") -> QNetwork:
+    """Two groups of three actions, whose outputs have some weights and a bias in common.
+
+    All are multiples of 2^-10, so that sums and their thirds' differences are exact.
+    """
+    net = build_network(**MLP, hidden=(16,), readout=readout, seed=1)
+    layer, generator = net.layers[-1], torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        whole = torch.randint(-3, 4, layer.weight.shape, generator=generator) * 3
+        shared = torch.randint(-9, 10, (2, 1, 16), generator=generator).expand(2, 3, 16)
+        layer.weight.copy_((whole + common * shared.flatten(0, 1)) / 1024)
+        layer.bias.copy_(torch.tensor([3.0, 0, -6, 9, 3, 0]) / 1024 + common / 16)
+    return net
+
+
+def test_a_centred_readout_holds_nothing_that_a_group_has_in_common() -> None:
+    alone, shifted = centred(0.0), centred(16.0)
+    x = counts(alone)
+    assert torch.equal(alone.readout(x), shifted.readout(x))
+    assert alone.readout(x).any()
+    assert not torch.equal(centred(0.0, "plain").readout(x), centred(16.0, "plain").readout(x))
+    lead = alone.action_values(x) - alone(x)
+    torch.testing.assert_close(lead, lead[..., :1].expand_as(lead))
+    moved = (shifted.action_values(x) - alone.action_values(x)).detach()
+    assert float(moved.abs().mean()) > 0.1
+
+
+@pytest.mark.parametrize("hidden", [(), (16,)])
+def test_real_action_values_are_near_those_of_a_centred_readout(hidden: tuple[int, ...]) -> None:
+    net = build_network(
+        **MLP, hidden=hidden, readout="centred", weight_bits=8, activation_bits=8, seed=2
+    )
+    with torch.no_grad():
+        net.layers[-1].weight.mul_(60)
+        net.layers[-1].bias.copy_(torch.arange(6) / 3)
+    x = counts(net, 64)
+    calibrate(net, x)
+    found, leads = net.action_values(x), net(x)
+    net.quantized = False
+    torch.testing.assert_close(found, net.action_values(x), rtol=0, atol=0.05)
+    torch.testing.assert_close(leads, net(x), rtol=0, atol=0.05)
+    torch.testing.assert_close(net(x).sum(-1), torch.zeros(64, 2), rtol=0, atol=1e-5)
+
+
+def test_a_centred_readout_spends_its_range_on_what_decides() -> None:
+    """Where states differ more than actions, two bits of weight are too few for both."""
+    agreement = {}
+    for readout in ("plain", "centred"):
+        net = build_network(
+            **MLP, hidden=(16,), weight_bits=2, profile="akida1", readout=readout, seed=3
+        )
+        with torch.no_grad():
+            weight = net.layers[-1].weight
+            weight.mul_(20).add_(torch.randn(16, generator=torch.Generator().manual_seed(4)))
+        x = counts(net, 512)
+        calibrate(net, x)
+        emitted = net.watch(x, net.integers(), 0)[1].float()
+        wanted = (emitted @ weight.T).view(-1, 2, 3).argmax(-1)
+        agreement[readout] = float((net.readout(x).argmax(-1) == wanted).float().mean())
+    assert agreement["centred"] > 0.9
+    assert agreement["plain"] < 0.8
+
+
+def test_gradients_of_a_centred_readout_are_those_of_a_plain_one() -> None:
+    """Taking out and adding again cancel; what is received feels both parts."""
+    net = centred(1.0)
+    x, upstream = counts(net), torch.randn(32, 2, 3, generator=torch.Generator().manual_seed(5))
+    [emitted, _] = net._outputs(x, net.integers())
+    net.action_values(x).backward(upstream)
+    step = net.layers[0].log_step.detach().exp()
+    expected = upstream.flatten(1).T @ (emitted.detach() * step)
+    torch.testing.assert_close(net.layers[-1].weight.grad, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(net.layers[-1].bias.grad, upstream.flatten(1).sum(0))
+    net.layers[0].weight.grad = None
+    with_value = net.layers[0].bias.grad.clone()
+    net.layers[0].bias.grad = None
+    net(x).backward(upstream)
+    assert not torch.allclose(net.layers[0].bias.grad, with_value, rtol=0.1)

@@ -26,6 +26,14 @@ def load_config_text(text: str) -> Config:
     return Config.model_validate(yaml.safe_load(text))
 
 
+def test_only_a_centred_readout_is_told() -> None:
+    """What was hashed before there was one keeps its hash."""
+    assert "readout" not in load_config("quickstart").model_dump()["net"]
+    config = load_config("quickstart", {"net.readout": "centred"})
+    assert config.model_dump()["net"]["readout"] == "centred"
+    assert load_config_text(config.to_yaml()) == config
+
+
 def test_overrides_win_over_the_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("seed: 1\ntrain: {discount: 0.5}\n")

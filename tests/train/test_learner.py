@@ -29,12 +29,12 @@ def test_the_target_network_values_the_present_states_only_where_they_count(
     replay.close(slots[:-1], action, np.ones(64, np.float32), np.zeros(64, np.bool_), slots[1:])
     net = build_network("mlp", input_shape=(4,), action_layout=(1, 2), hidden=(8,))
     learner = Learner(config, net)
-    forward, asked = learner.target_net.forward, []
+    forward, asked = learner.target_net.action_values, []
 
     def counting(x: Tensor, *rest: Any) -> Tensor:
         asked.append(len(x))
         return forward(x, *rest)
 
-    monkeypatch.setattr(learner.target_net, "forward", counting)
+    monkeypatch.setattr(learner.target_net, "action_values", counting)
     learner.update(replay, rng, 0)
     assert asked == [times * config.train.batch_size]

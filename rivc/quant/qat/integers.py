@@ -49,6 +49,7 @@ class LayerSpec:
         levels: largest count that leaves; 0 for the readout.
         zero_in: count that stands for zero at the input; not 0 in the first layer only.
         profile: the target's arithmetic.
+        centred: outputs of a group whose mean row the integers leave out; 0: none is left out.
     """
 
     fan_in: int
@@ -57,6 +58,7 @@ class LayerSpec:
     levels: int
     zero_in: float
     profile: ArithmeticProfile
+    centred: int = 0
 
     @property
     def is_readout(self) -> bool:

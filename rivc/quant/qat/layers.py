@@ -80,12 +80,37 @@ class QuantLayer(nn.Module):
         Args:
             log_step_in: logarithm of the value of one received count, scalar.
         """
-        parameters = self.spec, self.carrier, self.weight, self.bias
+        parameters = self.spec, self.carrier, *self.shipped()
         if self.log_step is None:
             return readout_integers(*parameters, log_step_in.double().exp())
         return hidden_integers(
             *parameters, self.log_step.double().exp(), log_step_in.double().exp()
         )
+
+    def shipped(self) -> tuple[Tensor, Tensor]:
+        """Return the latent weights and biases that become integers, centred where they are."""
+        outputs = self.spec.centred
+        if not outputs:
+            return self.weight, self.bias
+        return _centred(self.weight, outputs), _centred(self.bias, outputs)
+
+    def left_out(self, x: Tensor, step_in: Tensor) -> Tensor:
+        r"""Return what the outputs of each group have in common and `shipped` lacks, [B, d, 1].
+
+        .. math:: V_j = s_{in} \bar w_j (x - z_{in}) + \bar b_j
+
+        Gradients of the latent weights go straight through `forward`, as if nothing were taken out;
+        here they only go back to what was received.
+
+        Args:
+            x: received counts, [B, fan_in].
+            step_in: value of one received count, scalar.
+        """
+        weight, bias = (
+            _means(y.detach(), self.spec.centred).float() for y in (self.weight, self.bias)
+        )
+        common = (x - self.spec.zero_in).float() @ weight.T * step_in + bias
+        return common.unsqueeze(-1)
 
     def forward(self, x: Tensor, log_step_in: Tensor, q: LayerIntegers) -> Tensor:
         """Return emitted counts, or the integers of a readout, in a float type that holds them.
@@ -105,15 +130,17 @@ class QuantLayer(nn.Module):
         out: Tensor = node.apply(x, *parameters, log_step_in, (self, q))  # type: ignore[no-untyped-call]
         return out
 
-    def forward_real(self, x: Tensor, zero: Tensor | float = 0.0) -> Tensor:
+    def forward_real(self, x: Tensor, zero: Tensor | float = 0.0, *, whole: bool = False) -> Tensor:
         """Return the layer's real-valued output, not quantized: what float training uses.
 
         Args:
             x: received counts times the value of one, shaped as for `forward`.
             zero: what stands for zero in `x`; a convolution pads with count 0, which is below it.
+            whole: with what a centred readout leaves out.
         """
-        bias = self.bias - zero * self.weight.flatten(1).sum(1)
-        y = self.sum(x, self.weight)
+        weight, bias = (self.weight, self.bias) if whole else self.shipped()
+        bias = bias - zero * weight.flatten(1).sum(1)
+        y = self.sum(x, weight)
         y = y + per_channel(bias, y)
         return y if self.spec.is_readout else F.relu(y)
 
@@ -180,6 +207,16 @@ class QuantConv2d(QuantLayer):
     def _pad(self, x: Tensor) -> Tensor:
         top, left, bottom, right = self.padding
         return F.pad(x, (left, right, top, bottom)) if any(self.padding) else x
+
+
+def _means(x: Tensor, outputs: int) -> Tensor:
+    """Return the mean over the rows of each group, in float64, [d, ...]."""
+    return x.double().view(-1, outputs, *x.shape[1:]).mean(1)
+
+
+def _centred(x: Tensor, outputs: int) -> Tensor:
+    """Return what the means leave of the rows, [C, ...]."""
+    return (x.double() - _means(x, outputs).repeat_interleave(outputs, 0)).float()
 
 
 def _weight_grad(grad: Tensor, grad_z: Tensor, layer: QuantLayer, q: LayerIntegers) -> Tensor:

@@ -13,6 +13,7 @@ import numpy as np
 
 from rivc.quant.compiled import compiled
 from rivc.quant.qat.loops import fire, unfire
+from rivc.train.fused.centred import add_gradient, add_values, split
 from rivc.train.fused.kernels import (
     hidden_thresholds,
     quantize_weights,
@@ -46,6 +47,7 @@ LAYER: Final = np.dtype(
         ("least", np.float64),  # threshold
         ("largest", np.float64),  # threshold
         ("room", np.float64),  # largest bias
+        ("groups", np.int64),  # of a centred readout; 0 elsewhere
     ]
 )
 
@@ -67,6 +69,8 @@ class Chain(NamedTuple):
         out: what each layer returned, [rows, C] of each, float32.
         cut: what was rounded and cut off, the same.
         back: gradients on the way, float32, [3, rows * widest].
+        rest: weights and biases of a centred readout without `common`, float32, [C * (I + 1)].
+        common: mean weights and biases of its groups, float32, [d * (I + 1)].
     """
 
     layers: Record
@@ -82,6 +86,8 @@ class Chain(NamedTuple):
     out: Floats
     cut: Floats
     back: Floats
+    rest: Floats
+    common: Floats
 
 
 @compiled
@@ -110,6 +116,9 @@ def derive(chain: Chain) -> None:
             for c in range(units):
                 for k in range(inputs):
                     w_q[c, k] = weight[c, k]
+        if layer.groups > 0:
+            _split_readout(chain, i)
+            weight = _matrix(chain.rest, 0, units, inputs)
         if not layer.is_real or layer.levels == 0:  # a margin is counted in steps, in floats too
             weight_scales(weight, grid, layer.levels == 0, scale)
         if not layer.is_real:
@@ -119,10 +128,25 @@ def derive(chain: Chain) -> None:
 
 
 @compiled
+def _split_readout(chain: Chain, i: int) -> None:
+    """Take out of a centred readout what the outputs of each group have in common."""
+    layer = chain.layers[i]
+    units, inputs, groups = layer.units, layer.inputs, layer.groups
+    for first, place, columns in ((layer.weight, 0, inputs), (layer.bias, inputs, 1)):
+        split(
+            _matrix(chain.values, first, units, columns),
+            _matrix(chain.rest, place * units, units, columns),
+            _matrix(chain.common, place * groups, groups, columns),
+        )
+
+
+@compiled
 def _derive_neurons(chain: Chain, i: int, scale: Floats, sums: Floats) -> None:
     """Derive thresholds and offsets, and the value of what leaves."""
     layer, unit_in = chain.layers[i], chain.unit[i]
     bias = chain.values[layer.bias : layer.bias + layer.units]
+    if layer.groups > 0:
+        bias = chain.rest[layer.units * layer.inputs :]
     q = chain.q[:, layer.neurons : layer.neurons + layer.units]
     if layer.levels > 0:
         chain.unit[i + 1] = math.exp(np.float64(chain.values[layer.log_step]))
@@ -167,6 +191,10 @@ def _forward_layer(chain: Chain, i: int, x: Floats) -> None:
         fire(z, threshold, offset, (layer.gain, layer.levels), cut)
     else:
         _read_out(z, offset, np.float32(chain.unit[i + 1]), cut)
+        if layer.groups > 0:
+            common = _matrix(chain.common, 0, layer.groups, layer.inputs)
+            bias = _matrix(chain.common, layer.groups * layer.inputs, layer.groups, 1)
+            add_values(x, common, bias, (chain.unit[i], layer.zero), z)
 
 
 @compiled
@@ -194,7 +222,7 @@ def backward(chain: Chain, rows: int, grad_q: Floats) -> None:
     Args:
         chain: after `forward`.
         rows: leading ones of that pass, R.
-        grad_q: of their action values, R times n numbers.
+        grad_q: of their action values, [R, d, n].
     """
     last = len(chain.layers) - 1
     here, there = chain.back[0], chain.back[1]
@@ -212,7 +240,11 @@ def backward(chain: Chain, rows: int, grad_q: Floats) -> None:
         _weight_gradient(scaled, x, _matrix(chain.grad, layer.weight, layer.units, layer.inputs))
         if i > 0:
             w_q = _matrix(chain.w_q, layer.synapses, layer.units, layer.inputs)
-            multiply(grad, w_q, _matrix(there, 0, rows, layer.inputs))
+            grad_x = _matrix(there, 0, rows, layer.inputs)
+            multiply(grad, w_q, grad_x)
+            if layer.groups > 0 and not layer.is_real:
+                common = _matrix(chain.common, 0, layer.groups, layer.inputs)
+                of_step_in += add_gradient(x, common, chain.unit[i], grad_q, grad_x)
             chain.grad[chain.layers[i - 1].log_step] = of_step_in
             here, there = there, here
 

@@ -74,6 +74,7 @@ class FusedNet:
         self.vector, self.action_layout = Vector(net), net.action_layout
         self._layers = [layer for layer, _ in net.chain()]
         layers = _records(net, self.vector)
+        last = layers[-1]
         synapses, units = (
             int((layers["units"] * layers["inputs"]).sum()),
             int(layers["units"].sum()),
@@ -94,6 +95,8 @@ class FusedNet:
             out=np.zeros(rows * units, np.float32),
             cut=np.zeros(rows * units, np.float32),
             back=np.zeros((3, rows * widest), np.float32),
+            rest=np.zeros(last["units"] * (last["inputs"] + 1), np.float32),
+            common=np.zeros(last["groups"] * (last["inputs"] + 1), np.float32),
         )
 
     @property
@@ -177,5 +180,6 @@ def _constants(layer: QuantLayer) -> dict[str, float]:
         "zero": spec.zero_in,
         "least": spec.profile.threshold_min,
         "largest": carrier.threshold_max,
+        "groups": layer.weight.shape[0] // spec.centred if spec.centred else 0,
         "room": carrier.bias_max if spec.is_readout else spec.profile.bias_room(carrier.bias_max),
     }
