@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from rivc.compare.job import FLOAT_BITS, Evaluation, Job, Width
+from rivc.compare.suite import load_suite
 from rivc.envs.factory import make
 from rivc.errors import ConfigError
 from rivc.snn_convert import SpikingProgram, reference
 from rivc.train import load_config
+from tests.learning.time_to_solved import ZOO, ZOO_ENV_STEPS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,3 +136,13 @@ def test_what_the_peer_cannot_do_is_told(config: Config) -> None:
     task = make("CartPole-v1")
     with pytest.raises(ConfigError, match="one choice a step; CartPole-v1 has 3 of 2"):
         sb3.train(config, replace(task, action_layout=(3, 2)))
+
+
+def test_the_tuned_peer_has_the_settings_of_the_zoo() -> None:
+    job = next(job for job in load_suite("peers").jobs() if job.variant == "SB3 DQN, tuned")
+    found = sb3.arguments(job.config)
+    rate = found["learning_rate"]
+    assert {rate(left) for left in (0.0, 0.5, 1.0)} == {ZOO["learning_rate"]}
+    found |= {"learning_rate": rate(1.0), "buffer_size": ZOO["buffer_size"]}  # more than is seen
+    assert {name: found[name] for name in ZOO} == ZOO
+    assert (job.config.env.count, job.config.train.env_steps) == (1, ZOO_ENV_STEPS)
