@@ -115,17 +115,15 @@ def _close(found: Comparison, folder: Path, *, figures: bool, as_json: bool) -> 
     """Write the report, and tell the essence of it."""
     from rivc.cli.progress import working
     from rivc.compare.publish import publish
-    from rivc.report.comparison import lines
 
     with working("taking statistics"):
         paths = publish(found, folder, figures=figures)
-        summary = lines(found.contest, together=found.is_normalised)
     for row in found.failed:
         note(f"failed: {row['job']}: {row['error']}")
     if as_json:
-        emit_json(_facts(found, summary, folder))
+        emit_json(_facts(found, folder))
         return
-    click.echo(_table([line for line in summary if line.contender.is_plain]))
+    click.echo(_table([line for line in found.lines if line.contender.is_plain]))
     note(f"{paths[0]} and {len(paths) - 1} more files")
 
 
@@ -148,7 +146,7 @@ def _table(summary: list[Any]) -> str:
     return table([*head, *tasks], rows, right=[*head[1:], *tasks])
 
 
-def _facts(found: Comparison, summary: list[Any], folder: Path) -> dict[str, Any]:
+def _facts(found: Comparison, folder: Path) -> dict[str, Any]:
     return {
         "out": str(folder),
         "jobs": found.jobs,
@@ -165,7 +163,7 @@ def _facts(found: Comparison, summary: list[Any], folder: Path) -> dict[str, Any
                 "flip_rate": line.flip_rate,
                 "cpu_seconds": line.cpu_seconds,
             }
-            for line in summary
+            for line in found.lines
         ],
     }
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rivc import __version__
 from rivc.compare.publish import drawings, state
-from rivc.errors import UsageError
 from rivc.report import comparison
 from rivc.report.comparison import ALL, CHANCE, LEGEND, PAIRS, bits, form_name
 from rivc.report.page import Card, Charts, Code, Folded, Page, Section, Table, Text
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from rivc.compare.publish import Comparison, Drawing
-    from rivc.report.comparison import Grid, Line, Pair
+    from rivc.report.comparison import Grid
     from rivc.report.page import Block
     from rivc.report.statistics import Estimate
 
@@ -35,17 +34,12 @@ def comparison_page(found: Comparison, commands: Sequence[str]) -> Page:
     Raises:
         UsageError: if no job is done.
     """
-    if not found.rows:
-        raise UsageError("no job is done, so there is nothing to report")
-    contest = found.contest
-    said = comparison.lines(contest, together=found.is_normalised)
-    pairs = comparison.pairs(contest, found.reference) if found.is_normalised else []
-    grids = {grid.title: grid for grid in comparison.grids(said, pairs)}
-    shown = drawings(found, contest, said, pairs)
+    grids = {grid.title: grid for grid in found.grids}
+    shown = drawings(found)
     return Page(
         title=found.title,
         subtitle=_size(found),
-        cards=[_jobs_card(found), *_best_card(said), *_pair_card(pairs), *_flip_card(found, said)],
+        cards=[_jobs_card(found), *_best_card(found), *_pair_card(found), *_flip_card(found)],
         sections=[
             _what(found),
             _works(grids, shown),
@@ -65,8 +59,8 @@ def _jobs_card(found: Comparison) -> Card:
     return Card("Is it complete?", f"{done:,} of {found.jobs:,}", note, verdict)  # type: ignore[arg-type]
 
 
-def _best_card(said: Sequence[Line]) -> list[Card]:
-    scored = [(x.score, x) for x in said if x.score is not None and x.contender.is_plain]
+def _best_card(found: Comparison) -> list[Card]:
+    scored = [(x.score, x) for x in found.lines if x.score is not None and x.contender.is_plain]
     if not scored:
         return []
     score, best = max(scored, key=lambda pair: float(pair[0].value))
@@ -74,9 +68,9 @@ def _best_card(said: Sequence[Line]) -> list[Card]:
     return [_estimate_card("Who scores most?", score, note)]
 
 
-def _pair_card(pairs: Sequence[Pair]) -> list[Card]:
+def _pair_card(found: Comparison) -> list[Card]:
     """The pair that is nearest to a tie, the hardest claim."""
-    plain = [pair for pair in pairs if pair.first.is_plain and pair.second.is_plain]
+    plain = [pair for pair in found.pairs if pair.first.is_plain and pair.second.is_plain]
     if not plain:
         return []
     pair = min(plain, key=lambda pair: abs(float(pair.improvement.value) - 0.5))
@@ -88,10 +82,10 @@ def _estimate_card(question: str, found: Estimate, note: str) -> Card:
     return Card(question, f"{found.value:.2f}", f"{found.low:.2f} to {found.high:.2f}: {note}")
 
 
-def _flip_card(found: Comparison, said: Sequence[Line]) -> list[Card]:
+def _flip_card(found: Comparison) -> list[Card]:
     rates = [
         line.flip_rate
-        for line in said
+        for line in found.lines
         if line.contender.variant == found.reference
         and line.contender.form == comparison.CHIP
         and line.flip_rate is not None

@@ -127,9 +127,10 @@ def run_jobs(jobs: Sequence[Job], folder: Path, workers: int, observe: Observe) 
                         running[job.hash] = job, _start(job, folder)
                         state.started[job.hash] = time.monotonic()
                     observe(state)
-                for key in [key for key, (_, process) in running.items() if _ended(process)]:
-                    job, process = running.pop(key)
-                    del state.started[key]
+                for key, (job, process) in [*running.items()]:
+                    if process.poll() is None:
+                        continue
+                    del running[key], state.started[key]
                     _let_go([process])
                     if not _collect(job, folder, table):
                         table.append(_failure(job, folder, process.returncode))
@@ -161,10 +162,6 @@ def _start(job: Job, folder: Path) -> subprocess.Popen[bytes]:
             env={**os.environ, **ONE_THREAD},
             start_new_session=True,
         )
-
-
-def _ended(process: subprocess.Popen[bytes]) -> bool:
-    return process.poll() is not None
 
 
 def _let_go(processes: list[subprocess.Popen[bytes]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rivc.compare.outcomes import References
     from rivc.compare.suite import Suite
     from rivc.compare.table import Row, Table
-    from rivc.report.comparison import Contender, Contest, Line, Pair
+    from rivc.report.comparison import Contender, Contest, Grid, Line, Pair
     from rivc.report.plots import Panels
     from rivc.report.statistics import Estimate
 
@@ -43,7 +43,7 @@ RESAMPLES: Final = 2_000
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that is said of some rows.
+    """Everything that is said of some rows; statistics are taken once, when they are asked for.
 
     Attributes:
         title: of the comparison.
@@ -71,10 +71,31 @@ class Comparison:
             jobs=len(work),
         )
 
-    @property
+    @cached_property
     def contest(self) -> Contest:
-        """Outcomes by contender, task and seed."""
+        """Outcomes by contender, task and seed.
+
+        Raises:
+            UsageError: if no job is done.
+        """
+        if not self.rows:
+            raise UsageError("no job is done, so there is nothing to report")
         return comparison.contest(outcomes(self.rows, self.references))
+
+    @cached_property
+    def lines(self) -> list[Line]:
+        """What is said of each contender."""
+        return comparison.lines(self.contest, together=self.is_normalised)
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """How the reference stands against each; none where tasks cannot be put together."""
+        return comparison.pairs(self.contest, self.reference) if self.is_normalised else []
+
+    @property
+    def grids(self) -> list[Grid]:
+        """Both as tables."""
+        return comparison.grids(self.lines, self.pairs)
 
     @property
     def reference(self) -> str:
@@ -124,21 +145,14 @@ def publish(found: Comparison, folder: Path, *, figures: bool) -> list[Path]:
         MissingError: if figures are wanted and matplotlib is not installed.
         UsageError: if a file cannot be written, or no job is done.
     """
-    if not found.rows:
-        raise UsageError("no job is done, so there is nothing to report")
-    contest = found.contest
-    lines = comparison.lines(contest, together=found.is_normalised)
-    pairs = comparison.pairs(contest, found.reference) if found.is_normalised else []
-    shown = drawings(found, contest, lines, pairs) if figures else {}
+    shown = drawings(found) if figures else {}
     drawn = {name: drawing.files() for name, drawing in shown.items()}
-    text = comparison.markdown(
-        found.title, comparison.grids(lines, pairs), [*_pictures(drawn), *state(found)]
-    )
+    text = comparison.markdown(found.title, found.grids, [*_pictures(drawn), *state(found)])
     files = {
         REPORT_FILE: text.encode(),
-        "outcomes.csv": comparison.outcomes_csv(contest).encode(),
-        "scores.csv": comparison.lines_csv(lines).encode(),
-        "pairs.csv": comparison.pairs_csv(pairs).encode(),
+        "outcomes.csv": comparison.outcomes_csv(found.contest).encode(),
+        "scores.csv": comparison.lines_csv(found.lines).encode(),
+        "pairs.csv": comparison.pairs_csv(found.pairs).encode(),
     }
     files |= {f"{name}.{kind}": x for name, kinds in drawn.items() for kind, x in kinds.items()}
     for name, content in files.items():
@@ -150,24 +164,22 @@ def publish(found: Comparison, folder: Path, *, figures: bool) -> list[Path]:
     return [folder / name for name in files]
 
 
-def drawings(
-    found: Comparison, contest: Contest, lines: Sequence[Line], pairs: Sequence[Pair]
-) -> dict[str, Drawing]:
+def drawings(found: Comparison) -> dict[str, Drawing]:
     """Return the figures that there is something for, by name."""
-    names = list(dict.fromkeys(series(c.variant, c.bit_width) for c in contest))
+    names = list(dict.fromkeys(series(c.variant, c.bit_width) for c in found.contest))
     curves, flips = curve_panels(found.rows, found.references), flip_panels(found.rows)
     drawn = {"curves": Drawing("Greedy return while training: interquartile mean", curves, names)}
     forms = list(dict.fromkeys(name for row in flips for p in row for name in p.curves))
     drawn["flips"] = Drawing("When an error flips the action", flips, forms)
     if found.is_normalised:
-        scores = {line.contender: line.score for line in lines if line.score is not None}
-        better = {pair.second: pair.improvement for pair in pairs}
+        scores = {line.contender: line.score for line in found.lines if line.score is not None}
+        better = {pair.second: pair.improvement for pair in found.pairs}
         x = Axis("score (random 0, solved 1)", plots.limits(scores.values()), mark=1.0)
         chance = Axis(f"P({found.reference} is better)", (-0.03, 1.03), mark=0.5)
         drawn |= {
             "scores": Drawing(comparison.LEGEND, _dots(scores, x), names),
             "improvement": Drawing(comparison.CHANCE, _dots(better, chance), names),
-            "profiles": Drawing("Performance profiles", [_profiles(contest)], names),
+            "profiles": Drawing("Performance profiles", [_profiles(found.contest)], names),
         }
     return {name: drawing for name, drawing in drawn.items() if drawing.has_any}
 
