@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 FIT_EPISODES: Final = 8
 FIT_SEED: Final = 1  # of episodes other than those that are measured
 EPSILON: Final = 0.05  # share of random actions
-EVALUATIONS: Final = 8  # of a student; the last ones choose the program that is kept
+EVALUATIONS: Final = 12  # of a student; the last ones choose the program that is kept
+FEWEST_EPISODES: Final = 20  # of each, so that luck does not choose
 FLOAT_BYTES: Final = 4
 PICTURES: Final = (
     *(("webp", quality) for quality in (1, 10, 30, 60)),
@@ -117,7 +118,10 @@ def student_config(
             "epsilon_end": EPSILON,
             "expert_start": 0.0,
         },
-        "eval": {"every_env_steps": max(1, steps // EVALUATIONS)},
+        "eval": {
+            "every_env_steps": max(1, steps // EVALUATIONS),
+            "episodes": max(FEWEST_EPISODES, tree["eval"]["episodes"]),
+        },
         "checkpoint": {"every_env_steps": 500},
         "log": {"every_env_steps": 100},
     }
