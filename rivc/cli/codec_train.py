@@ -49,6 +49,20 @@ _PRICE: Final = click.FloatRange(min=0, min_open=True)
     "--steps", type=click.IntRange(min=1), default=600, show_default=True, help="Updates."
 )
 @click.option(
+    "--learning-rate",
+    type=_PRICE,
+    default=1e-3,
+    show_default=True,
+    help="Of Adam; lower where a student falls.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=2),
+    default=32,
+    show_default=True,
+    help="States of an update.",
+)
+@click.option(
     "--episodes",
     type=click.IntRange(min=1),
     default=20,
@@ -105,7 +119,8 @@ def _students(
     def priced(rate: float, weight_rate: float) -> Config:
         layer = how["layer"] if rate else None
         of = {"layer": layer, "rate": rate, "weight_rate": weight_rate}
-        return student_config(parent, of, how["steps"])
+        training = {name: how[name] for name in ("learning_rate", "batch_size")}
+        return student_config(parent, of, how["steps"], **training)
 
     if len(prices) == 1:
         return {out: priced(*prices[0])}

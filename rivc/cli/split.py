@@ -159,7 +159,7 @@ def serve(folder: Path, bind: str, as_json: bool, **how: Any) -> None:
     "--wait-ms",
     type=click.FloatRange(0),
     metavar="MS",
-    help="How long a slot waits for the answer to its own frame.  [0.7 slots]",
+    help="How long a slot waits for the answer to its own frame.  [0.6 slots]",
 )
 @click.option(
     "--fallback",

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from rivc.train.task_world import TaskWorld
 
 DEFAULT_RATE_HZ: Final = 20.0
+READ_SHARE: Final = 0.35  # of a slot, for a frame: at 50 Hz a camera of 6 ms is still in time
+WAIT_SHARE: Final = 0.6  # of a slot, for its answer; both and a margin make a slot
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ class SplitRobot:
         self._rate_hz = words.rate or (self.task.rate_hz if self.task else None) or DEFAULT_RATE_HZ
         slot_ms = 1000 / self._rate_hz
         deadline_ms = words.deadline_ms or 2 * slot_ms
-        wait_ms = min(deadline_ms, words.wait_ms if words.wait_ms is not None else 0.7 * slot_ms)
-        self._times = LinkTimes(self._rate_hz, deadline_ms, wait_ms)
+        wait_ms = WAIT_SHARE * slot_ms if words.wait_ms is None else words.wait_ms
+        self._times = LinkTimes(self._rate_hz, deadline_ms, min(deadline_ms, wait_ms))
 
     def way(
         self, server: Server | None, address: Address | None, trace: LinkTrace | None
@@ -119,7 +121,7 @@ class SplitRobot:
         watchdog = WatchdogLimits(
             self._times.deadline_ms + 2 * slot_ms, self._times.wait_ms + slot_ms
         )
-        settings = DriveSettings(self._rate_hz, words.seconds, watchdog, read_share=0.2)
+        settings = DriveSettings(self._rate_hz, words.seconds, watchdog, read_share=READ_SHARE)
         try:
             report = drive(robot, policy, self.clock, settings, compute_ns)
         finally:

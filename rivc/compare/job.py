@@ -11,7 +11,8 @@ from pydantic import Field, ValidationError
 
 from rivc.errors import DamagedFileError
 from rivc.snn_convert.storage import read_json, write_atomically
-from rivc.train.config import Config, Positive, Section
+from rivc.train.config import Config
+from rivc.train.sections import Positive, Section
 
 if TYPE_CHECKING:
     from pathlib import Path

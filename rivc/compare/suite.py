@@ -10,7 +10,9 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from rivc.compare.job import FLOAT_BITS, Evaluation, Job, Width
 from rivc.errors import ConfigError, nearest
-from rivc.train.config import Positive, Section, Shelf, explain, load_config, read_tree
+from rivc.train.config import load_config
+from rivc.train.sections import Positive, Section
+from rivc.train.shelf import Shelf, explain, read_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 KILO: Final = 1000
 TINY: Final = 1e-6
+SETTLED: Final = 0.75  # share of a student's run from which on the best return is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +226,24 @@ def distill_loss(q: Tensor, wanted: Tensor, delta: float) -> Tensor:
 
 def price_at(config: Config, env_steps: int) -> float:
     """Return what share of the prices holds after so many env steps: a linear rise, then 1."""
+    return min(1.0, _share_done(config, env_steps) / config.distill.rise)
+
+
+def _share_done(config: Config, env_steps: int) -> float:
+    """What share of a student's run is behind it, its warm-up left out."""
     train = config.train
     length = max(1, train.env_steps - train.warmup_env_steps)
-    done = (env_steps - train.warmup_env_steps) / length
-    return min(1.0, done / config.distill.rise)
+    return (env_steps - train.warmup_env_steps) / length
+
+
+def is_settled(config: Config, env_steps: int) -> bool:
+    """Whether a policy may be kept as the best: always, but of a student only at its end.
+
+    Before, it still grows cheaper, and a dearer one would win.
+    """
+    if config.distill.parent is None:
+        return True
+    return _share_done(config, env_steps) >= SETTLED
 
 
 @torch.no_grad()

@@ -11,7 +11,8 @@ from rivc.snn_convert.program import greedy
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rivc.train.config import Config, ExploreConfig
+    from rivc.train.config import Config
+    from rivc.train.sections import ExploreConfig
 
 
 def epsilon_at(config: ExploreConfig, env_steps: int) -> float:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from rivc.nets import QNetwork
     from rivc.nets.network import Integers
-    from rivc.train.config import Config, TrainConfig
+    from rivc.train.config import Config
     from rivc.train.replay import Batch, Replay
+    from rivc.train.sections import TrainConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 FIT_EPISODES: Final = 8
 FIT_SEED: Final = 1  # of episodes other than those that are measured
 EPSILON: Final = 0.05  # share of random actions
-NEVER: Final = 1 << 40
+EVALUATIONS: Final = 12  # of a student; the last ones choose the program that is kept
+FEWEST_EPISODES: Final = 20  # of each, so that luck does not choose
 FLOAT_BYTES: Final = 4
 PICTURES: Final = (
     *(("webp", quality) for quality in (1, 10, 30, 60)),
@@ -49,7 +50,7 @@ PICTURES: Final = (
 # as small as they get
 _BEST: Final[dict[str, dict[str, Any]]] = {"webp": {"method": 6}, "jpeg": {"optimize": True}}
 LEARNING_RATE: Final = 1e-3
-BATCH: Final = 32
+BATCH_SIZE: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +79,22 @@ class Point:
     bits_per_weight: float | None = None
 
 
-def student_config(parent: RunFolder, prices: Mapping[str, Any], steps: int) -> Config:
+def student_config(
+    parent: RunFolder,
+    prices: Mapping[str, Any],
+    steps: int,
+    *,
+    learning_rate: float = LEARNING_RATE,
+    batch_size: int = BATCH_SIZE,
+) -> Config:
     """Return the configuration of a student.
 
     Args:
         parent: the teacher's run.
         prices: settings of the section `distill`.
         steps: updates, each after one more env step.
+        learning_rate: of Adam.
+        batch_size: states of an update.
 
     Raises:
         ConfigError: if nothing is priced, a rate has no layer, or a price is none.
@@ -98,8 +108,8 @@ def student_config(parent: RunFolder, prices: Mapping[str, Any], steps: int) -> 
             "objective": "value",  # the teacher's own values, whatever made them
             "warmup_env_steps": warm_up,
             "env_steps": warm_up + steps,
-            "learning_rate": LEARNING_RATE,
-            "batch_size": BATCH,
+            "learning_rate": learning_rate,
+            "batch_size": batch_size,
             "updates_per_env_step": 1.0,
         },
         "explore": {
@@ -108,7 +118,10 @@ def student_config(parent: RunFolder, prices: Mapping[str, Any], steps: int) -> 
             "epsilon_end": EPSILON,
             "expert_start": 0.0,
         },
-        "eval": {"every_env_steps": NEVER},  # but at the end
+        "eval": {
+            "every_env_steps": max(1, steps // EVALUATIONS),
+            "episodes": max(FEWEST_EPISODES, tree["eval"]["episodes"]),
+        },
         "checkpoint": {"every_env_steps": 500},
         "log": {"every_env_steps": 100},
     }

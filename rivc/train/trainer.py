@@ -24,6 +24,7 @@ from rivc.snn_convert import convert
 from rivc.snn_convert.program import greedy
 from rivc.train import session as sessions
 from rivc.train.checkpoint import latest_checkpoint
+from rivc.train.distill import is_settled
 from rivc.train.evaluate import Score, evaluation_seeds, play
 from rivc.train.explore import epsilon_at
 from rivc.train.loop import Loop
@@ -175,8 +176,9 @@ class Trainer:
         seeds = evaluation_seeds(self.config.seed, self.config.eval.episodes)
         self.last_score = play(self.evaluation_tasks, self._act, seeds)
         progress = self.session.progress
-        grows_cheaper = self.config.distill.parent is not None  # so the newest is wanted
-        if grows_cheaper or self.last_score.return_mean >= progress.best_return:
+        if not is_settled(self.config, progress.env_steps):
+            return
+        if self.last_score.return_mean >= progress.best_return:
             progress.best_return = self.last_score.return_mean
             self.folder.save_best(self.loop.program, self.session.learner.net.state_dict())
 

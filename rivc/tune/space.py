@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from pydantic import Field, RootModel, ValidationError, model_validator
 
 from rivc.errors import ConfigError
-from rivc.train.config import Section, Shelf, explain, overridden, read_tree
+from rivc.train.config import overridden
+from rivc.train.sections import Section
+from rivc.train.shelf import Shelf, explain, read_tree
 
 if TYPE_CHECKING:
     from rivc.train.config import Config

@@ -38,7 +38,7 @@ class Figure:
 
 FIGURES: Final = {
     "tracker-rate": Figure("tracker-4bit", ("--rate=1.5", "--layer=2", "--pictures")),
-    "pan-servo-rate": Figure("pan-servo", ("--rate=0.5", "--layer=2", "--pictures")),
+    "pan-servo-rate": Figure("pan-servo", ("--rate=3", "--steps=1200", "--layer=2", "--pictures")),
     "cart-pole-rate": Figure(
         "cart-pole-camera", ("--rate=0.015", "--steps=2500", "--layer=2", "--pictures")
     ),

@@ -71,6 +71,22 @@ def test_a_student_goes_on_as_if_it_had_not_stopped(parent: Path, tmp_path: Path
     assert [whole[name] for name in names] == [again[name] for name in names]
 
 
+def test_only_the_last_quarter_of_a_run_chooses_its_best(parent: Path, tmp_path: Path) -> None:
+    trainer = Trainer(student(parent, 400, weight_rate=1.0), tmp_path / "student")
+    kept: dict[int, bool] = {}
+
+    def look(record: dict[str, Any]) -> None:
+        kept[record["env_steps"]] = (tmp_path / "student" / "best").exists()
+
+    trainer.observers.append(look)
+    trainer.run()
+    start = trainer.config.train.warmup_env_steps
+    before = [found for env_steps, found in kept.items() if env_steps < start + 0.7 * 400]
+    after = [found for env_steps, found in kept.items() if env_steps > start + 0.9 * 400]
+    assert before == [False] * len(before) != []
+    assert after == [True] * len(after) != []
+
+
 def test_another_teacher_is_refused_on_resuming(parent: Path, tmp_path: Path) -> None:
     run = Trainer(student(parent, 50, weight_rate=1.0), tmp_path / "student")
     run.run()

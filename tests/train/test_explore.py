@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rivc.train.config import Config, ExploreConfig
+from rivc.train.config import Config
 from rivc.train.explore import (
     boltzmann,
     epsilon_at,
@@ -13,6 +13,7 @@ from rivc.train.explore import (
     expert_share_at,
     explore,
 )
+from rivc.train.sections import ExploreConfig
 
 READOUT = np.array([[[1, 5, 5]]] * 4000)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Task(NamedTuple):
-    """Numbers of the target, the losses and the optimizer; see `rivc.train.config`."""
+    """Numbers of the target, the losses and the optimizer; see `rivc.train.sections`."""
 
     discount: float
     n_step: int
