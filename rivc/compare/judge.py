@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rivc.train.evaluate import Score
     from rivc.train.policy import Policy
 
+SIDE_BY_SIDE: Final = 50  # episodes: chips that count ticks take little longer than for eight
 SEED: Final = 0  # of episodes and states: the same for every job, so that policies meet the same
 
 
@@ -52,7 +53,7 @@ def judge(
         for name, form in evaluation.forms.items():
             chips[name] = load_backend(form.backend, **form.options)
             stack.callback(chips[name].close)
-        tasks = make_tasks(config, min(config.env.count, evaluation.episodes))
+        tasks = make_tasks(config, min(SIDE_BY_SIDE, evaluation.episodes))
         for task in tasks:
             stack.callback(task.env.close)
         fpnn, *found = appraise(policy, tasks, chips, episode_seeds(evaluation))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from gymnasium.wrappers import TimeLimit
 
-from rivc.compare.judge import episode_seeds, judge, scored, timed
+from rivc.compare.judge import SIDE_BY_SIDE, episode_seeds, judge, scored, timed
 from rivc.compare.sb3_nets import Convolutions, Peer, acting, quantized
 from rivc.errors import ConfigError, MissingError
 from rivc.train.appraise import FPNN
@@ -56,7 +56,7 @@ def trained_and_judged(job: Job, run: Path) -> dict[str, Any]:
     from safetensors.torch import save_file
 
     with ExitStack() as stack:
-        tasks = make_tasks(job.config, min(job.config.env.count, job.evaluation.episodes))
+        tasks = make_tasks(job.config, min(SIDE_BY_SIDE, job.evaluation.episodes))
         for task in tasks:
             stack.callback(task.env.close)
         peer = train(job.config, tasks[0])
