@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 FIT_EPISODES: Final = 8
 FIT_SEED: Final = 1  # of episodes other than those that are measured
 EPSILON: Final = 0.05  # share of random actions
+ENV_STEPS_PER_UPDATE: Final = 4  # an env step costs little, and states near a fall are rare
 EVALUATIONS: Final = 12  # of a student; the last ones choose the program that is kept
 FEWEST_EPISODES: Final = 20  # of each, so that luck does not choose
 FLOAT_BYTES: Final = 4
@@ -92,7 +93,7 @@ def student_config(
     Args:
         parent: the teacher's run.
         prices: settings of the section `distill`.
-        steps: updates, each after one more env step.
+        steps: updates, each after a few more env steps.
         learning_rate: of Adam.
         batch_size: states of an update.
 
@@ -107,10 +108,10 @@ def student_config(
         "train": {
             "objective": "value",  # the teacher's own values, whatever made them
             "warmup_env_steps": warm_up,
-            "env_steps": warm_up + steps,
+            "env_steps": warm_up + ENV_STEPS_PER_UPDATE * steps,
             "learning_rate": learning_rate,
             "batch_size": batch_size,
-            "updates_per_env_step": 1.0,
+            "updates_per_env_step": 1 / ENV_STEPS_PER_UPDATE,
         },
         "explore": {
             "kind": "epsilon",
@@ -119,11 +120,11 @@ def student_config(
             "expert_start": 0.0,
         },
         "eval": {
-            "every_env_steps": max(1, steps // EVALUATIONS),
+            "every_env_steps": max(1, ENV_STEPS_PER_UPDATE * steps // EVALUATIONS),
             "episodes": max(FEWEST_EPISODES, tree["eval"]["episodes"]),
         },
-        "checkpoint": {"every_env_steps": 500},
-        "log": {"every_env_steps": 100},
+        "checkpoint": {"every_env_steps": 500 * ENV_STEPS_PER_UPDATE},
+        "log": {"every_env_steps": 200},
     }
     for section, values in changes.items():
         tree[section] = tree.get(section, {}) | values

@@ -80,9 +80,10 @@ def test_only_the_last_quarter_of_a_run_chooses_its_best(parent: Path, tmp_path:
 
     trainer.observers.append(look)
     trainer.run()
-    start = trainer.config.train.warmup_env_steps
-    before = [found for env_steps, found in kept.items() if env_steps < start + 0.7 * 400]
-    after = [found for env_steps, found in kept.items() if env_steps > start + 0.9 * 400]
+    start, end = trainer.config.train.warmup_env_steps, trainer.config.train.env_steps
+    share = {(env_steps - start) / (end - start): found for env_steps, found in kept.items()}
+    before = [found for done, found in share.items() if done < 0.7]
+    after = [found for done, found in share.items() if done > 0.9]
     assert before == [False] * len(before) != []
     assert after == [True] * len(after) != []
 
