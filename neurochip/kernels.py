@@ -26,6 +26,7 @@ import numpy as np
 from rivc.neurochip.floats import Kernels, few_at_a_time, flatten, sum_type
 from rivc.neurochip.staircase import firing_offset
 from rivc.quant.compiled import compiled
+from rivc.quant.windows import gather
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,28 +63,6 @@ def add_rows(x: Counts, weight: NDArray[np.int8], sums: NDArray[Any]) -> None:
             x0 = x[b, i0]
             for j in range(weight.shape[1]):
                 sums[b, j] += x0 * weight[i0, j]
-
-
-@compiled
-def gather(x: Counts, stride: Pair, corner: Pair, rows: NDArray[Any]) -> None:
-    """Write the windows of pictures, [B, H, W * C], to rows, [B, h, w, kh, kw * C].
-
-    What lies outside of a picture is left as it is. Strides and the zeros before a picture are in
-    lines and in numbers.
-    """
-    (down, right), (top, left) = stride, corner
-    for b in range(rows.shape[0]):
-        for y in range(rows.shape[1]):
-            line = y * down - top
-            first, end = max(0, -line), min(rows.shape[3], x.shape[1] - line)
-            for p in range(rows.shape[2]):
-                at = p * right - left
-                start, stop = max(0, -at), min(rows.shape[4], x.shape[2] - at)
-                for i in range(first, end):
-                    source = x[b, line + i, at + start : at + stop]
-                    target = rows[b, y, p, i, start:stop]
-                    for k in range(len(source)):
-                        target[k] = source[k]
 
 
 @compiled

@@ -6,7 +6,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeAlias
 
 from rivc.errors import ConfigError
-from rivc.quant.qat import QuantDense
 from rivc.train.learner import Learner
 
 if TYPE_CHECKING:
@@ -48,7 +47,6 @@ def why_not_fused(config: Config, net: QNetwork) -> str:
         "numba is not installed": find_spec("numba") is None,
         "train.objective is imitation": config.imitates,
         "train.certify_noise is on": config.train.certify_noise > 0,
-        "it has convolutions": not all(isinstance(layer, QuantDense) for layer in layers),
         f"{net.profile.name} restricts thresholds and biases": net.quantized
         and not _is_free(net.profile),
         "its sums need float64": net.quantized

@@ -159,7 +159,8 @@ class RunFolder:
         """Write the program and the network of the best evaluation so far."""
         self.best.mkdir(exist_ok=True)
         program.save(self.best / "program.npz")
-        write_atomically(self.best / "network.safetensors", save_tensors(network))
+        plain = {name: tensor.contiguous() for name, tensor in network.items()}
+        write_atomically(self.best / "network.safetensors", save_tensors(plain))
         self.note({"best_program_sha256": program.sha256})
 
 

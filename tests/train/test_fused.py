@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rivc.train import Config
 
 INPUTS, LAYOUT, BATCH = 7, (3, 4), 32
+PICTURE, CONV = (9, 7, 2), ((5, 3, 2), (6, 2, 1))
 HARD = {"train.inverse_temperature": float("inf")}
 CASES: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
     "default": ({}, (4, 4)),
@@ -37,14 +38,20 @@ CASES: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
     "centred": ({"net.readout": "centred"}, (4, 4)),
     "centred, hard": ({**HARD, "net.readout": "centred", "train.double_q": False}, (2, 2)),
     "centred floats": ({"net.readout": "centred", "quant.enabled": False}, (4, 4)),
+    "centred pictures": ({"net.readout": "centred", "net.conv": CONV}, (4, 4)),
     "small steps": ({"train.max_grad_norm": 1e-3}, (5, 6)),
+    "pictures": ({"net.conv": CONV}, (4, 4)),
+    "pictures in floats": ({"net.conv": CONV, "quant.enabled": False}, (4, 4)),
+    "pictures of few bits": ({"net.conv": CONV, "train.n_step": 3}, (2, 1)),
 }
 
 
 def network(weight_bits: int = 4, activation_bits: int = 4, **options: Any) -> QNetwork:
+    conv = options.pop("conv", ())
     net = build_network(
-        "mlp",
-        input_shape=(INPUTS,),
+        "conv" if conv else "mlp",
+        input_shape=PICTURE if conv else (INPUTS,),
+        conv=conv,
         action_layout=LAYOUT,
         hidden=options.pop("hidden", (24, 16)),
         weight_bits=weight_bits,
@@ -59,10 +66,10 @@ def network(weight_bits: int = 4, activation_bits: int = 4, **options: Any) -> Q
     return net
 
 
-def replay() -> Replay:
+def replay(shape: tuple[int, ...] = (INPUTS,)) -> Replay:
     rng = np.random.default_rng(3)
-    memory = Replay(256, (INPUTS,), np.uint8, LAYOUT[0])
-    slots = memory.open(rng.integers(0, 256, (256, INPUTS)))
+    memory = Replay(256, shape, np.uint8, LAYOUT[0])
+    slots = memory.open(rng.integers(0, 256, (256, *shape)))
     action = rng.integers(0, LAYOUT[1], (255, LAYOUT[0]))
     memory.close(slots[:-1], action, rng.normal(size=255) * 9, rng.random(255) < 0.1, slots[1:])
     return memory
@@ -75,13 +82,13 @@ def settings(overrides: dict[str, Any]) -> Config:
 def pair(case: str) -> tuple[Learner, FusedLearner]:
     overrides, widths = CASES[case]
     config = settings(overrides)
-    net = network(*widths, readout=config.net.readout)
+    net = network(*widths, conv=config.net.conv, readout=config.net.readout)
     net.quantized = config.quant.enabled
     return Learner(config, net), FusedLearner(config, copy.deepcopy(net))
 
 
 def step(learner: Learner | FusedLearner, seed: int = 0) -> tuple[float, float]:
-    info = learner.update(replay(), np.random.default_rng(seed), env_steps=seed * 100)
+    info = learner.update(replay(learner.net.encoding.shape), np.random.default_rng(seed), env_steps=seed * 100)
     return info.td_loss, info.margin_loss
 
 
@@ -141,8 +148,9 @@ def test_its_forward_pass_is_that_of_the_network(case: str) -> None:
     _, fused = pair(case)
     step(fused)
     fused._online.derive()
-    x = np.random.default_rng(4).integers(0, 256, (2 * BATCH, INPUTS)).astype(np.uint8)
-    found = fused._online.forward(x.astype(np.float32))
+    shape = 2 * BATCH, *fused.net.encoding.shape
+    x = np.random.default_rng(4).integers(0, 256, shape).astype(np.uint8)
+    found = fused._online.forward(x.reshape(len(x), -1).astype(np.float32))
     expected = fused.net.action_values(torch.from_numpy(x)).detach().numpy()
     if "centred" in case:  # the value of the state is a sum of floats
         np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6 * abs(expected).max())
@@ -267,19 +275,15 @@ def test_updates_before_one_that_is_not_finite_stand() -> None:
 
 
 def test_what_it_cannot_train_is_left_to_torch() -> None:
-    config = settings({})
-    conv = build_network(
-        "conv", input_shape=(8, 8, 1), action_layout=(1, 3), conv=((2, 3, 1),), hidden=()
-    )
-    lattice = network(profile="akida1")
-    for net, reason in ((conv, "convolutions"), (lattice, "akida1")):
-        assert reason in why_not_fused(config, net)
-        assert isinstance(make_learner(config, net), Learner)
+    config, lattice = settings({}), network(profile="akida1")
+    assert "akida1" in why_not_fused(config, lattice)
+    assert isinstance(make_learner(config, lattice), Learner)
     assert "certify" in why_not_fused(settings({"train.certify_noise": 0.1}), network())
-    with pytest.raises(ConfigError, match="convolutions"):
-        make_learner(settings({"train.learner": "fused"}), conv)
+    with pytest.raises(ConfigError, match="akida1"):
+        make_learner(settings({"train.learner": "fused"}), lattice)
 
 
-def test_a_small_dense_network_is_fused_unless_torch_is_asked_for() -> None:
-    assert isinstance(make_learner(settings({}), network()), FusedLearner)
+@pytest.mark.parametrize("conv", [(), CONV])
+def test_a_network_is_fused_unless_torch_is_asked_for(conv: Any) -> None:
+    assert isinstance(make_learner(settings({}), network(conv=conv)), FusedLearner)
     assert isinstance(make_learner(settings({"train.learner": "torch"}), network()), Learner)

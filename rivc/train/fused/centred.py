@@ -55,24 +55,27 @@ def add_values(x: Floats, common: Floats, bias: Floats, of: tuple[float, float],
 
 
 @compiled
-def add_gradient(x: Floats, common: Floats, unit: float, grad_q: Floats, grad: Floats) -> float:
+def add_gradient(x: Floats, common: Floats, ratio: float, grad: Floats, grad_x: Floats) -> float:
     """Add what goes back through `add_values` to hidden counts.
 
     Args:
         x: received counts, [R, I].
         common: mean row of each group, [d, I].
-        unit: value of one received count.
-        grad_q: of the action values, [R, d, n].
-        grad: of the received counts, [R, I], changed.
+        ratio: value of one received count over that of one readout integer.
+        grad: of the readout's integers, [R, C].
+        grad_x: of the received counts, [R, I], changed.
 
     Returns:
-        The gradient of the logarithm of `unit`.
+        The gradient of the logarithm of the value of one received count.
     """
-    of_unit = 0.0
+    of_unit, n = 0.0, grad.shape[1] // len(common)
     for b in range(len(x)):
         for j in range(len(common)):
-            share = np.float32(unit) * grad_q[b, j].sum()
+            total = np.float32(0)
+            for c in range(j * n, j * n + n):
+                total += grad[b, c]
+            total *= np.float32(ratio)
             for k in range(x.shape[1]):
-                grad[b, k] += share * common[j, k]
-                of_unit += share * common[j, k] * x[b, k]
+                grad_x[b, k] += total * common[j, k]
+                of_unit += total * common[j, k] * x[b, k]
     return of_unit

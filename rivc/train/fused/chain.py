@@ -1,7 +1,11 @@
-"""A chain of dense layers as flat arrays, and the compiled passes over it.
+"""A chain of layers as flat arrays, and the compiled passes over it.
 
 A pass is one call, whatever the number of layers. Where the arrays of a layer lie in the flat ones
 is data, so that the loops are compiled once for all networks.
+
+A convolution is a dense layer over windows: its rows are the windows of all pictures, and what they
+return, row by row, is the next picture. Passes take as many states at a time as keep windows in the
+cache.
 """
 
 from __future__ import annotations
@@ -13,15 +17,16 @@ import numpy as np
 
 from rivc.quant.compiled import compiled
 from rivc.quant.qat.loops import fire, unfire
+from rivc.quant.windows import gather, scatter
 from rivc.train.fused.centred import add_gradient, add_values, split
 from rivc.train.fused.kernels import (
+    add_rows,
     hidden_thresholds,
     quantize_weights,
     readout_bias,
-    sum_rows,
     weight_scales,
 )
-from rivc.train.fused.products import NARROW, multiply, multiply_rows, transpose
+from rivc.train.fused.products import NARROW, add_product, multiply, multiply_rows, transpose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,16 +34,32 @@ if TYPE_CHECKING:
     Floats = NDArray[Any]
     Record = Any
 
+GEOMETRY: Final = np.dtype(
+    [
+        ("kernel", np.int64),  # 0 of a dense layer
+        ("stride", np.int64),
+        ("top", np.int64),
+        ("left", np.int64),
+        ("down", np.int64),  # windows of a picture
+        ("across", np.int64),
+        ("lines", np.int64),  # of a picture that is received
+        ("length", np.int64),  # of a line, in numbers
+        ("planes", np.int64),  # numbers of a pixel
+    ]
+)
 LAYER: Final = np.dtype(
     [
         ("units", np.int64),
-        ("inputs", np.int64),
+        ("inputs", np.int64),  # of one unit
+        ("windows", np.int64),  # rows of a state; 1 of a dense layer
+        ("geometry", GEOMETRY),
         ("is_real", np.bool_),  # of float training, which ignores the chip
         ("weight", np.int64),  # first place in the vector of parameters
         ("bias", np.int64),
         ("log_step", np.int64),
         ("synapses", np.int64),  # first place among all weights
-        ("neurons", np.int64),  # and among all units
+        ("channels", np.int64),  # and among all units
+        ("neurons", np.int64),  # and among all numbers that leave a layer
         ("q_max", np.int64),  # largest weight
         ("gaussian", np.float64),  # Gaussian step, or 0 for binary weights
         ("gain", np.float64),  # 2^F
@@ -58,6 +79,7 @@ class Chain(NamedTuple):
     Attributes:
         layers: `LAYER` records, [layers].
         rows: of the largest pass.
+        block: rows that are passed on together.
         values: parameters, float32, [P].
         grad: of a loss, float32, [P].
         w_q: weights that sums are taken with, [C, I] of each layer, float32.
@@ -66,15 +88,17 @@ class Chain(NamedTuple):
         q: threshold and offset, in the widest type that carries a membrane, [2, units].
         unit: value of one count that each layer receives; the last is that of the readout.
         received: by the first layer, in real steps from zero, float32, [rows * inputs].
-        out: what each layer returned, [rows, C] of each, float32.
+        out: what each layer returned, [rows, windows, C] of each, float32.
         cut: what was rounded and cut off, the same.
-        back: gradients on the way, float32, [3, rows * widest].
+        room: windows of a block, float32.
+        back: gradients on the way, float32, [3, block * widest].
         rest: weights and biases of a centred readout without `common`, float32, [C * (I + 1)].
         common: mean weights and biases of its groups, float32, [d * (I + 1)].
     """
 
     layers: Record
     rows: int
+    block: int
     values: Floats
     grad: Floats
     w_q: Floats
@@ -85,6 +109,7 @@ class Chain(NamedTuple):
     received: Floats
     out: Floats
     cut: Floats
+    room: Floats
     back: Floats
     rest: Floats
     common: Floats
@@ -97,9 +122,49 @@ def _matrix(flat: Floats, first: int, rows: int, columns: int) -> Floats:
 
 @compiled
 def returned(chain: Chain, i: int, rows: int) -> Floats:
-    """Return what layer `i` returned, [rows, C]."""
+    """Return what layer `i` returned, a row for each state."""
     layer = chain.layers[i]
-    return _matrix(chain.out, chain.rows * layer.neurons, rows, layer.units)
+    return _matrix(chain.out, chain.rows * layer.neurons, rows, layer.windows * layer.units)
+
+
+@compiled
+def _left(chain: Chain, flat: Floats, i: int, some: tuple[int, int]) -> Floats:
+    """View what left layer `i` for some states, (first, count), in `out` or `cut`, [R, C]."""
+    layer, (first, count) = chain.layers[i], some
+    at = chain.rows * layer.neurons + first * layer.windows * layer.units
+    return _matrix(flat, at, count * layer.windows, layer.units)
+
+
+@compiled
+def _came(chain: Chain, start: Floats, i: int, some: tuple[int, int], blank: Any) -> Floats:
+    """Return what layer `i` got for some states, [R, inputs]; `blank` stands around pictures."""
+    layer, (first, count) = chain.layers[i], some
+    shape = layer.geometry
+    size = layer.inputs if shape.kernel == 0 else shape.lines * shape.length
+    flat, at = start, first * size
+    if i > 0:
+        flat, at = chain.out, at + chain.rows * chain.layers[i - 1].neurons
+    if shape.kernel == 0:
+        return _matrix(flat, at, count, layer.inputs)
+    rows = _matrix(chain.room, 0, count * layer.windows, layer.inputs)
+    rows[:] = blank
+    x = flat[at : at + count * size].reshape(count, shape.lines, shape.length)
+    gather(x, *_steps(shape), _as_windows(rows, shape, count))
+    return rows
+
+
+@compiled
+def _steps(shape: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Stride and corner of windows, as `rivc.quant.windows` counts them."""
+    stride = shape.stride, shape.stride * shape.planes
+    return stride, (shape.top, shape.left * shape.planes)
+
+
+@compiled
+def _as_windows(rows: Floats, shape: Any, count: int) -> Floats:
+    """View rows of windows as `rivc.quant.windows` takes them."""
+    line = shape.kernel * shape.planes
+    return rows.reshape(count, shape.down, shape.across, shape.kernel, line)
 
 
 @compiled
@@ -107,7 +172,7 @@ def derive(chain: Chain) -> None:
     """Derive all that a pass needs from the parameters as they are now."""
     for i in range(len(chain.layers)):
         layer = chain.layers[i]
-        units, inputs, at = layer.units, layer.inputs, layer.neurons
+        units, inputs, at = layer.units, layer.inputs, layer.channels
         weight = _matrix(chain.values, layer.weight, units, inputs)
         w_q = _matrix(chain.w_q, layer.synapses, units, inputs)
         scale, sums = chain.scale[0][at : at + units], chain.scale[1][at : at + units]
@@ -147,7 +212,7 @@ def _derive_neurons(chain: Chain, i: int, scale: Floats, sums: Floats) -> None:
     bias = chain.values[layer.bias : layer.bias + layer.units]
     if layer.groups > 0:
         bias = chain.rest[layer.units * layer.inputs :]
-    q = chain.q[:, layer.neurons : layer.neurons + layer.units]
+    q = chain.q[:, layer.channels : layer.channels + layer.units]
     if layer.levels > 0:
         chain.unit[i + 1] = math.exp(np.float64(chain.values[layer.log_step]))
         steps = chain.unit[i + 1], unit_in
@@ -164,27 +229,31 @@ def _derive_neurons(chain: Chain, i: int, scale: Floats, sums: Floats) -> None:
 def forward(chain: Chain, x: Floats) -> None:
     """Pass counts, float32, [R, inputs], on to the readout; see `returned`."""
     first, rows = chain.layers[0], len(x)
-    received = _matrix(chain.received, 0, rows, first.inputs)
+    received = _matrix(chain.received, 0, rows, x.shape[1])
     unit, zero = np.float32(chain.unit[0] if first.is_real else 1.0), np.float32(first.zero)
     for b in range(rows):
-        for k in range(first.inputs):
+        for k in range(x.shape[1]):
             received[b, k] = (x[b, k] - zero) * unit
-    _forward_layer(chain, 0, received if first.is_real else x)
-    for i in range(1, len(chain.layers)):
-        _forward_layer(chain, i, returned(chain, i - 1, rows))
+    start = chain.received if first.is_real else x.reshape(x.size)
+    blank = -zero * unit if first.is_real else np.float32(0)
+    for at in range(0, rows, chain.block):
+        some = at, min(chain.block, rows - at)
+        for i in range(len(chain.layers)):
+            _forward_layer(chain, i, _came(chain, start, i, some, blank), some)
+            blank = np.float32(0)
+        blank = -zero * unit if first.is_real else np.float32(0)
 
 
 @compiled
-def _forward_layer(chain: Chain, i: int, x: Floats) -> None:
-    layer, rows = chain.layers[i], len(x)
-    z = returned(chain, i, rows)
+def _forward_layer(chain: Chain, i: int, x: Floats, some: tuple[int, int]) -> None:
+    layer = chain.layers[i]
+    z, cut = _left(chain, chain.out, i, some), _left(chain, chain.cut, i, some)
     if layer.units < NARROW:
         multiply_rows(x, _matrix(chain.w_q, layer.synapses, layer.units, layer.inputs), z)
     else:
         multiply(x, _matrix(chain.w_t, layer.synapses, layer.inputs, layer.units), z)
-    at, end = layer.neurons, layer.neurons + layer.units
+    at, end = layer.channels, layer.channels + layer.units
     threshold, offset = chain.q[0][at:end], chain.q[1][at:end]
-    cut = _matrix(chain.cut, chain.rows * at, rows, layer.units)
     if layer.is_real:
         _add_bias(z, chain.values[layer.bias : layer.bias + layer.units], layer.levels > 0)
     elif layer.levels > 0:
@@ -224,44 +293,75 @@ def backward(chain: Chain, rows: int, grad_q: Floats) -> None:
         rows: leading ones of that pass, R.
         grad_q: of their action values, [R, d, n].
     """
-    last = len(chain.layers) - 1
+    chain.grad[:] = 0
+    flat, units = grad_q.reshape(grad_q.size), grad_q.size // rows
+    for at in range(0, rows, chain.block):
+        some = at, min(chain.block, rows - at)
+        here = chain.back[0]
+        for k in range(some[1] * units):
+            here[k] = flat[at * units + k]
+        _backward_block(chain, some)
+
+
+@compiled
+def _backward_block(chain: Chain, some: tuple[int, int]) -> None:
+    """Add the gradient of some states to `chain.grad`, from that of their values in `back[0]`."""
     here, there = chain.back[0], chain.back[1]
-    for k in range(grad_q.size):
-        here[k] = grad_q.flat[k]
-    for i in range(last, -1, -1):
+    first = chain.layers[0]
+    unit = np.float32(chain.unit[0] if first.is_real else 1.0)
+    for i in range(len(chain.layers) - 1, -1, -1):
         layer = chain.layers[i]
-        if i == 0:
-            x = _matrix(chain.received, 0, rows, layer.inputs)
-        else:
-            x = returned(chain, i - 1, rows)
+        rows = some[1] * layer.windows
         grad = _matrix(here, 0, rows, layer.units)
         scaled = _matrix(chain.back[2], 0, rows, layer.units)
-        of_step_in = _backward_neurons(chain, i, grad, scaled)
+        of_step_in = _backward_neurons(chain, i, grad, scaled, some)
+        x = _came(chain, chain.received, i, some, -np.float32(layer.zero) * unit)
         _weight_gradient(scaled, x, _matrix(chain.grad, layer.weight, layer.units, layer.inputs))
         if i > 0:
-            w_q = _matrix(chain.w_q, layer.synapses, layer.units, layer.inputs)
-            grad_x = _matrix(there, 0, rows, layer.inputs)
-            multiply(grad, w_q, grad_x)
+            _backward_inputs(chain, layer, grad, there)
             if layer.groups > 0 and not layer.is_real:
                 common = _matrix(chain.common, 0, layer.groups, layer.inputs)
-                of_step_in += add_gradient(x, common, chain.unit[i], grad_q, grad_x)
-            chain.grad[chain.layers[i - 1].log_step] = of_step_in
+                ratio = chain.unit[i] / chain.unit[i + 1]
+                of_step_in += add_gradient(x, common, ratio, grad, _matrix(there, 0, *x.shape))
+            chain.grad[chain.layers[i - 1].log_step] += np.float32(of_step_in)
             here, there = there, here
 
 
 @compiled
-def _weight_gradient(scaled: Floats, x: Floats, grad: Floats) -> None:
-    """Write scaled.T @ x, [C, I]; for few inputs, the other way round."""
-    if x.shape[1] >= NARROW:
-        multiply(scaled.T, x, grad)
+def _backward_inputs(chain: Chain, layer: Any, grad: Floats, there: Floats) -> None:
+    """Write the gradient of what a layer got, for that of its sums, [R, C]."""
+    w_q = _matrix(chain.w_q, layer.synapses, layer.units, layer.inputs)
+    shape = layer.geometry
+    if shape.kernel == 0:
+        multiply(grad, w_q, _matrix(there, 0, len(grad), layer.inputs))
         return
-    turned = np.empty((x.shape[1], scaled.shape[1]), np.float32)
-    multiply(x.T, scaled, turned)
-    transpose(turned, grad)
+    rows = _matrix(chain.room, 0, len(grad), layer.inputs)
+    multiply(grad, w_q, rows)
+    count = len(grad) // layer.windows
+    x = there[: count * shape.lines * shape.length]
+    x[:] = 0
+    windows = _as_windows(rows, shape, count)
+    scatter(windows, *_steps(shape), x.reshape(count, shape.lines, shape.length))
 
 
 @compiled
-def _backward_neurons(chain: Chain, i: int, grad: Floats, scaled: Floats) -> float:
+def _weight_gradient(scaled: Floats, x: Floats, grad: Floats) -> None:
+    """Add scaled.T @ x, [C, I]; for few inputs, the other way round."""
+    if x.shape[1] >= NARROW:
+        add_product(scaled.T, x, grad)
+        return
+    turned, back = np.empty((x.shape[1], scaled.shape[1]), np.float32), np.empty_like(grad)
+    multiply(x.T, scaled, turned)
+    transpose(turned, back)
+    for c in range(len(grad)):
+        for k in range(grad.shape[1]):
+            grad[c, k] += back[c, k]
+
+
+@compiled
+def _backward_neurons(
+    chain: Chain, i: int, grad: Floats, scaled: Floats, some: tuple[int, int]
+) -> float:
     """Go back, straight through all roundings, from what left to the weighted sums.
 
     Args:
@@ -269,23 +369,24 @@ def _backward_neurons(chain: Chain, i: int, grad: Floats, scaled: Floats) -> flo
         i: the layer.
         grad: of what left, [R, C]; becomes that of the weighted sums.
         scaled: gradient of the weighted sums for one step of a latent weight, written.
+        some: states, (first, count).
 
     Returns:
         The gradient of the logarithm of the value of one count that was received.
     """
     layer, rows, units = chain.layers[i], len(grad), grad.shape[1]
-    at = layer.neurons
+    at = layer.channels
     bias = chain.grad[layer.bias : layer.bias + units]
-    cut = _matrix(chain.cut, chain.rows * at, rows, units)
+    cut = _left(chain, chain.cut, i, some)
     of_step_in = 0.0
     if layer.is_real:
         if layer.levels > 0:
-            _gate(grad, returned(chain, i, rows))
-        sum_rows(grad, bias)
+            _gate(grad, _left(chain, chain.out, i, some))
+        add_rows(grad, bias)
     elif layer.levels > 0:
         of_step_in = _backward_spikes(chain, i, grad, cut)
     else:
-        sum_rows(grad, bias)
+        add_rows(grad, bias)
         for b in range(rows):
             for c in range(units):
                 grad[b, c] *= np.float32(chain.unit[i + 1])
@@ -308,7 +409,7 @@ def _gate(grad: Floats, out: Floats) -> None:
 def _backward_spikes(chain: Chain, i: int, grad: Floats, cut: Floats) -> float:
     """Go back through a staircase; see `_backward_neurons`."""
     layer = chain.layers[i]
-    units, at = layer.units, layer.neurons
+    units, at = layer.units, layer.channels
     bias = chain.grad[layer.bias : layer.bias + units]
     factor, ratio = np.empty(units, np.float32), np.empty(units)
     for c in range(units):
@@ -317,7 +418,7 @@ def _backward_spikes(chain: Chain, i: int, grad: Floats, cut: Floats) -> float:
     passed, slope = unfire(grad, cut, factor, layer.levels + 1.0, grad)
     of_step, of_step_in = 0.0, 0.0
     for c in range(units):
-        bias[c] = passed[c] / chain.unit[i + 1]
+        bias[c] += np.float32(passed[c] / chain.unit[i + 1])
         of_step += passed[c] / 2 - slope[c]
         of_step_in += slope[c] - passed[c] * ratio[c]
     chain.grad[layer.log_step] += np.float32(of_step)

@@ -149,10 +149,8 @@ def readout_bias(
 
 
 @compiled
-def sum_rows(x: Floats, total: Floats) -> None:
-    """Write the sum over the rows, [C]."""
-    for c in range(len(total)):
-        total[c] = 0
+def add_rows(x: Floats, total: Floats) -> None:
+    """Add the sum over the rows, [C]."""
     for b in range(len(x)):
         for c in range(len(total)):
             total[c] += x[b, c]

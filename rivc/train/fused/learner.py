@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from rivc.nets import QNetwork
     from rivc.nets.network import Integers
     from rivc.train.config import Config
-    from rivc.train.replay import Replay
+    from rivc.train.replay import Columns, Replay
 
     Floats = NDArray[Any]
 
@@ -60,7 +61,7 @@ class FusedLearner:
             self._online.chain,
             self._target.chain,
             self._moments,
-            replay.columns,
+            _flat(replay.columns),
             replay.draw(rng, count * size).reshape(count, size),
             self._task,
             self._bench,
@@ -141,11 +142,17 @@ def _task(config: Config, clipped: int) -> Task:
     )
 
 
+def _flat(columns: Columns) -> Columns:
+    """The columns of a replay, with an observation as one row."""
+    observation = columns.observation
+    return columns._replace(observation=observation.reshape(len(observation), -1))
+
+
 def _bench(size: int, net: QNetwork) -> Bench:
     """Room for a batch of a network."""
     d, n = net.action_layout
     return Bench(
-        x=np.zeros((2 * size, *net.encoding.shape), np.float32),
+        x=np.zeros((2 * size, math.prod(net.encoding.shape)), np.float32),
         action=np.zeros((size, d), np.int64),
         reward=np.zeros(size, np.float32),
         discount=np.zeros(size, np.float32),

@@ -1,14 +1,14 @@
-"""A dense network on flat arrays, its parameters shared with the torch network."""
+"""A network on flat arrays, its parameters shared with the torch network."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
 
-from rivc.quant.qat import LayerIntegers
+from rivc.quant.qat import LayerIntegers, QuantConv2d
 from rivc.quant.qat.integers import GAUSSIAN_STEP, torch_type
 from rivc.train.fused import chain as passes
 from rivc.train.fused.chain import LAYER, Chain
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from rivc.quant.qat import QuantLayer
 
     Floats = NDArray[Any]
+
+
+CACHED: Final = 1 << 16  # numbers of windows at a time
 
 
 class Vector:
@@ -51,15 +54,23 @@ class Vector:
 
     def view(self, vector: Floats, parameter: torch.Tensor) -> Floats:
         """Return the part of such a vector that belongs to a parameter, in its shape."""
-        return np.asarray(vector[self._place[id(parameter)]].reshape(parameter.shape))
+        return in_torch_s_order(vector[self._place[id(parameter)]], parameter.shape)
 
     def first(self, parameter: torch.Tensor | None) -> int:
         """Return the first place of a parameter; -1 of none."""
         return -1 if parameter is None else int(self._place[id(parameter)].start)
 
 
+def in_torch_s_order(flat: Floats, shape: tuple[int, ...]) -> Floats:
+    """View numbers in a parameter's shape; filters lie as windows do, [C, kh, kw, C_in]."""
+    if len(shape) < 4:
+        return np.asarray(flat.reshape(shape))
+    units, planes, *kernel = shape
+    return np.asarray(flat.reshape(units, *kernel, planes).transpose(0, 3, 1, 2))
+
+
 class FusedNet:
-    """A Q-network of dense layers whose passes are one compiled call each.
+    """A Q-network whose passes are one compiled call each.
 
     Args:
         net: the torch network; its parameters become views.
@@ -75,26 +86,26 @@ class FusedNet:
         self._layers = [layer for layer, _ in net.chain()]
         layers = _records(net, self.vector)
         last = layers[-1]
-        synapses, units = (
-            int((layers["units"] * layers["inputs"]).sum()),
-            int(layers["units"].sum()),
-        )
-        widest = max(int(layers["units"].max()), int(layers["inputs"].max()))
+        rows_of, units, inputs = layers["windows"], layers["units"], layers["inputs"]
+        left = int((rows_of * units).sum())
+        block = _block(layers, rows)
         is_wide = any(layer.carrier.dtype == "float64" for layer in self._layers)
         self.chain = Chain(
             layers=layers,
             rows=rows,
+            block=block,
             values=self.vector.values,
             grad=self.vector.grad,
-            w_q=np.zeros(synapses, np.float32),
-            w_t=np.zeros(synapses, np.float32),
-            scale=np.zeros((2, units), np.float32),
-            q=np.ones((2, units), np.float64 if is_wide else np.float32),
+            w_q=np.zeros(int((units * inputs).sum()), np.float32),
+            w_t=np.zeros(int((units * inputs).sum()), np.float32),
+            scale=np.zeros((2, int(units.sum())), np.float32),
+            q=np.ones((2, int(units.sum())), np.float64 if is_wide else np.float32),
             unit=np.full(len(layers) + 1, math.exp(float(net.input_log_step))),
-            received=np.zeros(rows * int(layers["inputs"][0]), np.float32),
-            out=np.zeros(rows * units, np.float32),
-            cut=np.zeros(rows * units, np.float32),
-            back=np.zeros((3, rows * widest), np.float32),
+            received=np.zeros(rows * math.prod(net.encoding.shape), np.float32),
+            out=np.zeros(rows * left, np.float32),
+            cut=np.zeros(rows * left, np.float32),
+            room=np.zeros(block * int((rows_of * inputs).max()), np.float32),
+            back=np.zeros((3, block * int((rows_of * np.maximum(units, inputs)).max())), np.float32),
             rest=np.zeros(last["units"] * (last["inputs"] + 1), np.float32),
             common=np.zeros(last["groups"] * (last["inputs"] + 1), np.float32),
         )
@@ -132,9 +143,9 @@ class FusedNet:
 
     def _integers_of(self, i: int) -> LayerIntegers:
         record, carrier = self.chain.layers[i], self._layers[i].carrier
-        at = slice(record["neurons"], record["neurons"] + record["units"])
-        first, shape = record["synapses"], (record["units"], record["inputs"])
-        w_q = self.chain.w_q[first : first + shape[0] * shape[1]].reshape(shape)
+        at = slice(record["channels"], record["channels"] + record["units"])
+        first, shape = record["synapses"], self._layers[i].weight.shape
+        w_q = in_torch_s_order(self.chain.w_q[first : first + math.prod(shape)], shape)
         threshold, offset = self.chain.q[:, at]
         bias = offset - np.floor(threshold / 2) if record["levels"] else offset
         kind = torch_type(carrier.dtype)
@@ -147,26 +158,54 @@ class FusedNet:
         )
 
 
+def _block(layers: NDArray[np.void], rows: int) -> int:
+    """Return how many states a pass takes at a time."""
+    if not layers["geometry"]["kernel"].any():
+        return rows
+    numbers = int((layers["windows"] * layers["inputs"]).max())
+    return min(rows, max(1, CACHED // numbers))
+
+
 def _records(net: QNetwork, vector: Vector) -> NDArray[np.void]:
     """Say of each layer where its arrays lie and what the loops need to know of it."""
     records = np.zeros(sum(1 for _ in net.chain()), LAYER)
-    synapses = neurons = 0
+    synapses = channels = neurons = 0
+    shape = net.encoding.shape
     for record, (layer, _) in zip(records, net.chain(), strict=True):
-        units, inputs = layer.weight.shape
+        units = len(layer.weight)
         places = {
             "units": units,
-            "inputs": inputs,
+            "inputs": layer.spec.fan_in,
+            "windows": 1,
             "is_real": not net.quantized,
             "weight": vector.first(layer.weight),
             "bias": vector.first(layer.bias),
             "log_step": vector.first(layer.log_step),
             "synapses": synapses,
+            "channels": channels,
             "neurons": neurons,
         }
         for name, value in (places | _constants(layer)).items():
             record[name] = value
-        synapses, neurons = synapses + units * inputs, neurons + units
+        if isinstance(layer, QuantConv2d):
+            record["geometry"], shape = _geometry(layer, shape)
+            record["windows"] = math.prod(shape[:2])
+        synapses, channels = synapses + layer.weight.numel(), channels + units
+        neurons += units * int(record["windows"])
     return records
+
+
+def _geometry(
+    layer: QuantConv2d, shape: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return a `GEOMETRY` record of pictures of a shape, (H, W, C), and the shape that follows."""
+    height, width, planes = shape
+    top, left, bottom, right = layer.padding
+    filters, _, kernel, _ = layer.weight.shape
+    down = (top + height + bottom - kernel) // layer.stride + 1
+    across = (left + width + right - kernel) // layer.stride + 1
+    record = kernel, layer.stride, top, left, down, across, height, width * planes, planes
+    return record, (down, across, filters)
 
 
 def _constants(layer: QuantLayer) -> dict[str, float]:

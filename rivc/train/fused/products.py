@@ -16,15 +16,21 @@ NARROW: Final = 16  # fewer columns do not fill a vector register
 
 @reordered
 def multiply(x: Floats, w: Floats, out: Floats) -> None:
-    """Write x @ w, [B, K] times [K, N], four rows and four columns of `x` at a time.
+    """Write x @ w, [B, K] times [K, N]."""
+    for b in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[b, j] = 0
+    add_product(x, w, out)
+
+
+@reordered
+def add_product(x: Floats, w: Floats, out: Floats) -> None:
+    """Add x @ w, [B, K] times [K, N], four rows and four columns of `x` at a time.
 
     The loop over N then has sixteen products for every four numbers of `w` and of `out`.
     """
     rows, depth, width = x.shape[0], x.shape[1], w.shape[1]
     tall, deep = rows - rows % 4, depth - depth % 4
-    for b in range(rows):
-        for j in range(width):
-            out[b, j] = 0
     for b in range(0, tall, 4):
         out0, out1, out2, out3 = out[b], out[b + 1], out[b + 2], out[b + 3]
         for k in range(0, deep, 4):

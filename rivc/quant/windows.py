@@ -1,0 +1,60 @@
+"""Windows of pictures as rows of a matrix, and back; importing this needs numba.
+
+A convolution then is one product of matrices, on the emulator as in training.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rivc.quant.compiled import compiled
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Pair = tuple[int, int]
+
+
+@compiled
+def gather(x: NDArray[Any], stride: Pair, corner: Pair, rows: NDArray[Any]) -> None:
+    """Write the windows of pictures, [B, H, W * C], to rows, [B, h, w, kh, kw * C].
+
+    What lies outside of a picture is left as it is.
+
+    Args:
+        x: pictures.
+        stride: from one window to the next, in lines and in numbers.
+        corner: what is padded above a picture and to its left, in the same.
+        rows: windows.
+    """
+    (down, right), (top, left) = stride, corner
+    for b in range(rows.shape[0]):
+        for y in range(rows.shape[1]):
+            line = y * down - top
+            first, end = max(0, -line), min(rows.shape[3], x.shape[1] - line)
+            for p in range(rows.shape[2]):
+                at = p * right - left
+                start, stop = max(0, -at), min(rows.shape[4], x.shape[2] - at)
+                for i in range(first, end):
+                    source = x[b, line + i, at + start : at + stop]
+                    target = rows[b, y, p, i, start:stop]
+                    for k in range(len(source)):
+                        target[k] = source[k]
+
+
+@compiled
+def scatter(rows: NDArray[Any], stride: Pair, corner: Pair, x: NDArray[Any]) -> None:
+    """Add windows to where `gather` takes them from: its transpose."""
+    (down, right), (top, left) = stride, corner
+    for b in range(rows.shape[0]):
+        for y in range(rows.shape[1]):
+            line = y * down - top
+            first, end = max(0, -line), min(rows.shape[3], x.shape[1] - line)
+            for p in range(rows.shape[2]):
+                at = p * right - left
+                start, stop = max(0, -at), min(rows.shape[4], x.shape[2] - at)
+                for i in range(first, end):
+                    source = rows[b, y, p, i, start:stop]
+                    target = x[b, line + i, at + start : at + stop]
+                    for k in range(len(target)):
+                        target[k] += source[k]
