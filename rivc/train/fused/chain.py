@@ -20,6 +20,7 @@ from rivc.quant.qat.loops import fire, unfire
 from rivc.quant.windows import gather, scatter
 from rivc.train.fused.kernels import (
     add_rows,
+    fill,
     hidden_thresholds,
     quantize_weights,
     readout_bias,
@@ -44,6 +45,7 @@ GEOMETRY: Final = np.dtype(
         ("lines", np.int64),  # of a picture that is received
         ("length", np.int64),  # of a line, in numbers
         ("planes", np.int64),  # numbers of a pixel
+        ("is_padded", np.bool_),
     ]
 )
 LAYER: Final = np.dtype(
@@ -89,7 +91,7 @@ class Chain(NamedTuple):
         out: what each layer returned, [rows, windows, C] of each, float32.
         cut: what was rounded and cut off, the same.
         room: windows of a block, float32.
-        back: gradients on the way, float32, [3, block * widest].
+        back: gradients on the way, float32, [2, block * widest].
     """
 
     layers: Record
@@ -141,7 +143,8 @@ def _came(chain: Chain, start: Floats, i: int, some: tuple[int, int], blank: Any
     if shape.kernel == 0:
         return _matrix(flat, at, count, layer.inputs)
     rows = _matrix(chain.room, 0, count * layer.windows, layer.inputs)
-    rows[:] = blank
+    if shape.is_padded:
+        fill(rows.reshape(rows.size), blank)
     x = flat[at : at + count * size].reshape(count, shape.lines, shape.length)
     gather(x, *_steps(shape), _as_windows(rows, shape, count))
     return rows
@@ -265,7 +268,7 @@ def backward(chain: Chain, rows: int, grad_q: Floats) -> None:
         rows: leading ones of that pass, R.
         grad_q: of their action values, R times n numbers.
     """
-    chain.grad[:] = 0
+    fill(chain.grad, np.float32(0))
     flat, units = grad_q.reshape(grad_q.size), grad_q.size // rows
     for at in range(0, rows, chain.block):
         some = at, min(chain.block, rows - at)
@@ -273,6 +276,20 @@ def backward(chain: Chain, rows: int, grad_q: Floats) -> None:
         for k in range(some[1] * units):
             here[k] = flat[at * units + k]
         _backward_block(chain, some)
+    for i in range(len(chain.layers)):
+        layer = chain.layers[i]
+        scale = chain.scale[0][layer.channels : layer.channels + layer.units]
+        if not layer.is_real:
+            _divide(_matrix(chain.grad, layer.weight, layer.units, layer.inputs), scale)
+
+
+@compiled
+def _divide(grad: Floats, scale: Floats) -> None:
+    """Make gradients of integer weights, [C, I], those of the latent ones."""
+    for c in range(len(grad)):
+        step = scale[c]
+        for k in range(grad.shape[1]):
+            grad[c, k] /= step
 
 
 @compiled
@@ -285,10 +302,9 @@ def _backward_block(chain: Chain, some: tuple[int, int]) -> None:
         layer = chain.layers[i]
         rows = some[1] * layer.windows
         grad = _matrix(here, 0, rows, layer.units)
-        scaled = _matrix(chain.back[2], 0, rows, layer.units)
-        of_step_in = _backward_neurons(chain, i, grad, scaled, some)
+        of_step_in = _backward_neurons(chain, i, grad, some)
         x = _came(chain, chain.received, i, some, -np.float32(layer.zero) * unit)
-        _weight_gradient(scaled, x, _matrix(chain.grad, layer.weight, layer.units, layer.inputs))
+        _weight_gradient(grad, x, _matrix(chain.grad, layer.weight, layer.units, layer.inputs))
         if i > 0:
             _backward_inputs(chain, layer, grad, there)
             chain.grad[chain.layers[i - 1].log_step] += np.float32(of_step_in)
@@ -307,19 +323,19 @@ def _backward_inputs(chain: Chain, layer: Any, grad: Floats, there: Floats) -> N
     multiply(grad, w_q, rows)
     count = len(grad) // layer.windows
     x = there[: count * shape.lines * shape.length]
-    x[:] = 0
+    fill(x, np.float32(0))
     windows = _as_windows(rows, shape, count)
     scatter(windows, *_steps(shape), x.reshape(count, shape.lines, shape.length))
 
 
 @compiled
-def _weight_gradient(scaled: Floats, x: Floats, grad: Floats) -> None:
-    """Add scaled.T @ x, [C, I]; for few inputs, the other way round."""
+def _weight_gradient(of_sums: Floats, x: Floats, grad: Floats) -> None:
+    """Add of_sums.T @ x, [C, I]; for few inputs, the other way round."""
     if x.shape[1] >= NARROW:
-        add_product(scaled.T, x, grad)
+        add_product(of_sums.T, x, grad)
         return
-    turned, back = np.empty((x.shape[1], scaled.shape[1]), np.float32), np.empty_like(grad)
-    multiply(x.T, scaled, turned)
+    turned, back = np.empty((x.shape[1], len(grad)), np.float32), np.empty_like(grad)
+    multiply(x.T, of_sums, turned)
     transpose(turned, back)
     for c in range(len(grad)):
         for k in range(grad.shape[1]):
@@ -327,23 +343,19 @@ def _weight_gradient(scaled: Floats, x: Floats, grad: Floats) -> None:
 
 
 @compiled
-def _backward_neurons(
-    chain: Chain, i: int, grad: Floats, scaled: Floats, some: tuple[int, int]
-) -> float:
+def _backward_neurons(chain: Chain, i: int, grad: Floats, some: tuple[int, int]) -> float:
     """Go back, straight through all roundings, from what left to the weighted sums.
 
     Args:
         chain: after `forward`.
         i: the layer.
         grad: of what left, [R, C]; becomes that of the weighted sums.
-        scaled: gradient of the weighted sums for one step of a latent weight, written.
         some: states, (first, count).
 
     Returns:
         The gradient of the logarithm of the value of one count that was received.
     """
     layer, rows, units = chain.layers[i], len(grad), grad.shape[1]
-    at = layer.channels
     bias = chain.grad[layer.bias : layer.bias + units]
     cut = _left(chain, chain.cut, i, some)
     of_step_in = 0.0
@@ -359,9 +371,6 @@ def _backward_neurons(
             for c in range(units):
                 grad[b, c] *= np.float32(chain.unit[i + 1])
                 of_step_in += grad[b, c] * cut[b, c]
-    for b in range(rows):
-        for c in range(units):
-            scaled[b, c] = grad[b, c] if layer.is_real else grad[b, c] / chain.scale[0, at + c]
     return of_step_in
 
 

@@ -149,6 +149,13 @@ def readout_bias(
 
 
 @compiled
+def fill(x: Floats, value: Number) -> None:
+    """Set all numbers of a vector."""
+    for i in range(len(x)):
+        x[i] = value
+
+
+@compiled
 def add_rows(x: Floats, total: Floats) -> None:
     """Add the sum over the rows, [C]."""
     for b in range(len(x)):
