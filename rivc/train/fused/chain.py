@@ -295,34 +295,35 @@ def _divide(grad: Floats, scale: Floats) -> None:
 @compiled
 def _backward_block(chain: Chain, some: tuple[int, int]) -> None:
     """Add the gradient of some states to `chain.grad`, from that of their values in `back[0]`."""
-    here, there = chain.back[0], chain.back[1]
     first = chain.layers[0]
     unit = np.float32(chain.unit[0] if first.is_real else 1.0)
     for i in range(len(chain.layers) - 1, -1, -1):
         layer = chain.layers[i]
         rows = some[1] * layer.windows
-        grad = _matrix(here, 0, rows, layer.units)
-        of_step_in = _backward_neurons(chain, i, grad, some)
+        of_left = _matrix(chain.back[0], 0, rows, layer.units)
+        of_sums = _matrix(chain.back[1], 0, rows, layer.units)
+        of_step_in = _backward_neurons(chain, i, of_left, of_sums, some)
         x = _came(chain, chain.received, i, some, -np.float32(layer.zero) * unit)
-        _weight_gradient(grad, x, _matrix(chain.grad, layer.weight, layer.units, layer.inputs))
+        _weight_gradient(
+            of_sums, x, _matrix(chain.grad, layer.weight, layer.units, layer.inputs)
+        )
         if i > 0:
-            _backward_inputs(chain, layer, grad, there)
+            _backward_inputs(chain, layer, of_sums)
             chain.grad[chain.layers[i - 1].log_step] += np.float32(of_step_in)
-            here, there = there, here
 
 
 @compiled
-def _backward_inputs(chain: Chain, layer: Any, grad: Floats, there: Floats) -> None:
-    """Write the gradient of what a layer got, for that of its sums, [R, C]."""
+def _backward_inputs(chain: Chain, layer: Any, grad: Floats) -> None:
+    """Write the gradient of what a layer got to `back[0]`, for that of its sums, [R, C]."""
     w_q = _matrix(chain.w_q, layer.synapses, layer.units, layer.inputs)
     shape = layer.geometry
     if shape.kernel == 0:
-        multiply(grad, w_q, _matrix(there, 0, len(grad), layer.inputs))
+        multiply(grad, w_q, _matrix(chain.back[0], 0, len(grad), layer.inputs))
         return
     rows = _matrix(chain.room, 0, len(grad), layer.inputs)
     multiply(grad, w_q, rows)
     count = len(grad) // layer.windows
-    x = there[: count * shape.lines * shape.length]
+    x = chain.back[0][: count * shape.lines * shape.length]
     fill(x, np.float32(0))
     windows = _as_windows(rows, shape, count)
     scatter(windows, *_steps(shape), x.reshape(count, shape.lines, shape.length))
@@ -343,13 +344,16 @@ def _weight_gradient(of_sums: Floats, x: Floats, grad: Floats) -> None:
 
 
 @compiled
-def _backward_neurons(chain: Chain, i: int, grad: Floats, some: tuple[int, int]) -> float:
+def _backward_neurons(
+    chain: Chain, i: int, grad: Floats, of_sums: Floats, some: tuple[int, int]
+) -> float:
     """Go back, straight through all roundings, from what left to the weighted sums.
 
     Args:
         chain: after `forward`.
         i: the layer.
-        grad: of what left, [R, C]; becomes that of the weighted sums.
+        grad: of what left, [R, C].
+        of_sums: gradient of the weighted sums, [R, C], written.
         some: states, (first, count).
 
     Returns:
@@ -360,30 +364,27 @@ def _backward_neurons(chain: Chain, i: int, grad: Floats, some: tuple[int, int])
     cut = _left(chain, chain.cut, i, some)
     of_step_in = 0.0
     if layer.is_real:
-        if layer.levels > 0:
-            _gate(grad, _left(chain, chain.out, i, some))
-        add_rows(grad, bias)
+        out = _left(chain, chain.out, i, some)
+        for b in range(rows):
+            for c in range(units):
+                passes = layer.levels == 0 or out[b, c] > 0
+                of_sums[b, c] = grad[b, c] if passes else np.float32(0)
+        add_rows(of_sums, bias)
     elif layer.levels > 0:
-        of_step_in = _backward_spikes(chain, i, grad, cut)
+        of_step_in = _backward_spikes(chain, i, grad, cut, of_sums)
     else:
         add_rows(grad, bias)
         for b in range(rows):
             for c in range(units):
-                grad[b, c] *= np.float32(chain.unit[i + 1])
-                of_step_in += grad[b, c] * cut[b, c]
+                of_sums[b, c] = grad[b, c] * np.float32(chain.unit[i + 1])
+                of_step_in += of_sums[b, c] * cut[b, c]
     return of_step_in
 
 
 @compiled
-def _gate(grad: Floats, out: Floats) -> None:
-    """Stop gradients where nothing left."""
-    for b in range(len(grad)):
-        for c in range(grad.shape[1]):
-            grad[b, c] = grad[b, c] if out[b, c] > 0 else np.float32(0)
-
-
-@compiled
-def _backward_spikes(chain: Chain, i: int, grad: Floats, cut: Floats) -> float:
+def _backward_spikes(
+    chain: Chain, i: int, grad: Floats, cut: Floats, of_sums: Floats
+) -> float:
     """Go back through a staircase; see `_backward_neurons`."""
     layer = chain.layers[i]
     units, at = layer.units, layer.channels
@@ -392,7 +393,7 @@ def _backward_spikes(chain: Chain, i: int, grad: Floats, cut: Floats) -> float:
     for c in range(units):
         factor[c] = layer.gain / chain.q[0, at + c]
         ratio[c] = chain.q[1, at + c] / chain.q[0, at + c]
-    passed, slope = unfire(grad, cut, factor, layer.levels + 1.0, grad)
+    passed, slope = unfire(grad, cut, factor, layer.levels + 1.0, of_sums)
     of_step, of_step_in = 0.0, 0.0
     for c in range(units):
         bias[c] += np.float32(passed[c] / chain.unit[i + 1])
