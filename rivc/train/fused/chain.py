@@ -304,9 +304,7 @@ def _backward_block(chain: Chain, some: tuple[int, int]) -> None:
         of_sums = _matrix(chain.back[1], 0, rows, layer.units)
         of_step_in = _backward_neurons(chain, i, of_left, of_sums, some)
         x = _came(chain, chain.received, i, some, -np.float32(layer.zero) * unit)
-        _weight_gradient(
-            of_sums, x, _matrix(chain.grad, layer.weight, layer.units, layer.inputs)
-        )
+        _weight_gradient(of_sums, x, _matrix(chain.grad, layer.weight, layer.units, layer.inputs))
         if i > 0:
             _backward_inputs(chain, layer, of_sums)
             chain.grad[chain.layers[i - 1].log_step] += np.float32(of_step_in)
@@ -382,9 +380,7 @@ def _backward_neurons(
 
 
 @compiled
-def _backward_spikes(
-    chain: Chain, i: int, grad: Floats, cut: Floats, of_sums: Floats
-) -> float:
+def _backward_spikes(chain: Chain, i: int, grad: Floats, cut: Floats, of_sums: Floats) -> float:
     """Go back through a staircase; see `_backward_neurons`."""
     layer = chain.layers[i]
     units, at = layer.units, layer.channels

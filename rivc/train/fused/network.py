@@ -105,7 +105,9 @@ class FusedNet:
             out=np.zeros(rows * left, np.float32),
             cut=np.zeros(rows * left, np.float32),
             room=np.zeros(block * int((rows_of * inputs).max()), np.float32),
-            back=np.zeros((2, block * int((rows_of * np.maximum(units, inputs)).max())), np.float32),
+            back=np.zeros(
+                (2, block * int((rows_of * np.maximum(units, inputs)).max())), np.float32
+            ),
         )
 
     @property
