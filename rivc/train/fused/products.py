@@ -53,10 +53,16 @@ def add_product(x: Floats, w: Floats, out: Floats) -> None:
                 out2[j] += x2 * v[j]
                 out3[j] += x3 * v[j]
     for b in range(tall, rows):
-        for k in range(depth):
-            factor = x[b, k]
-            for j in range(width):
-                out[b, j] += factor * w[k, j]
+        _add_row(x[b], w, out[b])
+
+
+@reordered
+def _add_row(x: Floats, w: Floats, out: Floats) -> None:
+    """Add x @ w, [K] times [K, N]."""
+    for k in range(len(x)):
+        factor = x[k]
+        for j in range(len(out)):
+            out[j] += factor * w[k, j]
 
 
 @reordered

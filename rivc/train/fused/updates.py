@@ -120,30 +120,36 @@ def gather(columns: Columns, slots: Slots, task: Task, bench: Bench) -> None:
 @compiled
 def value(target: Chain, memory: Memory, bench: Bench) -> None:
     """Write the target network's values of a batch to `memory.q`."""
-    is_kept, count, capacity = not target.layers[0].is_real, 0, len(memory.owner)
-    size, width = len(bench.slots), memory.values.shape[1]
-    for b in range(size):
-        slot = bench.slots[b]
-        if is_kept and memory.owner[slot % capacity] == slot:
-            continue
-        memory.owner[slot % capacity] = slot if is_kept else -1
-        memory.absent[count] = slot
-        for k in range(bench.x.shape[1]):
-            memory.x[count, k] = bench.x[b, k]
-        count += 1
+    last, (size, d, n) = len(target.layers) - 1, memory.q.shape
+    if target.layers[0].is_real:
+        forward(target, bench.x)
+        memory.q[:] = returned(target, last, size).reshape(size, d, n)
+        return
+    count, capacity = _find_absent(memory, bench), len(memory.owner)
     if count > 0:
         forward(target, memory.x[:count])
-    q = returned(target, len(target.layers) - 1, count)
-    if not is_kept:
-        memory.q[:] = q.reshape(memory.q.shape)
-        return
+    q, kept = returned(target, last, count), memory.q.reshape(size, d * n)
     for b in range(count):
-        for k in range(width):
+        for k in range(d * n):
             memory.values[memory.absent[b] % capacity, k] = q[b, k]
-    kept = memory.q.reshape(size, width)
     for b in range(size):
-        for k in range(width):
+        for k in range(d * n):
             kept[b, k] = memory.values[bench.slots[b] % capacity, k]
+
+
+@compiled
+def _find_absent(memory: Memory, bench: Bench) -> int:
+    """Put the states together whose values are not at hand, each once; return how many."""
+    count, capacity = 0, len(memory.owner)
+    for b in range(len(bench.slots)):
+        slot = bench.slots[b]
+        if memory.owner[slot % capacity] != slot:
+            memory.owner[slot % capacity] = slot
+            memory.absent[count] = slot
+            for k in range(bench.x.shape[1]):
+                memory.x[count, k] = bench.x[b, k]
+            count += 1
+    return count
 
 
 @compiled
