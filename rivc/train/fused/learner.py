@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class FusedLearner:
-    """Trains a small dense network on replayed transitions, as `Learner` does.
+    """Trains a small network on replayed transitions, as `Learner` does.
 
     Forward passes are equal, integer for integer; parameters after an update are equal up to the
     rounding of float32 sums. A checkpoint of either learner continues in the other.
