@@ -65,7 +65,7 @@ def _freeze(layer: QuantLayer, q: LayerIntegers) -> Layer:
     threshold = q.threshold[:0] if layer.spec.is_readout else q.threshold
     return Layer(
         kind="conv2d" if conv else "dense",
-        weight=q.weight.detach().numpy().astype(np.int8),
+        weight=q.weight.detach().numpy().astype(np.int8, order="C"),
         bias=q.bias.detach().numpy().astype(np.int32),
         threshold=threshold.detach().numpy().astype(np.int32),
         weight_bits=layer.spec.weight_bits,

@@ -29,6 +29,9 @@ class Bench:
 
 
 BENCHES: Final = {
+    "acting": Bench(
+        "rivc.bench.acting", "observation to action against Stable-Baselines3's predict"
+    ),
     "c99": Bench("rivc.bench.c99", "exported C against the same network in fp32 torch, batch 1"),
     "cameras": Bench("rivc.bench.cameras", "cameras of robots against MuJoCo's own renderer"),
     "codec": Bench("rivc.bench.codec", "the feature codec against zstd: bytes a frame, symbols/s"),

@@ -79,7 +79,7 @@ def run() -> Report:
 def _races(name: str, case: Case) -> Iterator[Race]:
     config = load_config(case.config, case.overrides | _cadences(case))
     for copies in (1, COPIES):
-        turns = _Turns(case, _peer(config, copies))
+        turns = _Turns(case, make_peer(config, copies))
         with tempfile.TemporaryDirectory() as folder:
             trainer = Trainer(config, Path(folder) / "run", [turns])
             turns.trainer = trainer
@@ -142,7 +142,7 @@ class _Turns:
             raise MismatchError(f"the peer took {self.peer._n_updates} updates, not {wanted:.0f}")
 
 
-def _peer(config: Config, copies: int) -> Any:
+def make_peer(config: Config, copies: int) -> Any:
     """SB3's DQN with the configured network, batch and updates an env step."""
     try:
         from stable_baselines3 import DQN

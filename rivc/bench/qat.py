@@ -2,8 +2,7 @@
 
 Both networks have the same shapes and get the same gradient of their action values. Ours derives
 its integers from the latent weights first, as every update does; its integers are those of the
-frozen program, which is checked. Dense networks go through the fused learner's layers, convolutions
-through torch's.
+frozen program, which is checked.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ def _races(name: str, net: QNetwork, batch: int) -> Iterator[Race]:
     grad = rng.normal(size=(batch, *LAYOUT)).astype(np.float32)
     program = convert(net)
     others = _fp32(float_network(program).requires_grad_(requires_grad=True), counts, grad)
-    ours = _torch(net, counts, grad) if counts.ndim > 2 else _fused(net, counts, grad)
+    ours = _fused(net, counts, grad)
     found = np.asarray(ours(0)) / np.float32(program.readout_scale)
     if compare(found.round().astype(np.int64), reference.run(program, counts)).mismatches:
         raise MismatchError(f"{name} in training is not its program")
@@ -72,25 +71,13 @@ def _races(name: str, net: QNetwork, batch: int) -> Iterator[Race]:
 
 
 def _fused(net: QNetwork, counts: NDArray[np.uint8], grad: NDArray[np.float32]) -> Work:
-    fused, x = FusedNet(net, len(counts)), counts.astype(np.float32)
+    fused, x = FusedNet(net, len(counts)), counts.reshape(len(counts), -1).astype(np.float32)
 
     def work(_: int) -> NDArray[np.float32]:
         fused.derive()
         q = fused.forward(x).copy()
         fused.backward(grad)
         return q
-
-    return work
-
-
-def _torch(net: QNetwork, counts: NDArray[np.uint8], grad: NDArray[np.float32]) -> Work:
-    x, upstream = torch.from_numpy(counts), torch.from_numpy(grad)
-
-    def work(_: int) -> torch.Tensor:
-        net.zero_grad()
-        q: torch.Tensor = net(x, net.integers())
-        torch.autograd.backward(q, upstream)
-        return q.detach()
 
     return work
 

@@ -131,7 +131,7 @@ class TrainConfig(Section):
     sampler: Literal["chip", "network"] = "chip"
     """What acts while training; network: the FPNN itself, the baseline that never meets a chip."""
     learner: Literal["auto", "torch", "fused"] = "auto"
-    """fused: compiled loops for small dense networks; auto: fused where it can, else torch."""
+    """fused: compiled loops; auto: fused where it can, else torch."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
     """Transitions an update."""
     updates_per_env_step: Annotated[float, Field(gt=0)] = 0.5

@@ -26,13 +26,13 @@ def test_both_learn_as_often_and_are_timed_turn_by_turn() -> None:
 
 
 def test_a_peer_that_learns_less_often_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    peer = learner._peer
+    peer = learner.make_peer
 
     def lazy(*arguments: object) -> object:
         model = peer(*arguments)
         model.gradient_steps = 0
         return model
 
-    monkeypatch.setattr(learner, "_peer", lazy)
+    monkeypatch.setattr(learner, "make_peer", lazy)
     with pytest.raises(MismatchError, match="the peer took 0 updates"):
         learner.run()

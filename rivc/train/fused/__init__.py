@@ -1,8 +1,7 @@
-"""A learner for small dense networks that leaves torch's overhead behind.
+"""A learner for small networks that leaves torch's overhead behind.
 
 `rivc.train.learner.Learner` is the definition. `FusedLearner` computes the same update on the same
-parameters: equal integers forward, gradients equal up to the rounding of sums. Its matrix products
-are numpy's, everything between them is a few compiled loops.
+parameters, in compiled loops: equal integers forward, gradients equal up to the rounding of sums.
 """
 
 from rivc.train.fused.learner import FusedLearner

@@ -21,6 +21,7 @@ from rivc.quant.windows import gather, scatter
 from rivc.train.fused.centred import add_gradient, add_values, split
 from rivc.train.fused.kernels import (
     add_rows,
+    fill,
     hidden_thresholds,
     quantize_weights,
     readout_bias,
@@ -45,6 +46,7 @@ GEOMETRY: Final = np.dtype(
         ("lines", np.int64),  # of a picture that is received
         ("length", np.int64),  # of a line, in numbers
         ("planes", np.int64),  # numbers of a pixel
+        ("is_padded", np.bool_),
     ]
 )
 LAYER: Final = np.dtype(
@@ -91,7 +93,7 @@ class Chain(NamedTuple):
         out: what each layer returned, [rows, windows, C] of each, float32.
         cut: what was rounded and cut off, the same.
         room: windows of a block, float32.
-        back: gradients on the way, float32, [3, block * widest].
+        back: gradients on the way, float32, [2, block * widest].
         rest: weights and biases of a centred readout without `common`, float32, [C * (I + 1)].
         common: mean weights and biases of its groups, float32, [d * (I + 1)].
     """
@@ -147,7 +149,8 @@ def _came(chain: Chain, start: Floats, i: int, some: tuple[int, int], blank: Any
     if shape.kernel == 0:
         return _matrix(flat, at, count, layer.inputs)
     rows = _matrix(chain.room, 0, count * layer.windows, layer.inputs)
-    rows[:] = blank
+    if shape.is_padded:
+        fill(rows.reshape(rows.size), blank)
     x = flat[at : at + count * size].reshape(count, shape.lines, shape.length)
     gather(x, *_steps(shape), _as_windows(rows, shape, count))
     return rows
@@ -293,7 +296,7 @@ def backward(chain: Chain, rows: int, grad_q: Floats) -> None:
         rows: leading ones of that pass, R.
         grad_q: of their action values, [R, d, n].
     """
-    chain.grad[:] = 0
+    fill(chain.grad, np.float32(0))
     flat, units = grad_q.reshape(grad_q.size), grad_q.size // rows
     for at in range(0, rows, chain.block):
         some = at, min(chain.block, rows - at)
@@ -301,57 +304,70 @@ def backward(chain: Chain, rows: int, grad_q: Floats) -> None:
         for k in range(some[1] * units):
             here[k] = flat[at * units + k]
         _backward_block(chain, some)
+    for i in range(len(chain.layers)):
+        layer = chain.layers[i]
+        scale = chain.scale[0][layer.channels : layer.channels + layer.units]
+        if not layer.is_real:
+            _divide(_matrix(chain.grad, layer.weight, layer.units, layer.inputs), scale)
+
+
+@compiled
+def _divide(grad: Floats, scale: Floats) -> None:
+    """Make gradients of integer weights, [C, I], those of the latent ones."""
+    for c in range(len(grad)):
+        step = scale[c]
+        for k in range(grad.shape[1]):
+            grad[c, k] /= step
 
 
 @compiled
 def _backward_block(chain: Chain, some: tuple[int, int]) -> None:
     """Add the gradient of some states to `chain.grad`, from that of their values in `back[0]`."""
-    here, there = chain.back[0], chain.back[1]
     first = chain.layers[0]
     unit = np.float32(chain.unit[0] if first.is_real else 1.0)
     for i in range(len(chain.layers) - 1, -1, -1):
         layer = chain.layers[i]
         rows = some[1] * layer.windows
-        grad = _matrix(here, 0, rows, layer.units)
-        scaled = _matrix(chain.back[2], 0, rows, layer.units)
-        of_step_in = _backward_neurons(chain, i, grad, scaled, some)
+        of_left = _matrix(chain.back[0], 0, rows, layer.units)
+        of_sums = _matrix(chain.back[1], 0, rows, layer.units)
+        of_step_in = _backward_neurons(chain, i, of_left, of_sums, some)
         x = _came(chain, chain.received, i, some, -np.float32(layer.zero) * unit)
-        _weight_gradient(scaled, x, _matrix(chain.grad, layer.weight, layer.units, layer.inputs))
+        _weight_gradient(of_sums, x, _matrix(chain.grad, layer.weight, layer.units, layer.inputs))
         if i > 0:
-            _backward_inputs(chain, layer, grad, there)
+            _backward_inputs(chain, layer, of_sums)
             if layer.groups > 0 and not layer.is_real:
                 common = _matrix(chain.common, 0, layer.groups, layer.inputs)
                 ratio = chain.unit[i] / chain.unit[i + 1]
-                of_step_in += add_gradient(x, common, ratio, grad, _matrix(there, 0, *x.shape))
+                of_x = _matrix(chain.back[0], 0, *x.shape)
+                of_step_in += add_gradient(x, common, ratio, of_sums, of_x)
             chain.grad[chain.layers[i - 1].log_step] += np.float32(of_step_in)
-            here, there = there, here
 
 
 @compiled
-def _backward_inputs(chain: Chain, layer: Any, grad: Floats, there: Floats) -> None:
-    """Write the gradient of what a layer got, for that of its sums, [R, C]."""
+def _backward_inputs(chain: Chain, layer: Any, grad: Floats) -> None:
+    """Write the gradient of what a layer got to `back[0]`, for that of its sums, [R, C]."""
     w_q = _matrix(chain.w_q, layer.synapses, layer.units, layer.inputs)
     shape = layer.geometry
     if shape.kernel == 0:
-        multiply(grad, w_q, _matrix(there, 0, len(grad), layer.inputs))
+        multiply(grad, w_q, _matrix(chain.back[0], 0, len(grad), layer.inputs))
         return
     rows = _matrix(chain.room, 0, len(grad), layer.inputs)
     multiply(grad, w_q, rows)
     count = len(grad) // layer.windows
-    x = there[: count * shape.lines * shape.length]
-    x[:] = 0
+    x = chain.back[0][: count * shape.lines * shape.length]
+    fill(x, np.float32(0))
     windows = _as_windows(rows, shape, count)
     scatter(windows, *_steps(shape), x.reshape(count, shape.lines, shape.length))
 
 
 @compiled
-def _weight_gradient(scaled: Floats, x: Floats, grad: Floats) -> None:
-    """Add scaled.T @ x, [C, I]; for few inputs, the other way round."""
+def _weight_gradient(of_sums: Floats, x: Floats, grad: Floats) -> None:
+    """Add of_sums.T @ x, [C, I]; for few inputs, the other way round."""
     if x.shape[1] >= NARROW:
-        add_product(scaled.T, x, grad)
+        add_product(of_sums.T, x, grad)
         return
-    turned, back = np.empty((x.shape[1], scaled.shape[1]), np.float32), np.empty_like(grad)
-    multiply(x.T, scaled, turned)
+    turned, back = np.empty((x.shape[1], len(grad)), np.float32), np.empty_like(grad)
+    multiply(x.T, of_sums, turned)
     transpose(turned, back)
     for c in range(len(grad)):
         for k in range(grad.shape[1]):
@@ -360,53 +376,44 @@ def _weight_gradient(scaled: Floats, x: Floats, grad: Floats) -> None:
 
 @compiled
 def _backward_neurons(
-    chain: Chain, i: int, grad: Floats, scaled: Floats, some: tuple[int, int]
+    chain: Chain, i: int, grad: Floats, of_sums: Floats, some: tuple[int, int]
 ) -> float:
     """Go back, straight through all roundings, from what left to the weighted sums.
 
     Args:
         chain: after `forward`.
         i: the layer.
-        grad: of what left, [R, C]; becomes that of the weighted sums.
-        scaled: gradient of the weighted sums for one step of a latent weight, written.
+        grad: of what left, [R, C].
+        of_sums: gradient of the weighted sums, [R, C], written.
         some: states, (first, count).
 
     Returns:
         The gradient of the logarithm of the value of one count that was received.
     """
     layer, rows, units = chain.layers[i], len(grad), grad.shape[1]
-    at = layer.channels
     bias = chain.grad[layer.bias : layer.bias + units]
     cut = _left(chain, chain.cut, i, some)
     of_step_in = 0.0
     if layer.is_real:
-        if layer.levels > 0:
-            _gate(grad, _left(chain, chain.out, i, some))
-        add_rows(grad, bias)
+        out = _left(chain, chain.out, i, some)
+        for b in range(rows):
+            for c in range(units):
+                passes = layer.levels == 0 or out[b, c] > 0
+                of_sums[b, c] = grad[b, c] if passes else np.float32(0)
+        add_rows(of_sums, bias)
     elif layer.levels > 0:
-        of_step_in = _backward_spikes(chain, i, grad, cut)
+        of_step_in = _backward_spikes(chain, i, grad, cut, of_sums)
     else:
         add_rows(grad, bias)
         for b in range(rows):
             for c in range(units):
-                grad[b, c] *= np.float32(chain.unit[i + 1])
-                of_step_in += grad[b, c] * cut[b, c]
-    for b in range(rows):
-        for c in range(units):
-            scaled[b, c] = grad[b, c] if layer.is_real else grad[b, c] / chain.scale[0, at + c]
+                of_sums[b, c] = grad[b, c] * np.float32(chain.unit[i + 1])
+                of_step_in += of_sums[b, c] * cut[b, c]
     return of_step_in
 
 
 @compiled
-def _gate(grad: Floats, out: Floats) -> None:
-    """Stop gradients where nothing left."""
-    for b in range(len(grad)):
-        for c in range(grad.shape[1]):
-            grad[b, c] = grad[b, c] if out[b, c] > 0 else np.float32(0)
-
-
-@compiled
-def _backward_spikes(chain: Chain, i: int, grad: Floats, cut: Floats) -> float:
+def _backward_spikes(chain: Chain, i: int, grad: Floats, cut: Floats, of_sums: Floats) -> float:
     """Go back through a staircase; see `_backward_neurons`."""
     layer = chain.layers[i]
     units, at = layer.units, layer.channels
@@ -415,7 +422,7 @@ def _backward_spikes(chain: Chain, i: int, grad: Floats, cut: Floats) -> float:
     for c in range(units):
         factor[c] = layer.gain / chain.q[0, at + c]
         ratio[c] = chain.q[1, at + c] / chain.q[0, at + c]
-    passed, slope = unfire(grad, cut, factor, layer.levels + 1.0, grad)
+    passed, slope = unfire(grad, cut, factor, layer.levels + 1.0, of_sums)
     of_step, of_step_in = 0.0, 0.0
     for c in range(units):
         bias[c] += np.float32(passed[c] / chain.unit[i + 1])

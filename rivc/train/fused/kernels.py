@@ -149,6 +149,13 @@ def readout_bias(
 
 
 @compiled
+def fill(x: Floats, value: Number) -> None:
+    """Set all numbers of a vector."""
+    for i in range(len(x)):
+        x[i] = value
+
+
+@compiled
 def add_rows(x: Floats, total: Floats) -> None:
     """Add the sum over the rows, [C]."""
     for b in range(len(x)):
@@ -254,7 +261,7 @@ def add_margin_gradient(
                     level = level + 1 if q[b, j, i] == rival else 1
                     rival = q[b, j, i]
             short = np.float32(room) - (q[b, j, best] - rival)
-            if short <= 0:
+            if short < 0:
                 continue
             loss += short
             grad[b, j, best] -= share

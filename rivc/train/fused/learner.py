@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from rivc.train.fused.network import FusedNet
-from rivc.train.fused.updates import Bench, Task, learn
+from rivc.train.fused.updates import Bench, Memory, Task, learn
 from rivc.train.learner import UpdateInfo, diverged, learning_rate_at
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class FusedLearner:
-    """Trains a small dense network on replayed transitions, as `Learner` does.
+    """Trains a small network on replayed transitions, as `Learner` does.
 
     Forward passes are equal, integer for integer; parameters after an update are equal up to the
     rounding of float32 sums. A checkpoint of either learner continues in the other.
@@ -44,6 +44,7 @@ class FusedLearner:
         self._moments = np.zeros((2, len(self._online.vector.values)), np.float32)
         self._task = _task(config, self._online.vector.clipped)
         self._bench = _bench(size, net)
+        self._memory: tuple[Replay | None, Memory] = None, _memory(0, self._bench)
         self.updates = 0
         self._target.derive()
 
@@ -60,6 +61,7 @@ class FusedLearner:
         taken, td, margin, norm = learn(
             self._online.chain,
             self._target.chain,
+            self._memory_of(replay),
             self._moments,
             _flat(replay.columns),
             replay.draw(rng, count * size).reshape(count, size),
@@ -73,6 +75,17 @@ class FusedLearner:
             raise diverged(self.updates, td, norm)
         return UpdateInfo(td, margin)
 
+    def _memory_of(self, replay: Replay) -> Memory:
+        """Return the target network's values of the slots of a replay."""
+        if self._memory[0] is not replay:
+            self._memory = replay, _memory(replay.capacity, self._bench)
+        return self._memory[1]
+
+    def _derive_target(self) -> None:
+        """Derive the integers of another target network, and forget the values of the last."""
+        self._target.derive()
+        self._memory[1].owner.fill(-1)
+
     def integers(self) -> Integers:
         """Return the integers of every layer, from the parameters as they are now."""
         if not self.net.quantized:  # the passes carry real numbers
@@ -85,7 +98,7 @@ class FusedLearner:
         blend = self.config.train.target_blend if blend is None else blend
         theirs, ours = self._target.vector.values, self._online.vector.values
         np.copyto(theirs, ours if blend == 1.0 else theirs + np.float32(blend) * (ours - theirs))
-        self._target.derive()
+        self._derive_target()
 
     def state(self) -> dict[str, Any]:
         """Return every tensor and counter, as `Learner` does."""
@@ -112,7 +125,7 @@ class FusedLearner:
         """Put back what `state` returned."""
         self.net.load_state_dict(state["net"])
         self.target_net.load_state_dict(state["target_net"])
-        self._target.derive()
+        self._derive_target()
         self._moments[:] = 0.0
         for i, parameter in enumerate(self.net.parameters()):
             kept = state["optimizer"].get(str(i))
@@ -142,6 +155,18 @@ def _task(config: Config, clipped: int) -> Task:
     )
 
 
+def _memory(capacity: int, bench: Bench) -> Memory:
+    """No values yet, of so many slots."""
+    _, d, n = bench.grad_q.shape
+    return Memory(
+        owner=np.full(capacity, -1, np.int64),
+        values=np.zeros((capacity, d * n), np.float32),
+        x=np.zeros_like(bench.x),
+        absent=np.zeros_like(bench.slots),
+        q=np.zeros((len(bench.x), d, n), np.float32),
+    )
+
+
 def _flat(columns: Columns) -> Columns:
     """The columns of a replay, with an observation as one row."""
     observation = columns.observation
@@ -152,6 +177,7 @@ def _bench(size: int, net: QNetwork) -> Bench:
     """Room for a batch of a network."""
     d, n = net.action_layout
     return Bench(
+        slots=np.zeros(2 * size, np.int64),
         x=np.zeros((2 * size, math.prod(net.encoding.shape)), np.float32),
         action=np.zeros((size, d), np.int64),
         reward=np.zeros(size, np.float32),

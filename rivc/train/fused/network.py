@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     Floats = NDArray[Any]
 
 
-CACHED: Final = 1 << 16  # numbers of windows at a time
+CACHED: Final = 1 << 17  # numbers of windows at a time
+TALL: Final = 4  # states that a product takes together
 
 
 class Vector:
@@ -105,7 +106,9 @@ class FusedNet:
             out=np.zeros(rows * left, np.float32),
             cut=np.zeros(rows * left, np.float32),
             room=np.zeros(block * int((rows_of * inputs).max()), np.float32),
-            back=np.zeros((3, block * int((rows_of * np.maximum(units, inputs)).max())), np.float32),
+            back=np.zeros(
+                (2, block * int((rows_of * np.maximum(units, inputs)).max())), np.float32
+            ),
             rest=np.zeros(last["units"] * (last["inputs"] + 1), np.float32),
             common=np.zeros(last["groups"] * (last["inputs"] + 1), np.float32),
         )
@@ -163,7 +166,7 @@ def _block(layers: NDArray[np.void], rows: int) -> int:
     if not layers["geometry"]["kernel"].any():
         return rows
     numbers = int((layers["windows"] * layers["inputs"]).max())
-    return min(rows, max(1, CACHED // numbers))
+    return min(rows, max(1, CACHED // numbers // TALL) * TALL)
 
 
 def _records(net: QNetwork, vector: Vector) -> NDArray[np.void]:
@@ -204,7 +207,8 @@ def _geometry(
     filters, _, kernel, _ = layer.weight.shape
     down = (top + height + bottom - kernel) // layer.stride + 1
     across = (left + width + right - kernel) // layer.stride + 1
-    record = kernel, layer.stride, top, left, down, across, height, width * planes, planes
+    picture = height, width * planes, planes
+    record = kernel, layer.stride, top, left, down, across, *picture, any(layer.padding)
     return record, (down, across, filters)
 
 

@@ -45,18 +45,24 @@ def add_product(x: Floats, w: Floats, out: Floats) -> None:
                 out1[j] += x10 * v0 + x11 * v1 + x12 * v2 + x13 * v3
                 out2[j] += x20 * v0 + x21 * v1 + x22 * v2 + x23 * v3
                 out3[j] += x30 * v0 + x31 * v1 + x32 * v2 + x33 * v3
-        _add_columns(x, w, out, (b, b + 4), deep)
-    _add_columns(x, w, out, (tall, rows), 0)
+        for k in range(deep, depth):
+            v, x0, x1, x2, x3 = w[k], x[b, k], x[b + 1, k], x[b + 2, k], x[b + 3, k]
+            for j in range(width):
+                out0[j] += x0 * v[j]
+                out1[j] += x1 * v[j]
+                out2[j] += x2 * v[j]
+                out3[j] += x3 * v[j]
+    for b in range(tall, rows):
+        _add_row(x[b], w, out[b])
 
 
 @reordered
-def _add_columns(x: Floats, w: Floats, out: Floats, rows: tuple[int, int], first: int) -> None:
-    """Add the share of the columns of `x` from `first` on, one by one."""
-    for b in range(rows[0], rows[1]):
-        for k in range(first, x.shape[1]):
-            factor = x[b, k]
-            for j in range(w.shape[1]):
-                out[b, j] += factor * w[k, j]
+def _add_row(x: Floats, w: Floats, out: Floats) -> None:
+    """Add x @ w, [K] times [K, N]."""
+    for k in range(len(x)):
+        factor = x[k]
+        for j in range(len(out)):
+            out[j] += factor * w[k, j]
 
 
 @reordered

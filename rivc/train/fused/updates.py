@@ -50,6 +50,7 @@ class Bench(NamedTuple):
     """Room for one batch.
 
     Attributes:
+        slots: of the states, then of those that followed, [2 B].
         x: counts of the states, then of those that followed, float32, [2 B, inputs].
         action: [B, d].
         reward: scaled, [B].
@@ -58,6 +59,7 @@ class Bench(NamedTuple):
         grad_q: gradient of the action values, [B, d, n].
     """
 
+    slots: Slots
     x: Floats
     action: NDArray[np.int64]
     reward: Floats
@@ -66,12 +68,34 @@ class Bench(NamedTuple):
     grad_q: Floats
 
 
+class Memory(NamedTuple):
+    """Action values of the target network by slot of the replay; a sync forgets them.
+
+    Integers are the same in any batch, so a value that is at hand is the value. Those of a network
+    in floats are rounded by their place in the batch, and never kept.
+
+    Attributes:
+        owner: slot whose values these are, -1 of none, [capacity].
+        values: [capacity, d * n].
+        x: room for counts of states that are not at hand, float32, [2 B, inputs].
+        absent: and for their slots, [2 B].
+        q: values of a batch, [2 B, d, n].
+    """
+
+    owner: Slots
+    values: Floats
+    x: Floats
+    absent: Slots
+    q: Floats
+
+
 @compiled
 def gather(columns: Columns, slots: Slots, task: Task, bench: Bench) -> None:
     """Put the transitions of some slots together; see `Replay.sample`."""
     capacity, count = len(columns.following), len(slots)
     for b in range(count):
         at = slots[b] % capacity
+        bench.slots[b], slot = slots[b], slots[b]
         for k in range(bench.x.shape[1]):
             bench.x[b, k] = columns.observation[at, k]
         for j in range(bench.action.shape[1]):
@@ -81,10 +105,12 @@ def gather(columns: Columns, slots: Slots, task: Task, bench: Bench) -> None:
             reward += factor * columns.reward[at]
             factor *= np.float32(task.discount)
             is_over = columns.terminated[at]
-            at = columns.following[at] % capacity
+            slot = columns.following[at]
+            at = slot % capacity
             if is_over or columns.following[at] < 0:
                 factor *= np.float32(not is_over)
                 break
+        bench.slots[count + b] = slot
         for k in range(bench.x.shape[1]):
             bench.x[count + b, k] = columns.observation[at, k]
         bench.reward[b] = reward * np.float32(task.reward_scale)
@@ -92,13 +118,50 @@ def gather(columns: Columns, slots: Slots, task: Task, bench: Bench) -> None:
 
 
 @compiled
-def losses(online: Chain, target: Chain, task: Task, bench: Bench) -> tuple[float, float]:
+def value(target: Chain, memory: Memory, bench: Bench) -> None:
+    """Write the target network's values of a batch to `memory.q`."""
+    last, (size, d, n) = len(target.layers) - 1, memory.q.shape
+    if target.layers[0].is_real:
+        forward(target, bench.x)
+        memory.q[:] = returned(target, last, size).reshape(size, d, n)
+        return
+    count, capacity = _find_absent(memory, bench), len(memory.owner)
+    if count > 0:
+        forward(target, memory.x[:count])
+    q, kept = returned(target, last, count), memory.q.reshape(size, d * n)
+    for b in range(count):
+        for k in range(d * n):
+            memory.values[memory.absent[b] % capacity, k] = q[b, k]
+    for b in range(size):
+        for k in range(d * n):
+            kept[b, k] = memory.values[bench.slots[b] % capacity, k]
+
+
+@compiled
+def _find_absent(memory: Memory, bench: Bench) -> int:
+    """Put the states together whose values are not at hand, each once; return how many."""
+    count, capacity = 0, len(memory.owner)
+    for b in range(len(bench.slots)):
+        slot = bench.slots[b]
+        if memory.owner[slot % capacity] != slot:
+            memory.owner[slot % capacity] = slot
+            memory.absent[count] = slot
+            for k in range(bench.x.shape[1]):
+                memory.x[count, k] = bench.x[b, k]
+            count += 1
+    return count
+
+
+@compiled
+def losses(
+    online: Chain, target: Chain, memory: Memory, task: Task, bench: Bench
+) -> tuple[float, float]:
     """Compute both losses of a batch, and leave their gradient for the action values."""
     size, d, n = bench.grad_q.shape
     last = len(online.layers) - 1
-    forward(target, bench.x)
+    value(target, memory, bench)
     forward(online, bench.x if task.double_q else bench.x[:size])
-    q_target = returned(target, last, 2 * size).reshape(2 * size, d, n)
+    q_target = memory.q
     q = returned(online, last, 2 * size).reshape(2 * size, d, n)
     numbers = task.temperature, task.gap_coef, task.gap_clip, task.double_q
     batch = bench.action, bench.reward, bench.discount
@@ -117,6 +180,7 @@ def losses(online: Chain, target: Chain, task: Task, bench: Bench) -> tuple[floa
 def learn(  # noqa: PLR0913, PLR0917 (compiled loops hold no objects)
     online: Chain,
     target: Chain,
+    memory: Memory,
     moments: Floats,
     columns: Columns,
     slots: Slots,
@@ -129,6 +193,7 @@ def learn(  # noqa: PLR0913, PLR0917 (compiled loops hold no objects)
     Args:
         online: the network in training.
         target: the one that values what comes next, its integers derived.
+        memory: its values since the last sync.
         moments: of Adam, [2, P].
         columns: the replay.
         slots: [updates, B].
@@ -144,7 +209,7 @@ def learn(  # noqa: PLR0913, PLR0917 (compiled loops hold no objects)
     for k in range(len(slots)):
         derive(online)
         gather(columns, slots[k], task, bench)
-        td, margin = losses(online, target, task, bench)
+        td, margin = losses(online, target, memory, task, bench)
         backward(online, len(bench.y), bench.grad_q)
         size = norm(online.grad[: task.clipped])
         if not math.isfinite(size + norm(online.grad[task.clipped :]) + td + margin):
