@@ -8,9 +8,10 @@ partial sum.
 A program of dense layers only is one compiled call, whatever their number: where its arrays lie is
 data.
 
-Firing has one form. A membrane fits int64; cut off at L thresholds it is below
-:math:`2^8 \cdot 2^{31}`, and float64 floors the quotient of two such integers exactly, for what is
-not whole is :math:`1 / th` away from the next integer.
+Firing has one form, in floats: the membrane is cut off at 0 and at L thresholds and divided. Where
+offset and L thresholds are held exactly, rounding leaves what lies beyond a cut beyond it and
+everything between as it is; and such a quotient is floored exactly, for what is not whole is
+:math:`1 / th` away from the next integer. Float64 holds every program, float32 nearly all.
 
 Loops are compiled once for each choice of types, which is why arrays must be in C order and may not
 be read-only here.
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from rivc.neurochip.floats import Kernels, few_at_a_time, flatten, sum_type
-from rivc.neurochip.staircase import firing_offset
+from rivc.neurochip.staircase import firing_offset, narrowest
 from rivc.quant.compiled import compiled
 from rivc.quant.windows import gather
 
@@ -66,19 +67,15 @@ def add_rows(x: Counts, weight: NDArray[np.int8], sums: NDArray[Any]) -> None:
 
 
 @compiled
-def fire(
-    sums: NDArray[Any],
-    frac_bits: int,
-    offset: NDArray[np.int64],
-    top: NDArray[np.int64],
-    threshold: NDArray[np.float64],
-    counts: Counts,
-) -> None:
-    """Write the counts of weighted sums, [B, neurons]; `top` is L thresholds."""
+def fire(sums: NDArray[Any], frac_bits: int, stairs: NDArray[Any], counts: Counts) -> None:
+    """Write the counts of weighted sums, [B, neurons]; see `_stairs`."""
+    kind = stairs.dtype.type
+    gain, zero = kind(1 << frac_bits), kind(0)
+    offset, top, threshold = stairs[0], stairs[1], stairs[2]
     for b in range(sums.shape[0]):
         for j in range(sums.shape[1]):
-            v_mem = (np.int64(sums[b, j]) << frac_bits) + offset[j]
-            counts[b, j] = np.uint8(min(max(v_mem, 0), top[j]) / threshold[j])
+            v_mem = kind(sums[b, j]) * gain + offset[j]
+            counts[b, j] = np.uint8(min(max(v_mem, zero), top[j]) / threshold[j])
 
 
 @compiled
@@ -139,18 +136,14 @@ class DenseChain(NamedTuple):
     Attributes:
         layers: `DENSE` records, the readout last.
         weight: int8, [in, out] of each spiking layer, [out, in] of the readout.
-        offset: added before firing, int64.
-        top: L thresholds, int64.
-        threshold: float64.
+        stairs: of all units, as `fire` takes them, [3, units].
         bias: of the readout, in the integers that its sums ride in.
         sums: nothing, in the integers that the sums of spiking layers ride in.
     """
 
     layers: Any
     weight: NDArray[np.int8]
-    offset: NDArray[np.int64]
-    top: NDArray[np.int64]
-    threshold: NDArray[np.float64]
+    stairs: NDArray[Any]
     bias: NDArray[Any]
     sums: NDArray[Any]
 
@@ -168,14 +161,7 @@ def run_dense(
         sums = np.empty((rows, layer.units), chain.sums.dtype)
         add_rows(x, weight, sums)
         x = np.empty((rows, layer.units), np.uint8)
-        fire(
-            sums,
-            layer.frac_bits,
-            chain.offset[at:end],
-            chain.top[at:end],
-            chain.threshold[at:end],
-            x,
-        )
+        fire(sums, layer.frac_bits, chain.stairs[:, at:end], x)
         add_up(x, totals[i])
     layer = chain.layers[last]
     weight = chain.weight[layer.weight :].reshape(layer.units, layer.inputs)
@@ -210,30 +196,33 @@ def _chain(program: SpikingProgram) -> DenseChain:
         units, inputs = layer.weight.shape
         layers[i] = inputs, units, weights, neurons, layer.frac_bits
         weights, neurons = weights + layer.weight.size, neurons + units
-    nothing = np.zeros(0, np.int64)  # where there is only a readout
-    threshold = np.concatenate([nothing, *(layer.threshold for layer in hidden)])
-    levels = [np.full(len(layer.threshold), layer.levels) for layer in hidden]
-    bits = [
-        (layer.weight_norm * levels_in).bit_length() + 1
+    reach = [
+        layer.weight_norm * levels_in
         for layer, levels_in in zip(hidden, program.levels_in, strict=False)
     ]
+    nothing = np.zeros((3, 0), np.float32)  # where there is only a readout
     return DenseChain(
         layers,
         np.concatenate([*(layer.weight.T.ravel() for layer in hidden), last.weight.ravel()]),
-        np.concatenate([nothing, *map(firing_offset, hidden)]),
-        threshold * np.concatenate([nothing, *levels]),
-        threshold.astype(np.float64),
+        np.concatenate([nothing, *map(_stairs, hidden, reach)], axis=1),
         last.bias.astype(integer(max(32, program.membrane_bits[-1]))),
-        np.empty(0, integer(max(bits, default=0))),
+        np.empty(0, integer(max(reach, default=0).bit_length() + 1)),
     )
+
+
+def _stairs(layer: Layer, reach: int) -> NDArray[Any]:
+    """Offset, L thresholds and threshold of each channel, where no sum is beyond `reach`."""
+    offset, threshold = firing_offset(layer), layer.threshold.astype(np.int64)
+    stairs = np.stack([offset, threshold * layer.levels, threshold])
+    return stairs.astype(narrowest(max(reach, int(np.abs(stairs).max())) + 1))
 
 
 def _dense(layer: Layer, _: tuple[int, ...], levels_in: int, membrane_bits: int) -> Step:
     if layer.is_readout:
         return _readout(layer, membrane_bits)
     weight = np.array(layer.weight.T, order="C")
-    dtype = integer((layer.weight_norm * levels_in).bit_length() + 1)
-    spikes = _firing(layer, 1)
+    reach = layer.weight_norm * levels_in
+    dtype, spikes = integer(reach.bit_length() + 1), _firing(layer, reach)
 
     def step(x: Counts) -> Counts:
         sums = np.empty((len(x), weight.shape[1]), dtype)
@@ -262,27 +251,24 @@ def _conv2d(layer: Layer, shape: tuple[int, ...], levels_in: int, _: int) -> Ste
     stride = layer.stride, layer.stride * channels
     corner = layer.padding[0], layer.padding[1] * channels
     blank = np.zeros if any(layer.padding) else np.empty
-    spikes = _firing(layer, height * width)
+    spikes = _firing(layer, layer.weight_norm * levels_in)
 
     def step(x: Counts) -> Counts:
         rows = blank((len(x), height, width, kernel_h, kernel_w * channels), dtype)
         gather(x.reshape(len(x), shape[0], shape[1] * channels), stride, corner, rows)
         sums = rows.reshape(len(x) * height * width, len(columns)) @ columns
-        counts = spikes(sums.reshape(len(x), height * width * out))
-        return counts.reshape(len(x), height, width, out)
+        return spikes(sums).reshape(len(x), height, width, out)
 
     return few_at_a_time(step, height * width * len(columns))
 
 
-def _firing(layer: Layer, pixels: int) -> Step:
-    """From the sums of neurons, of which so many have the threshold and bias of a channel."""
-    threshold = np.tile(layer.threshold.astype(np.int64), pixels)
-    offset, top = np.tile(firing_offset(layer), pixels), threshold * layer.levels
-    divisor = threshold.astype(np.float64)
+def _firing(layer: Layer, reach: int) -> Callable[[NDArray[Any]], Counts]:
+    """From the sums of channels, [rows, out], none of them beyond `reach`, to counts."""
+    stairs = _stairs(layer, reach)
 
     def spikes(sums: NDArray[Any]) -> Counts:
         counts = np.empty(sums.shape, np.uint8)
-        fire(sums, layer.frac_bits, offset, top, divisor, counts)
+        fire(sums, layer.frac_bits, stairs, counts)
         return counts
 
     return spikes
