@@ -60,7 +60,7 @@ class Emulator:
     def load(self, program: SpikingProgram) -> None:
         """Prepare the kernels of a program; the first time on a machine, compile them."""
         require_fit(self, program)
-        kernels = _kernels(self._compiled)
+        kernels = choose_kernels(self._compiled)
         self._run = kernels.whole(program) or _layer_by_layer(kernels, program)
         self._program = program
         self._run(np.zeros((1, *program.encoding.shape), np.uint8))  # compiles
@@ -102,8 +102,14 @@ def _layer_by_layer(kernels: Kernels, program: SpikingProgram) -> Run:
 
 
 @cache
-def _kernels(compiled: bool | None) -> Kernels:
-    """Choose once in a process: what is missing stays so."""
+def choose_kernels(compiled: bool | None = None) -> Kernels:
+    """Return the compiled kernels where numba works, else those in numpy, whatever is asked for.
+
+    Chosen once in a process: what is missing stays so.
+
+    Raises:
+        MissingError: if compiled loops are asked for and numba does not work here.
+    """
     if compiled is not False:
         try:
             from rivc.neurochip.kernels import COMPILED

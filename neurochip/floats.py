@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Counts = NDArray[Any]  # uint8 as they come in, then floats that hold them exactly
     Step = Callable[[Counts], Counts]
     Run = Callable[[Counts], tuple[NDArray[Any], NDArray[np.int64]]]  # readout and spikes
+    Act = Callable[[NDArray[np.float64], NDArray[np.int64]], bool]
 
 CACHE_BYTES: Final = 1 << 20  # of windows that are gathered at a time
 
@@ -37,11 +38,13 @@ class Kernels(NamedTuple):
             of its membranes, to the function from what it receives to what it emits, [B, *shape].
         totals: the spikes of each state.
         whole: from a program to all of its layers in one call; None where there is no such call.
+        actor: from a program to what writes the actions for an observation; None likewise.
     """
 
     steps: Mapping[str, Callable[[Layer, tuple[int, ...], int, int], Step]]
     totals: Callable[[Counts], NDArray[Any]]
     whole: Callable[[SpikingProgram], Run | None] = lambda _: None
+    actor: Callable[[SpikingProgram], Act | None] = lambda _: None
 
 
 def _totals(x: Counts) -> NDArray[np.float64]:

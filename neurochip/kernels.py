@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rivc.neurochip.floats import Run
+    from rivc.neurochip.floats import Act, Run
     from rivc.snn_convert import Layer, SpikingProgram
 
     Counts = NDArray[np.uint8]
@@ -168,6 +168,42 @@ def run_dense(
     read_out(x, weight, chain.bias, readout)
 
 
+@compiled
+def act_dense(
+    chain: DenseChain,
+    ranges: NDArray[np.float64],
+    levels: int,
+    observation: NDArray[np.float64],
+    actions: NDArray[np.int64],
+) -> bool:
+    """Write the greedy action of each group for one observation; False if it holds NaN.
+
+    Args:
+        chain: the layers.
+        ranges: value of count 0 and of one count, [2, features].
+        levels: largest count.
+        observation: [features].
+        actions: one a group.
+    """
+    x = np.empty((1, len(observation)), np.uint8)
+    for i in range(len(observation)):
+        steps = np.rint((observation[i] - ranges[0, i]) / ranges[1, i])
+        if np.isnan(steps):
+            return False
+        x[0, i] = np.uint8(min(max(steps, 0.0), levels))
+    totals = np.empty((len(chain.layers) - 1, 1), np.int64)
+    readout = np.empty((1, len(chain.bias)), np.int64)
+    run_dense(chain, x, totals, readout)
+    choices = len(chain.bias) // len(actions)
+    for group in range(len(actions)):
+        best = group * choices
+        for j in range(best + 1, (group + 1) * choices):
+            if readout[0, j] > readout[0, best]:
+                best = j
+        actions[group] = best - group * choices
+    return True
+
+
 def integer(bits: int) -> np.dtype[Any]:
     """Return the narrowest type from int16 on that has so many bits, sign included."""
     return np.dtype(np.int16 if bits <= 16 else np.int32 if bits <= 32 else np.int64)
@@ -186,6 +222,22 @@ def dense_chain(program: SpikingProgram) -> Run | None:
         return readout, totals
 
     return run
+
+
+def dense_actor(program: SpikingProgram) -> Act | None:
+    """Return the function from an observation, float64, [features], and where to write actions.
+
+    None unless all layers are dense. It returns False if the observation holds NaN.
+    """
+    encoding = program.encoding
+    if encoding.kind != "vector" or any(layer.kind != "dense" for layer in program.layers):
+        return None
+    chain, ranges, levels = (
+        _chain(program),
+        np.array([encoding.low, encoding.step]),
+        encoding.levels,
+    )
+    return lambda observation, actions: act_dense(chain, ranges, levels, observation, actions)
 
 
 def _chain(program: SpikingProgram) -> DenseChain:
@@ -296,4 +348,5 @@ COMPILED: Final = Kernels(
     {"dense": _dense, "conv2d": _conv2d, "maxpool2d": _maxpool2d, "flatten": flatten},
     _totals,
     dense_chain,
+    dense_actor,
 )
