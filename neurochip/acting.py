@@ -18,9 +18,9 @@ _REALS: Final = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 
 
 class Actor:
-    """The greedy policy of a program: call it with an observation.
+    r"""The greedy policy of a program: call it with an observation.
 
-    .. math:: a_g = argmax_j r_{gj}(x), \\quad x = encode(observation)
+    .. math:: a_g = argmax_j r_{gj}(x), \quad x = encode(observation)
 
     with the readout r of the definition and the lowest index on ties. Encoding, layers and argmax
     are one compiled call for a program of dense layers; what this call does not take goes through

@@ -1,4 +1,4 @@
-"""One call from an observation to actions: it takes those of the definition, or says what is wrong."""
+"""One call from an observation to actions: those of the definition, or it says what is wrong."""
 
 from __future__ import annotations
 
