@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from rivc.neurochip.floats import Kernels, few_at_a_time, flatten, sum_type
-from rivc.neurochip.staircase import firing_offset, narrowest
+from rivc.neurochip.floats import Kernels, few_at_a_time, flatten
+from rivc.neurochip.staircase import FLOAT32, narrowest
 from rivc.quant.compiled import compiled
 from rivc.quant.windows import gather
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -248,32 +248,46 @@ def _chain(program: SpikingProgram) -> DenseChain:
         units, inputs = layer.weight.shape
         layers[i] = inputs, units, weights, neurons, layer.frac_bits
         weights, neurons = weights + layer.weight.size, neurons + units
-    reach = [
-        layer.weight_norm * levels_in
-        for layer, levels_in in zip(hidden, program.levels_in, strict=False)
-    ]
-    nothing = np.zeros((3, 0), np.float32)  # where there is only a readout
+    reach = max([0, *map(_reach, hidden, program.levels_in)])
     return DenseChain(
         layers,
         np.concatenate([*(layer.weight.T.ravel() for layer in hidden), last.weight.ravel()]),
-        np.concatenate([nothing, *map(_stairs, hidden, reach)], axis=1),
-        last.bias.astype(integer(max(32, program.membrane_bits[-1]))),
-        np.empty(0, integer(max(reach, default=0).bit_length() + 1)),
+        _stairs(hidden, reach),
+        last.bias.astype(_type_of_readout(last, program.levels_in[-1])),
+        np.empty(0, integer(reach.bit_length() + 1)),
     )
 
 
-def _stairs(layer: Layer, reach: int) -> NDArray[Any]:
+def _reach(layer: Layer, levels_in: int) -> int:
+    """What no weighted sum exceeds; where it matters, for these weights, else for any so wide."""
+    widest = layer.weight_bound * levels_in
+    return widest if widest < FLOAT32 else layer.weight_norm * levels_in
+
+
+def _stairs(layers: Sequence[Layer], reach: int) -> NDArray[Any]:
     """Offset, L thresholds and threshold of each channel, where no sum is beyond `reach`."""
-    offset, threshold = firing_offset(layer), layer.threshold.astype(np.int64)
-    stairs = np.stack([offset, threshold * layer.levels, threshold])
-    return stairs.astype(narrowest(max(reach, int(np.abs(stairs).max())) + 1))
+    none = np.zeros(0, np.int64)
+    threshold = np.concatenate([none, *(layer.threshold for layer in layers)])
+    bias = np.concatenate([none, *(layer.bias for layer in layers)])
+    levels = [np.full(len(layer.threshold), layer.levels) for layer in layers]
+    stairs = np.empty((3, len(threshold)), np.int64)
+    stairs[0] = bias + threshold // 2
+    stairs[1] = threshold * np.concatenate([none, *levels])
+    stairs[2] = threshold
+    widest = max(reach, int(stairs.max(initial=0)), -int(stairs.min(initial=0)))
+    return stairs.astype(narrowest(widest + 1))
 
 
-def _dense(layer: Layer, _: tuple[int, ...], levels_in: int, membrane_bits: int) -> Step:
+def _type_of_readout(layer: Layer, levels_in: int) -> np.dtype[Any]:
+    """The integers that hold every partial sum that begins with the bias."""
+    offset = max(int(layer.bias.max()), -int(layer.bias.min()))
+    return integer(max(32, (_reach(layer, levels_in) + offset).bit_length() + 1))
+
+
+def _dense(layer: Layer, _: tuple[int, ...], levels_in: int, __: int) -> Step:
     if layer.is_readout:
-        return _readout(layer, membrane_bits)
-    weight = np.array(layer.weight.T, order="C")
-    reach = layer.weight_norm * levels_in
+        return _readout(layer, levels_in)
+    weight, reach = np.array(layer.weight.T, order="C"), _reach(layer, levels_in)
     dtype, spikes = integer(reach.bit_length() + 1), _firing(layer, reach)
 
     def step(x: Counts) -> Counts:
@@ -284,8 +298,8 @@ def _dense(layer: Layer, _: tuple[int, ...], levels_in: int, membrane_bits: int)
     return step
 
 
-def _readout(layer: Layer, membrane_bits: int) -> Step:
-    weight, bias = layer.weight.copy(), layer.bias.astype(integer(max(32, membrane_bits)))
+def _readout(layer: Layer, levels_in: int) -> Step:
+    weight, bias = layer.weight.copy(), layer.bias.astype(_type_of_readout(layer, levels_in))
 
     def step(x: Counts) -> NDArray[np.int64]:
         readout = np.empty((len(x), len(bias)), np.int64)
@@ -296,14 +310,15 @@ def _readout(layer: Layer, membrane_bits: int) -> Step:
 
 
 def _conv2d(layer: Layer, shape: tuple[int, ...], levels_in: int, _: int) -> Step:
-    dtype = sum_type(layer, levels_in)
+    reach = _reach(layer, levels_in)
+    dtype = narrowest(reach + 1)
     out, channels, kernel_h, kernel_w = layer.weight.shape
     columns = np.ascontiguousarray(layer.weight.transpose(2, 3, 1, 0), dtype).reshape(-1, out)
     height, width, _ = layer.output_shape(shape)
     stride = layer.stride, layer.stride * channels
     corner = layer.padding[0], layer.padding[1] * channels
     blank = np.zeros if any(layer.padding) else np.empty
-    spikes = _firing(layer, layer.weight_norm * levels_in)
+    spikes = _firing(layer, reach)
 
     def step(x: Counts) -> Counts:
         rows = blank((len(x), height, width, kernel_h, kernel_w * channels), dtype)
@@ -316,7 +331,7 @@ def _conv2d(layer: Layer, shape: tuple[int, ...], levels_in: int, _: int) -> Ste
 
 def _firing(layer: Layer, reach: int) -> Callable[[NDArray[Any]], Counts]:
     """From the sums of channels, [rows, out], none of them beyond `reach`, to counts."""
-    stairs = _stairs(layer, reach)
+    stairs = _stairs([layer], reach)
 
     def spikes(sums: NDArray[Any]) -> Counts:
         counts = np.empty(sums.shape, np.uint8)
