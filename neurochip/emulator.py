@@ -85,9 +85,9 @@ class Emulator:
 def _layer_by_layer(kernels: Kernels, program: SpikingProgram) -> Run:
     """Return the function from counts to what the last layer emits and the spikes of the others."""
     steps = [
-        kernels.steps[layer.kind](layer, shape, levels_in, bits)
-        for layer, shape, levels_in, bits in zip(
-            program.layers, program.shapes, program.levels_in, program.membrane_bits, strict=False
+        kernels.steps[layer.kind](layer, shape, levels_in)
+        for layer, shape, levels_in in zip(
+            program.layers, program.shapes, program.levels_in, strict=False
         )
     ]
     fires = [layer.levels > 0 for layer in program.layers]

@@ -284,7 +284,7 @@ def _type_of_readout(layer: Layer, levels_in: int) -> np.dtype[Any]:
     return integer(max(32, (_reach(layer, levels_in) + offset).bit_length() + 1))
 
 
-def _dense(layer: Layer, _: tuple[int, ...], levels_in: int, __: int) -> Step:
+def _dense(layer: Layer, _: tuple[int, ...], levels_in: int) -> Step:
     if layer.is_readout:
         return _readout(layer, levels_in)
     weight, reach = np.array(layer.weight.T, order="C"), _reach(layer, levels_in)
@@ -309,7 +309,7 @@ def _readout(layer: Layer, levels_in: int) -> Step:
     return step
 
 
-def _conv2d(layer: Layer, shape: tuple[int, ...], levels_in: int, _: int) -> Step:
+def _conv2d(layer: Layer, shape: tuple[int, ...], levels_in: int) -> Step:
     reach = _reach(layer, levels_in)
     dtype = narrowest(reach + 1)
     out, channels, kernel_h, kernel_w = layer.weight.shape
@@ -341,7 +341,7 @@ def _firing(layer: Layer, reach: int) -> Callable[[NDArray[Any]], Counts]:
     return spikes
 
 
-def _maxpool2d(layer: Layer, shape: tuple[int, ...], _: int, __: int) -> Step:
+def _maxpool2d(layer: Layer, shape: tuple[int, ...], _: int) -> Step:
     emitted, window = layer.output_shape(shape), (layer.kernel, layer.stride)
     corner = layer.padding[0], layer.padding[1]
 

@@ -295,8 +295,7 @@ class SpikingProgram:
         vars(other).update(
             encoding=self.encoding,
             layers=tuple(
-                layer._with(next(given)) if layer.has_weights else layer
-                for layer in self.layers
+                layer._with(next(given)) if layer.has_weights else layer for layer in self.layers
             ),
             readout_scale=readout_scale,
             action_layout=self.action_layout,
