@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from rivc.quant.encoding import InputEncoding
 
-    LayerArrays = tuple[NDArray[np.int8], NDArray[np.int32], NDArray[np.int32]]
+    LayerArrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]  # weight, bias, threshold
 
 FORMAT_VERSION: Final = 1
 Kind = Literal["dense", "conv2d", "maxpool2d", "flatten"]

@@ -44,7 +44,7 @@ def run() -> Report:
 def _race(name: str, case: Case) -> Race:
     config = load_config(case.config, case.overrides)
     [task] = make_tasks(config, 1)
-    seen = _observations(task)
+    seen = observations(task)
     encoding = make_encoding(task, seen, "ideal")
     program = convert(make_network(config, encoding, task.action_layout, "ideal"))
     act = Actor(program)
@@ -63,7 +63,7 @@ def _race(name: str, case: Case) -> Race:
     return race(name, "SB3 DQN.predict", ours, predict, rounds=ROUNDS, calls=CALLS)
 
 
-def _observations(task: Task) -> NDArray[Any]:
+def observations(task: Task) -> NDArray[Any]:
     """What is seen under random actions."""
     env = task.env
     env.action_space.seed(0)
