@@ -118,7 +118,8 @@ class QNetwork(nn.Module):
     def readout_scale(self, integers: Integers | None = None) -> Tensor:
         """Return the real value of one readout integer, a scalar without gradient."""
         *_, (_, log_step_in) = self.chain()
-        return readout_unit((integers or self.integers())[-1].weight_scale, log_step_in)
+        scale = (integers or self.integers())[-1].weight_scale[0].double()
+        return (scale * log_step_in.detach().double().exp()).float()
 
     def watch(self, x: Tensor, integers: Integers, layer: int) -> tuple[Tensor, Tensor]:
         """Return action values as `forward` does, and what a layer emits, channels first.
@@ -157,11 +158,6 @@ class QNetwork(nn.Module):
     def weights_and_biases(self) -> list[nn.Parameter]:
         """Return the latent weights and biases, without the learned steps."""
         return [p for layer, _ in self.chain() for p in (layer.weight, layer.bias)]
-
-
-def readout_unit(weight_scale: Tensor, log_step_in: Tensor) -> Tensor:
-    """Return the value of one readout integer from those of weight steps, [C], and a count."""
-    return (weight_scale[0].double() * log_step_in.detach().double().exp()).float()
 
 
 def channels_first(x: Tensor) -> Tensor:

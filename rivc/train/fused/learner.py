@@ -99,8 +99,7 @@ class FusedLearner:
             self._program = convert(self.net)  # passes of real numbers have no integers
         else:
             self._online.derive()
-            integers, scale = self._online.integers(), self._online.readout_scale()
-            self._program = self._program.with_integers(integers, scale)
+            self._program = self._program.with_integers(self._online.integers(), self._online.unit)
         return self._program
 
     def sync_target(self, blend: float | None = None) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
-from rivc.nets.network import readout_unit
 from rivc.quant.qat import QuantConv2d
 from rivc.quant.qat.integers import GAUSSIAN_STEP
 from rivc.train.fused import chain as passes
@@ -86,14 +85,13 @@ class FusedNet:
 
     def __init__(self, net: QNetwork, rows: int) -> None:
         self.vector, self.action_layout = Vector(net), net.action_layout
-        chain = list(net.chain())
         layers = _records(net, self.vector)
-        self._places, self._log_step_in = _places(layers, net), chain[-1][1]
+        self._places = _places(layers, net)
         last = layers[-1]
         rows_of, units, inputs = layers["windows"], layers["units"], layers["inputs"]
         left = int((rows_of * units).sum())
         block = _block(layers, rows)
-        is_wide = any(layer.carrier.dtype == "float64" for layer, _ in chain)
+        is_wide = any(layer.carrier.dtype == "float64" for layer, _ in net.chain())
         self.chain = Chain(
             layers=layers,
             rows=rows,
@@ -118,8 +116,8 @@ class FusedNet:
 
     @property
     def unit(self) -> float:
-        """Value of one readout integer."""
-        return float(self.chain.unit[-1])
+        """Value of one readout integer, a float32 as in `QNetwork.readout_scale`."""
+        return float(np.float32(self.chain.unit[-1]))
 
     def derive(self) -> None:
         """Derive all integers from the parameters as they are now."""
@@ -152,12 +150,6 @@ class FusedNet:
             (in_torch_s_order(weight[synapses], shape), bias[channels], threshold[firing])
             for synapses, channels, firing, shape in self._places
         ]
-
-    def readout_scale(self) -> float:
-        """Return the value of one readout integer, in the rounding of `QNetwork.readout_scale`."""
-        _, channels, _, _ = self._places[-1]
-        weight_scale = torch.from_numpy(self.chain.scale[0, channels])
-        return float(readout_unit(weight_scale, self._log_step_in))
 
 
 def _places(layers: NDArray[np.void], net: QNetwork) -> list[Place]:
