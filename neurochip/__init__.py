@@ -4,6 +4,7 @@ A chip is one small class with the methods of `Backend`. `load_backend` finds it
 or registered by another package under the entry point group `rivc.backends`.
 """
 
+from rivc.neurochip.acting import Actor
 from rivc.neurochip.backend import (
     Backend,
     Inference,
@@ -19,6 +20,7 @@ from rivc.neurochip.registry import BackendInfo, backend_infos, backend_names, l
 from rivc.neurochip.states import random_states
 
 __all__ = [
+    "Actor",
     "Backend",
     "BackendInfo",
     "ChipLimits",

@@ -55,12 +55,14 @@ class Emulator:
 
     def check(self, program: SpikingProgram) -> list[Violation]:
         """Return every limit that the program exceeds: only widths beyond float64 do."""
+        if program.membrane_bound <= LIMITS.membrane_bits:
+            return []
         return self.limits.violations(program)
 
     def load(self, program: SpikingProgram) -> None:
         """Prepare the kernels of a program; the first time on a machine, compile them."""
         require_fit(self, program)
-        kernels = _kernels(self._compiled)
+        kernels = choose_kernels(self._compiled)
         self._run = kernels.whole(program) or _layer_by_layer(kernels, program)
         self._program = program
         self._run(np.zeros((1, *program.encoding.shape), np.uint8))  # compiles
@@ -83,9 +85,9 @@ class Emulator:
 def _layer_by_layer(kernels: Kernels, program: SpikingProgram) -> Run:
     """Return the function from counts to what the last layer emits and the spikes of the others."""
     steps = [
-        kernels.steps[layer.kind](layer, shape, levels_in, bits)
-        for layer, shape, levels_in, bits in zip(
-            program.layers, program.shapes, program.levels_in, program.membrane_bits, strict=False
+        kernels.steps[layer.kind](layer, shape, levels_in)
+        for layer, shape, levels_in in zip(
+            program.layers, program.shapes, program.levels_in, strict=False
         )
     ]
     fires = [layer.levels > 0 for layer in program.layers]
@@ -102,8 +104,14 @@ def _layer_by_layer(kernels: Kernels, program: SpikingProgram) -> Run:
 
 
 @cache
-def _kernels(compiled: bool | None) -> Kernels:
-    """Choose once in a process: what is missing stays so."""
+def choose_kernels(compiled: bool | None = None) -> Kernels:
+    """Return the compiled kernels where numba works, else those in numpy, whatever is asked for.
+
+    Chosen once in a process: what is missing stays so.
+
+    Raises:
+        MissingError: if compiled loops are asked for and numba does not work here.
+    """
     if compiled is not False:
         try:
             from rivc.neurochip.kernels import COMPILED

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from rivc.neurochip.staircase import FLOAT32, make_staircase, narrowest
-from rivc.snn_convert.validate import MAX_LEVELS
+from rivc.snn_convert.validate import MAX_LEVELS, membrane_bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Counts = NDArray[Any]  # uint8 as they come in, then floats that hold them exactly
     Step = Callable[[Counts], Counts]
     Run = Callable[[Counts], tuple[NDArray[Any], NDArray[np.int64]]]  # readout and spikes
+    Act = Callable[[NDArray[np.float64], NDArray[np.int64]], bool]
 
 CACHE_BYTES: Final = 1 << 20  # of windows that are gathered at a time
 
@@ -33,15 +34,17 @@ class Kernels(NamedTuple):
     """One way to run layers.
 
     Attributes:
-        steps: by kind, from a layer, the shape and the largest count that it receives, and the bits
-            of its membranes, to the function from what it receives to what it emits, [B, *shape].
+        steps: by kind, from a layer, the shape and the largest count that it receives to the
+            function from what it receives to what it emits, [B, *shape].
         totals: the spikes of each state.
         whole: from a program to all of its layers in one call; None where there is no such call.
+        actor: from a program to what writes the actions for an observation; None likewise.
     """
 
-    steps: Mapping[str, Callable[[Layer, tuple[int, ...], int, int], Step]]
+    steps: Mapping[str, Callable[[Layer, tuple[int, ...], int], Step]]
     totals: Callable[[Counts], NDArray[Any]]
     whole: Callable[[SpikingProgram], Run | None] = lambda _: None
+    actor: Callable[[SpikingProgram], Act | None] = lambda _: None
 
 
 def _totals(x: Counts) -> NDArray[np.float64]:
@@ -60,14 +63,14 @@ def sum_type(layer: Layer, levels_in: int) -> np.dtype[Any]:
     return narrowest(layer.weight_norm * levels_in + 1)
 
 
-def _dense(layer: Layer, _: tuple[int, ...], levels_in: int, membrane_bits: int) -> Step:
+def _dense(layer: Layer, _: tuple[int, ...], levels_in: int) -> Step:
     dtype = sum_type(layer, levels_in)
     weight = np.ascontiguousarray(layer.weight.T, dtype) * dtype.type(1 << layer.frac_bits)
-    fire = make_staircase(layer, dtype, membrane_bits)
+    fire = make_staircase(layer, dtype, membrane_bits(layer, levels_in))
     return lambda x: fire(np.asarray(x.astype(dtype, copy=False) @ weight))
 
 
-def _conv2d(layer: Layer, shape: tuple[int, ...], levels_in: int, membrane_bits: int) -> Step:
+def _conv2d(layer: Layer, shape: tuple[int, ...], levels_in: int) -> Step:
     dtype = sum_type(layer, levels_in)
     out, _, kernel_h, kernel_w = layer.weight.shape
     columns = np.ascontiguousarray(layer.weight.transpose(2, 3, 1, 0), dtype).reshape(-1, out)
@@ -76,7 +79,7 @@ def _conv2d(layer: Layer, shape: tuple[int, ...], levels_in: int, membrane_bits:
     patches = _patches(layer, (kernel_h, kernel_w), (height, width), shape[2])
     pad = _padder(layer, shape, dtype)
     # Long rows, of all the neurons of a picture, are faster than short ones.
-    fire = make_staircase(layer, dtype, membrane_bits, height * width)
+    fire = make_staircase(layer, dtype, membrane_bits(layer, levels_in), height * width)
 
     def step(x: Counts) -> Counts:
         rows = patches(pad(x)).reshape(len(x) * height * width, len(columns))
@@ -98,7 +101,7 @@ def few_at_a_time(step: Step, window_size: int) -> Step:
     return run
 
 
-def _maxpool2d(layer: Layer, shape: tuple[int, ...], _: int, __: int) -> Step:
+def _maxpool2d(layer: Layer, shape: tuple[int, ...], _: int) -> Step:
     height, width, channels = layer.output_shape(shape)
     patches = _patches(layer, (layer.kernel, layer.kernel), (height, width), channels)
     pad = _padder(layer, shape, np.dtype(np.float32))
@@ -106,7 +109,7 @@ def _maxpool2d(layer: Layer, shape: tuple[int, ...], _: int, __: int) -> Step:
     return few_at_a_time(lambda x: np.asarray(patches(pad(x)).max(axis=(3, 4))), size)
 
 
-def flatten(_: Layer, shape: tuple[int, ...], __: int, ___: int) -> Step:
+def flatten(_: Layer, shape: tuple[int, ...], __: int) -> Step:
     """Order by height, width, channel, as pictures are."""
     size = math.prod(shape)
     return lambda x: x.reshape(len(x), size)

@@ -8,9 +8,10 @@ partial sum.
 A program of dense layers only is one compiled call, whatever their number: where its arrays lie is
 data.
 
-Firing has one form. A membrane fits int64; cut off at L thresholds it is below
-:math:`2^8 \cdot 2^{31}`, and float64 floors the quotient of two such integers exactly, for what is
-not whole is :math:`1 / th` away from the next integer.
+Firing has one form, in floats: the membrane is cut off at 0 and at L thresholds and divided. Where
+offset and L thresholds are held exactly, rounding leaves what lies beyond a cut beyond it and
+everything between as it is; and such a quotient is floored exactly, for what is not whole is
+:math:`1 / th` away from the next integer. Float64 holds every program, float32 nearly all.
 
 Loops are compiled once for each choice of types, which is why arrays must be in C order and may not
 be read-only here.
@@ -23,17 +24,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from rivc.neurochip.floats import Kernels, few_at_a_time, flatten, sum_type
-from rivc.neurochip.staircase import firing_offset
+from rivc.neurochip.floats import Kernels, few_at_a_time, flatten
+from rivc.neurochip.staircase import FLOAT32, narrowest
 from rivc.quant.compiled import compiled
 from rivc.quant.windows import gather
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from rivc.neurochip.floats import Run
+    from rivc.neurochip.floats import Act, Run
     from rivc.snn_convert import Layer, SpikingProgram
 
     Counts = NDArray[np.uint8]
@@ -66,19 +67,15 @@ def add_rows(x: Counts, weight: NDArray[np.int8], sums: NDArray[Any]) -> None:
 
 
 @compiled
-def fire(
-    sums: NDArray[Any],
-    frac_bits: int,
-    offset: NDArray[np.int64],
-    top: NDArray[np.int64],
-    threshold: NDArray[np.float64],
-    counts: Counts,
-) -> None:
-    """Write the counts of weighted sums, [B, neurons]; `top` is L thresholds."""
+def fire(sums: NDArray[Any], frac_bits: int, stairs: NDArray[Any], counts: Counts) -> None:
+    """Write the counts of weighted sums, [B, neurons]; see `_stairs`."""
+    kind = stairs.dtype.type
+    gain, zero = kind(1 << frac_bits), kind(0)
+    offset, top, threshold = stairs[0], stairs[1], stairs[2]
     for b in range(sums.shape[0]):
         for j in range(sums.shape[1]):
-            v_mem = (np.int64(sums[b, j]) << frac_bits) + offset[j]
-            counts[b, j] = np.uint8(min(max(v_mem, 0), top[j]) / threshold[j])
+            v_mem = kind(sums[b, j]) * gain + offset[j]
+            counts[b, j] = np.uint8(min(max(v_mem, zero), top[j]) / threshold[j])
 
 
 @compiled
@@ -139,18 +136,14 @@ class DenseChain(NamedTuple):
     Attributes:
         layers: `DENSE` records, the readout last.
         weight: int8, [in, out] of each spiking layer, [out, in] of the readout.
-        offset: added before firing, int64.
-        top: L thresholds, int64.
-        threshold: float64.
+        stairs: of all units, as `fire` takes them, [3, units].
         bias: of the readout, in the integers that its sums ride in.
         sums: nothing, in the integers that the sums of spiking layers ride in.
     """
 
     layers: Any
     weight: NDArray[np.int8]
-    offset: NDArray[np.int64]
-    top: NDArray[np.int64]
-    threshold: NDArray[np.float64]
+    stairs: NDArray[Any]
     bias: NDArray[Any]
     sums: NDArray[Any]
 
@@ -168,18 +161,47 @@ def run_dense(
         sums = np.empty((rows, layer.units), chain.sums.dtype)
         add_rows(x, weight, sums)
         x = np.empty((rows, layer.units), np.uint8)
-        fire(
-            sums,
-            layer.frac_bits,
-            chain.offset[at:end],
-            chain.top[at:end],
-            chain.threshold[at:end],
-            x,
-        )
+        fire(sums, layer.frac_bits, chain.stairs[:, at:end], x)
         add_up(x, totals[i])
     layer = chain.layers[last]
     weight = chain.weight[layer.weight :].reshape(layer.units, layer.inputs)
     read_out(x, weight, chain.bias, readout)
+
+
+@compiled
+def act_dense(
+    chain: DenseChain,
+    ranges: NDArray[np.float64],
+    levels: int,
+    observation: NDArray[np.float64],
+    actions: NDArray[np.int64],
+) -> bool:
+    """Write the greedy action of each group for one observation; False if it holds NaN.
+
+    Args:
+        chain: the layers.
+        ranges: value of count 0 and of one count, [2, features].
+        levels: largest count.
+        observation: [features].
+        actions: one a group.
+    """
+    x = np.empty((1, len(observation)), np.uint8)
+    for i in range(len(observation)):
+        steps = np.rint((observation[i] - ranges[0, i]) / ranges[1, i])
+        if np.isnan(steps):
+            return False
+        x[0, i] = np.uint8(min(max(steps, 0.0), levels))
+    totals = np.empty((len(chain.layers) - 1, 1), np.int64)
+    readout = np.empty((1, len(chain.bias)), np.int64)
+    run_dense(chain, x, totals, readout)
+    choices = len(chain.bias) // len(actions)
+    for group in range(len(actions)):
+        best = group * choices
+        for j in range(best + 1, (group + 1) * choices):
+            if readout[0, j] > readout[0, best]:
+                best = j
+        actions[group] = best - group * choices
+    return True
 
 
 def integer(bits: int) -> np.dtype[Any]:
@@ -202,6 +224,22 @@ def dense_chain(program: SpikingProgram) -> Run | None:
     return run
 
 
+def dense_actor(program: SpikingProgram) -> Act | None:
+    """Return the function from an observation, float64, [features], and where to write actions.
+
+    None unless all layers are dense. It returns False if the observation holds NaN.
+    """
+    encoding = program.encoding
+    if encoding.kind != "vector" or any(layer.kind != "dense" for layer in program.layers):
+        return None
+    chain, ranges, levels = (
+        _chain(program),
+        np.array([encoding.low, encoding.step]),
+        encoding.levels,
+    )
+    return lambda observation, actions: act_dense(chain, ranges, levels, observation, actions)
+
+
 def _chain(program: SpikingProgram) -> DenseChain:
     *hidden, last = program.layers
     layers = np.zeros(len(program.layers), DENSE)
@@ -210,30 +248,47 @@ def _chain(program: SpikingProgram) -> DenseChain:
         units, inputs = layer.weight.shape
         layers[i] = inputs, units, weights, neurons, layer.frac_bits
         weights, neurons = weights + layer.weight.size, neurons + units
-    nothing = np.zeros(0, np.int64)  # where there is only a readout
-    threshold = np.concatenate([nothing, *(layer.threshold for layer in hidden)])
-    levels = [np.full(len(layer.threshold), layer.levels) for layer in hidden]
-    bits = [
-        (layer.weight_norm * levels_in).bit_length() + 1
-        for layer, levels_in in zip(hidden, program.levels_in, strict=False)
-    ]
+    reach = max([0, *map(_reach, hidden, program.levels_in)])
     return DenseChain(
         layers,
         np.concatenate([*(layer.weight.T.ravel() for layer in hidden), last.weight.ravel()]),
-        np.concatenate([nothing, *map(firing_offset, hidden)]),
-        threshold * np.concatenate([nothing, *levels]),
-        threshold.astype(np.float64),
-        last.bias.astype(integer(max(32, program.membrane_bits[-1]))),
-        np.empty(0, integer(max(bits, default=0))),
+        _stairs(hidden, reach),
+        last.bias.astype(_type_of_readout(last, program.levels_in[-1])),
+        np.empty(0, integer(reach.bit_length() + 1)),
     )
 
 
-def _dense(layer: Layer, _: tuple[int, ...], levels_in: int, membrane_bits: int) -> Step:
+def _reach(layer: Layer, levels_in: int) -> int:
+    """What no weighted sum exceeds; where it matters, for these weights, else for any so wide."""
+    widest = layer.weight_bound * levels_in
+    return widest if widest < FLOAT32 else layer.weight_norm * levels_in
+
+
+def _stairs(layers: Sequence[Layer], reach: int) -> NDArray[Any]:
+    """Offset, L thresholds and threshold of each channel, where no sum is beyond `reach`."""
+    none = np.zeros(0, np.int64)
+    threshold = np.concatenate([none, *(layer.threshold for layer in layers)])
+    bias = np.concatenate([none, *(layer.bias for layer in layers)])
+    levels = [np.full(len(layer.threshold), layer.levels) for layer in layers]
+    stairs = np.empty((3, len(threshold)), np.int64)
+    stairs[0] = bias + threshold // 2
+    stairs[1] = threshold * np.concatenate([none, *levels])
+    stairs[2] = threshold
+    widest = max(reach, int(stairs.max(initial=0)), -int(stairs.min(initial=0)))
+    return stairs.astype(narrowest(widest + 1))
+
+
+def _type_of_readout(layer: Layer, levels_in: int) -> np.dtype[Any]:
+    """The integers that hold every partial sum that begins with the bias."""
+    offset = max(int(layer.bias.max()), -int(layer.bias.min()))
+    return integer(max(32, (_reach(layer, levels_in) + offset).bit_length() + 1))
+
+
+def _dense(layer: Layer, _: tuple[int, ...], levels_in: int) -> Step:
     if layer.is_readout:
-        return _readout(layer, membrane_bits)
-    weight = np.array(layer.weight.T, order="C")
-    dtype = integer((layer.weight_norm * levels_in).bit_length() + 1)
-    spikes = _firing(layer, 1)
+        return _readout(layer, levels_in)
+    weight, reach = np.array(layer.weight.T, order="C"), _reach(layer, levels_in)
+    dtype, spikes = integer(reach.bit_length() + 1), _firing(layer, reach)
 
     def step(x: Counts) -> Counts:
         sums = np.empty((len(x), weight.shape[1]), dtype)
@@ -243,8 +298,8 @@ def _dense(layer: Layer, _: tuple[int, ...], levels_in: int, membrane_bits: int)
     return step
 
 
-def _readout(layer: Layer, membrane_bits: int) -> Step:
-    weight, bias = layer.weight.copy(), layer.bias.astype(integer(max(32, membrane_bits)))
+def _readout(layer: Layer, levels_in: int) -> Step:
+    weight, bias = layer.weight.copy(), layer.bias.astype(_type_of_readout(layer, levels_in))
 
     def step(x: Counts) -> NDArray[np.int64]:
         readout = np.empty((len(x), len(bias)), np.int64)
@@ -254,41 +309,39 @@ def _readout(layer: Layer, membrane_bits: int) -> Step:
     return step
 
 
-def _conv2d(layer: Layer, shape: tuple[int, ...], levels_in: int, _: int) -> Step:
-    dtype = sum_type(layer, levels_in)
+def _conv2d(layer: Layer, shape: tuple[int, ...], levels_in: int) -> Step:
+    reach = _reach(layer, levels_in)
+    dtype = narrowest(reach + 1)
     out, channels, kernel_h, kernel_w = layer.weight.shape
     columns = np.ascontiguousarray(layer.weight.transpose(2, 3, 1, 0), dtype).reshape(-1, out)
     height, width, _ = layer.output_shape(shape)
     stride = layer.stride, layer.stride * channels
     corner = layer.padding[0], layer.padding[1] * channels
     blank = np.zeros if any(layer.padding) else np.empty
-    spikes = _firing(layer, height * width)
+    spikes = _firing(layer, reach)
 
     def step(x: Counts) -> Counts:
         rows = blank((len(x), height, width, kernel_h, kernel_w * channels), dtype)
         gather(x.reshape(len(x), shape[0], shape[1] * channels), stride, corner, rows)
         sums = rows.reshape(len(x) * height * width, len(columns)) @ columns
-        counts = spikes(sums.reshape(len(x), height * width * out))
-        return counts.reshape(len(x), height, width, out)
+        return spikes(sums).reshape(len(x), height, width, out)
 
     return few_at_a_time(step, height * width * len(columns))
 
 
-def _firing(layer: Layer, pixels: int) -> Step:
-    """From the sums of neurons, of which so many have the threshold and bias of a channel."""
-    threshold = np.tile(layer.threshold.astype(np.int64), pixels)
-    offset, top = np.tile(firing_offset(layer), pixels), threshold * layer.levels
-    divisor = threshold.astype(np.float64)
+def _firing(layer: Layer, reach: int) -> Callable[[NDArray[Any]], Counts]:
+    """From the sums of channels, [rows, out], none of them beyond `reach`, to counts."""
+    stairs = _stairs([layer], reach)
 
     def spikes(sums: NDArray[Any]) -> Counts:
         counts = np.empty(sums.shape, np.uint8)
-        fire(sums, layer.frac_bits, offset, top, divisor, counts)
+        fire(sums, layer.frac_bits, stairs, counts)
         return counts
 
     return spikes
 
 
-def _maxpool2d(layer: Layer, shape: tuple[int, ...], _: int, __: int) -> Step:
+def _maxpool2d(layer: Layer, shape: tuple[int, ...], _: int) -> Step:
     emitted, window = layer.output_shape(shape), (layer.kernel, layer.stride)
     corner = layer.padding[0], layer.padding[1]
 
@@ -310,4 +363,5 @@ COMPILED: Final = Kernels(
     {"dense": _dense, "conv2d": _conv2d, "maxpool2d": _maxpool2d, "flatten": flatten},
     _totals,
     dense_chain,
+    dense_actor,
 )

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import index
@@ -23,13 +24,17 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from rivc.errors import DamagedFileError
+from rivc.quant.grid import Grid
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
     from rivc.quant.encoding import InputEncoding
+
+    LayerArrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]  # weight, bias, threshold
 
 FORMAT_VERSION: Final = 1
 Kind = Literal["dense", "conv2d", "maxpool2d", "flatten"]
@@ -119,11 +124,23 @@ class Layer:
         return int(rows.sum(1).max())
 
     @property
+    def weight_bound(self) -> int:
+        """What `weight_norm` never exceeds, whatever the weights are: their width says it."""
+        return Grid(self.weight_bits).q_max * math.prod(self.weight.shape[1:])
+
+    @property
     def window(self) -> tuple[int, int]:
         """Height and width of the window of a conv2d or maxpool2d."""
         if self.kind == "maxpool2d":
             return self.kernel, self.kernel
         return self.weight.shape[2], self.weight.shape[3]
+
+    def _with(self, integers: LayerArrays) -> Layer:
+        """This layer with other arrays."""
+        other = object.__new__(Layer)
+        vars(other).update({name: getattr(self, name) for name in _SCALARS})
+        vars(other).update(zip(self.arrays, map(_frozen, integers), strict=True))
+        return other
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of what the layer emits, HWC or (units,), for what it receives.
@@ -140,6 +157,9 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     copy = np.array(array, array.dtype.newbyteorder("="), order="C")
     copy.flags.writeable = False
     return copy
+
+
+_SCALARS: Final = tuple(Layer("flatten").scalars)
 
 
 def _dense_shape(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -241,6 +261,51 @@ class SpikingProgram:
             membrane_bits(layer, levels_in) if layer.has_weights else 0
             for layer, levels_in in zip(self.layers, self.levels_in, strict=True)
         )
+
+    @cached_property
+    def membrane_bound(self) -> int:
+        """Bits, sign included, that hold every membrane whatever the integers are."""
+        drives = [
+            layer.weight_bound * levels_in << layer.frac_bits
+            for layer, levels_in in zip(self.layers, self.levels_in, strict=True)
+            if layer.has_weights
+        ]
+        return (max(drives) + (1 << 32)).bit_length() + 1  # a bias and a threshold are added
+
+    def with_integers(
+        self, integers: Sequence[LayerArrays], readout_scale: float
+    ) -> SpikingProgram:
+        """Return the program that has the same layers with other integers.
+
+        Only the integers are checked, for shapes and widths stay: that is a conversion in place, as
+        cheap as a frozen value can be.
+
+        Args:
+            integers: weight, bias and threshold of every dense and conv2d, as `Layer` has them.
+            readout_scale: real value of one readout integer, > 0.
+
+        Raises:
+            DamagedFileError: if they do not make a program.
+        """
+        from rivc.snn_convert.validate import check_recast
+
+        check_recast(self, integers, readout_scale)
+        given = iter(integers)
+        other = object.__new__(SpikingProgram)  # frozen, but nothing that is checked already
+        vars(other).update(
+            encoding=self.encoding,
+            layers=tuple(
+                layer._with(next(given)) if layer.has_weights else layer for layer in self.layers
+            ),
+            readout_scale=readout_scale,
+            action_layout=self.action_layout,
+            profile=self.profile,
+            format_version=self.format_version,
+            shapes=self.shapes,
+            levels_in=self.levels_in,
+            membrane_bound=self.membrane_bound,
+        )
+        return other
 
     @cached_property
     def sha256(self) -> str:

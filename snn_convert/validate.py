@@ -13,9 +13,11 @@ from rivc.quant.profile import MAX_BITS, MAX_FRAC_BITS
 from rivc.snn_convert.program import FORMAT_VERSION, Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from rivc.snn_convert.program import SpikingProgram
+    from numpy.typing import NDArray
+
+    from rivc.snn_convert.program import LayerArrays, SpikingProgram
 
 MAX_LAYERS: Final = 256
 MAX_LEVELS: Final = 255
@@ -37,6 +39,31 @@ def check_program(program: SpikingProgram) -> None:
         raise DamagedFileError(problem)
 
 
+def check_recast(
+    program: SpikingProgram, integers: Sequence[LayerArrays], readout_scale: float
+) -> None:
+    """Raise DamagedFileError unless other integers make a program of the same layers."""
+    for problem in _recast_problems(program, integers, readout_scale):
+        raise DamagedFileError(problem)
+
+
+def _recast_problems(
+    program: SpikingProgram, integers: Sequence[LayerArrays], readout_scale: float
+) -> Iterator[str]:
+    yield from _scale_problems(readout_scale)
+    weighted = [layer for layer in program.layers if layer.has_weights]
+    if len(integers) != len(weighted):
+        yield f"integers of {len(integers)} layers for {len(weighted)}"
+        return
+    for layer, arrays in zip(weighted, integers, strict=True):
+        for (name, held), array in zip(layer.arrays.items(), arrays, strict=True):
+            if array.shape != held.shape or array.dtype != held.dtype:
+                yield f"{name} {array.dtype} {array.shape}, not {held.dtype} {held.shape}"
+        weight, _, threshold = arrays
+        yield from _grid_problems(weight, layer.weight_bits)
+        yield from _threshold_problems(threshold)
+
+
 def _problems(program: SpikingProgram) -> Iterator[str]:
     yield from _head_problems(program)
     if not 1 <= len(program.layers) <= MAX_LAYERS:
@@ -52,8 +79,7 @@ def _problems(program: SpikingProgram) -> Iterator[str]:
 def _head_problems(program: SpikingProgram) -> Iterator[str]:
     if program.format_version != FORMAT_VERSION:
         yield f"format version {program.format_version}; this rivc has {FORMAT_VERSION}"
-    if not (math.isfinite(program.readout_scale) and program.readout_scale > 0):
-        yield f"the readout scale must be positive and finite, not {program.readout_scale}"
+    yield from _scale_problems(program.readout_scale)
     encoding = program.encoding
     if len(encoding.shape) != _RANKS.get(encoding.kind) or min(encoding.shape) < 1:
         yield f"an {encoding.kind} input of shape {encoding.shape}"
@@ -64,6 +90,11 @@ def _head_problems(program: SpikingProgram) -> Iterator[str]:
         0 < s < math.inf for s in encoding.step
     ):
         yield "an input range is not finite or has no width"
+
+
+def _scale_problems(scale: float) -> Iterator[str]:
+    if not (math.isfinite(scale) and scale > 0):
+        yield f"the readout scale must be positive and finite, not {scale}"
 
 
 def _layer_problems(layer: Layer, last: bool) -> Iterator[str]:
@@ -98,8 +129,12 @@ def _weight_problems(layer: Layer) -> Iterator[str]:
         yield f"{layer.bias.shape} biases for {outputs} outputs"
     if layer.threshold.shape != ((0,) if layer.is_readout else (outputs,)):
         yield f"{layer.threshold.shape} thresholds for {outputs} outputs"
-    if layer.threshold.size and int(layer.threshold.min()) < 2:
-        yield f"threshold {int(layer.threshold.min())} is below 2"
+    yield from _threshold_problems(layer.threshold)
+
+
+def _threshold_problems(threshold: NDArray[np.int32]) -> Iterator[str]:
+    if threshold.size and (least := int(threshold.min())) < 2:
+        yield f"threshold {least} is below 2"
 
 
 def _width_problems(layer: Layer) -> Iterator[str]:
@@ -110,10 +145,13 @@ def _width_problems(layer: Layer) -> Iterator[str]:
         yield f"levels {layer.levels} out of 0..{MAX_LEVELS}"
     if not 0 <= layer.frac_bits <= (0 if layer.is_readout else MAX_FRAC_BITS):
         yield f"frac_bits {layer.frac_bits} out of 0..{MAX_FRAC_BITS}, or of a readout, not 0"
-    reach = int(np.abs(layer.weight.astype(np.int16)).max())
-    grid = Grid(layer.weight_bits)
-    if reach > grid.q_max or (grid.is_binary and np.any(layer.weight == 0)):
-        yield f"a weight of magnitude {reach} is not on the {layer.weight_bits}-bit grid"
+    yield from _grid_problems(layer.weight, layer.weight_bits)
+
+
+def _grid_problems(weight: NDArray[np.int8], bits: int) -> Iterator[str]:
+    reach, grid = max(int(weight.max()), -int(weight.min())), Grid(bits)
+    if reach > grid.q_max or (grid.is_binary and not weight.all()):
+        yield f"a weight of magnitude {reach} is not on the {bits}-bit grid"
 
 
 def _window_problems(layer: Layer) -> Iterator[str]:

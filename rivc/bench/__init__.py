@@ -35,6 +35,7 @@ BENCHES: Final = {
     "c99": Bench("rivc.bench.c99", "exported C against the same network in fp32 torch, batch 1"),
     "cameras": Bench("rivc.bench.cameras", "cameras of robots against MuJoCo's own renderer"),
     "codec": Bench("rivc.bench.codec", "the feature codec against zstd: bytes a frame, symbols/s"),
+    "convert": Bench("rivc.bench.convert", "parameters to a loaded chip against building afresh"),
     "learner": Bench("rivc.bench.learner", "training loops against Stable-Baselines3's DQN"),
     "qat": Bench("rivc.bench.qat", "a training pass in integers against fp32 in torch"),
     "spikes": Bench("rivc.bench.spikes", "the emulator against a loop of stock snn.Leaky neurons"),

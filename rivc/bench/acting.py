@@ -1,8 +1,9 @@
 """`rivc bench acting`: from one raw observation to an action, against the `predict` of SB3's DQN.
 
-Same task and layers, batch 1, one thread. Ours encodes the observation, runs the program in the
-emulator and takes the greedy action, which is checked against the int64 reference on every
-observation that is timed; what weights say does not change what either costs.
+Same task and layers, batch 1, one thread, a raw observation in and an action out. Ours is
+`rivc.neurochip.Actor`: it encodes the observation, runs the program and takes the greedy action,
+which is checked against the int64 reference on every observation that is timed; what weights say
+does not change what either costs.
 """
 
 from __future__ import annotations
@@ -15,20 +16,17 @@ import torch
 from rivc.bench.learner import CASES, make_peer
 from rivc.bench.timing import Race, Report, race, versions
 from rivc.errors import MismatchError
-from rivc.neurochip import load_backend
+from rivc.neurochip import Actor
 from rivc.snn_convert import convert, reference
 from rivc.snn_convert.program import greedy
 from rivc.train import load_config
 from rivc.train.setup import make_encoding, make_network, make_tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from rivc.bench.learner import Case
     from rivc.envs.factory import Task
-    from rivc.snn_convert import SpikingProgram
 
 OBSERVATIONS: Final = 64
 ROUNDS, CALLS = 30, 25
@@ -46,10 +44,10 @@ def run() -> Report:
 def _race(name: str, case: Case) -> Race:
     config = load_config(case.config, case.overrides)
     [task] = make_tasks(config, 1)
-    seen = _observations(task)
+    seen = observations(task)
     encoding = make_encoding(task, seen, "ideal")
     program = convert(make_network(config, encoding, task.action_layout, "ideal"))
-    act = actor(program)
+    act = Actor(program)
     wanted = greedy(reference.run(program, program.encode(seen)))
     if not np.array_equal([act(observation) for observation in seen], wanted):
         raise MismatchError(f"{name}: the emulator does not act as its program")
@@ -65,14 +63,7 @@ def _race(name: str, case: Case) -> Race:
     return race(name, "SB3 DQN.predict", ours, predict, rounds=ROUNDS, calls=CALLS)
 
 
-def actor(program: SpikingProgram) -> Callable[[NDArray[Any]], NDArray[np.int64]]:
-    """Return the function from one observation to actions, [d], through the emulator."""
-    chip = load_backend("emulator")
-    chip.load(program)
-    return lambda observation: greedy(chip.infer(program.encode(observation[None])).readout)[0]
-
-
-def _observations(task: Task) -> NDArray[Any]:
+def observations(task: Task) -> NDArray[Any]:
     """What is seen under random actions."""
     env = task.env
     env.action_space.seed(0)

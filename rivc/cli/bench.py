@@ -22,9 +22,9 @@ _CODED = ["map", "coder", "bytes", "of fp32", "of packed", "bits", "encode", "de
 def command(name: str, as_json: bool) -> None:
     """Time rivc against a peer, side by side in one process.
 
-    NAME is one of the benches: acting, c99, cameras, codec, learner, qat, spikes, worlds. Each
-    checks first that both do the same, and prints medians with the quartiles of their ratio over
-    the rounds; codec prints bytes a frame and million symbols a second.
+    NAME is one of the benches: acting, c99, cameras, codec, convert, learner, qat, spikes,
+    worlds. Each checks first that both do the same, and prints medians with the quartiles of their
+    ratio over the rounds; codec prints bytes a frame and million symbols a second.
     """
     from rivc.bench import run_bench
 

@@ -133,17 +133,11 @@ A policy trained by rivc in a neurochip's own integers.
 `pip install rivc` is enough to act: numpy, no torch, no simulator.
 
 ```python
-from rivc.neurochip import load_backend
+from rivc.neurochip import Actor
 from rivc.neurochip.export import load_verified
-from rivc.snn_convert.program import greedy
 
-program = load_verified(".").program  # checks the hash and the golden vectors
-chip = load_backend("emulator")
-chip.load(program)
-
-
-def act(observation):  # one observation, as the task gives it
-    return greedy(chip.infer(program.encode(observation)[None]).readout)[0]
+act = Actor(load_verified(".").program)  # checks the hash and the golden vectors
+# act(observation): one observation, as the task gives it, to one action a group
 ```
 
 `rivc verify .` compares every form of the program, integer by integer;

@@ -29,6 +29,7 @@ import torch.nn.functional as F  # noqa: N812 (the field's name for it)
 
 from rivc.errors import ConfigError, UsageError
 from rivc.quant.qat import QuantConv2d
+from rivc.snn_convert import convert
 from rivc.train.learner import diverged, learning_rate_at
 from rivc.train.policy import load_policy
 from rivc.train.rate import FeatureRate, weight_bits
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from rivc.nets import QNetwork
     from rivc.nets.network import Integers
     from rivc.quant.qat import LayerIntegers, QuantLayer
+    from rivc.snn_convert import SpikingProgram
     from rivc.train.config import Config
     from rivc.train.policy import Policy
     from rivc.train.replay import Replay
@@ -104,9 +106,9 @@ class Distiller:
             self._update(replay, rng, env_steps)
         return self._update(replay, rng, env_steps)
 
-    def integers(self) -> Integers:
-        """Return the integers of every layer of the student, from its parameters as they are."""
-        return self.net.integers()
+    def freeze(self) -> SpikingProgram:
+        """Return the program of the student's parameters as they are now."""
+        return convert(self.net)
 
     def _update(self, replay: Replay, rng: np.random.Generator, env_steps: int) -> DistillInfo:
         train, prices = self.config.train, self.config.distill

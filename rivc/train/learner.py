@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from rivc.nets import QNetwork
     from rivc.nets.network import Integers
+    from rivc.snn_convert import SpikingProgram
     from rivc.train.config import Config
     from rivc.train.replay import Batch, Replay
     from rivc.train.sections import TrainConfig
@@ -78,9 +79,9 @@ class Learner:
             self._update(replay, rng, env_steps)
         return self._update(replay, rng, env_steps)
 
-    def integers(self) -> Integers:
-        """Return the integers of every layer, from the parameters as they are now."""
-        return self.net.integers()
+    def freeze(self) -> SpikingProgram:
+        """Return the program of the parameters as they are now."""
+        return convert(self.net)
 
     def _update(self, replay: Replay, rng: np.random.Generator, env_steps: int) -> UpdateInfo:
         train, before = self.config.train, rng.bit_generator.state

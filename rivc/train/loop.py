@@ -46,7 +46,7 @@ class Loop:
         session, progress, config = self.session, self.session.progress, self.session.config
         if not config.quant.enabled:
             session.calibrate()
-        self.program = convert(session.learner.net, session.learner.integers())
+        self.program = session.learner.freeze()
         session.chip.load(self.program)
         self.sampler = session.make_sampler()
         if progress.conversions % config.audit.every_conversions == 0:

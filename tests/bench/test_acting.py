@@ -27,12 +27,12 @@ def test_a_network_meets_the_peer() -> None:
 
 
 def test_an_emulator_that_acts_otherwise_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    actor = acting.actor
+    actor = acting.Actor
 
     def contrary(program: Any) -> Any:
         act = actor(program)
         return lambda observation: 1 - np.asarray(act(observation))
 
-    monkeypatch.setattr(acting, "actor", contrary)
+    monkeypatch.setattr(acting, "Actor", contrary)
     with pytest.raises(MismatchError, match="does not act as its program"):
         run_bench("acting")

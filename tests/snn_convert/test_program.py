@@ -308,3 +308,72 @@ def test_no_membrane_is_wider_than_is_stated(program: SpikingProgram) -> None:
             low = sum(w for w in row if w < 0) * levels_in * 2**layer.frac_bits
             worst = max(abs(high + bias + th // 2), abs(low + bias + th // 2))
             assert worst < 2 ** (bits - 1)
+
+
+def integers_of(program: SpikingProgram) -> list[Any]:
+    return [tuple(layer.arrays.values()) for layer in program.layers if layer.has_weights]
+
+
+@settings(max_examples=40)
+@given(programs())
+def test_other_integers_in_the_same_layers_make_the_program_built_of_them(
+    program: SpikingProgram,
+) -> None:
+    changed = [(-w, b // 2, np.maximum(t // 2, 2)) for w, b, t in integers_of(program)]
+    given_them = iter(changed)
+    layers = tuple(
+        replace(layer, **dict(zip(layer.arrays, next(given_them), strict=True)))
+        if layer.has_weights
+        else layer
+        for layer in program.layers
+    )
+    afresh = replace(program, layers=layers, readout_scale=0.5)
+    before, other = program.sha256, program.with_integers(changed, 0.5)
+    assert other == afresh
+    assert other.membrane_bits == afresh.membrane_bits
+    assert (other.shapes, other.levels_in) == (afresh.shapes, afresh.levels_in)
+    assert program.sha256 == before
+
+
+def test_other_integers_are_copied_and_cannot_be_written() -> None:
+    program = dense_program()
+    integers = [tuple(array.copy() for array in arrays) for arrays in integers_of(program)]
+    other = program.with_integers(integers, program.readout_scale)
+    integers[0][0][:] = 0
+    assert other == program
+    with pytest.raises(ValueError, match="read-only"):
+        other.layers[0].weight[0, 0] = 1
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda w, b, t: (w[:, 1:], b, t), "weight int8"),
+        (lambda w, b, t: (w, b.astype(np.int64), t), "bias int64"),
+        (lambda w, b, t: (w, b, t[1:]), "threshold int32"),
+        (lambda w, b, t: (np.full_like(w, -128), b, t), "a weight of magnitude 128"),
+        (lambda w, b, t: (w, b, np.ones_like(t)), "threshold 1 is below 2"),
+    ],
+)
+def test_other_integers_that_make_no_program_are_refused(change: Any, says: str) -> None:
+    program = dense_program()
+    first, *rest = integers_of(program)
+    with pytest.raises(DamagedFileError, match=says):
+        program.with_integers([change(*first), *rest], 1.0)
+
+
+def test_other_integers_of_too_few_layers_or_without_a_scale_are_refused() -> None:
+    program = dense_program()
+    with pytest.raises(DamagedFileError, match="integers of 1 layers for"):
+        program.with_integers(integers_of(program)[:1], 1.0)
+    with pytest.raises(DamagedFileError, match="readout scale"):
+        program.with_integers(integers_of(program), float("nan"))
+
+
+@settings(max_examples=40)
+@given(programs())
+def test_no_membrane_is_wider_than_the_widths_say(program: SpikingProgram) -> None:
+    assert max(program.membrane_bits) <= program.membrane_bound
+    for layer in program.layers:
+        if layer.has_weights:
+            assert layer.weight_norm <= layer.weight_bound

@@ -11,6 +11,7 @@ import torch
 
 from rivc.errors import ConfigError, DivergedError
 from rivc.nets import build_network
+from rivc.snn_convert import convert
 from rivc.train import load_config
 from rivc.train.fused import FusedLearner
 from rivc.train.fused.products import multiply, multiply_rows, transpose
@@ -136,13 +137,19 @@ def test_an_update_moves_the_parameters_as_torch_moves_them(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_its_integers_are_those_of_the_network(case: str) -> None:
+def test_it_freezes_into_the_program_of_the_network(case: str) -> None:
     _, fused = pair(case)
     for seed in range(20):
         step(fused, seed)
-    for ours, theirs in zip(fused.integers(), fused.net.integers(), strict=True):
-        for name in ("weight", "weight_scale", "threshold", "bias", "offset"):
-            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+        assert fused.freeze().sha256 == convert(fused.net).sha256
+
+
+def test_what_is_not_finite_is_not_frozen() -> None:
+    fused = FusedLearner(settings({}), network())
+    fused.freeze()
+    next(fused.net.parameters()).data[0, 0] = torch.nan
+    with pytest.raises(DivergedError, match="not finite"):
+        fused.freeze()
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if "floats" not in case])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from rivc.snn_convert import convert
 from rivc.train.fused.network import FusedNet
 from rivc.train.fused.updates import Bench, Memory, Task, learn
 from rivc.train.learner import UpdateInfo, diverged, learning_rate_at
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rivc.nets import QNetwork
-    from rivc.nets.network import Integers
+    from rivc.snn_convert import SpikingProgram
     from rivc.train.config import Config
     from rivc.train.replay import Columns, Replay
 
@@ -45,6 +46,7 @@ class FusedLearner:
         self._task = _task(config, self._online.vector.clipped)
         self._bench = _bench(size, net)
         self._memory: tuple[Replay | None, Memory] = None, _memory(0, self._bench)
+        self._program: SpikingProgram | None = None
         self.updates = 0
         self._target.derive()
 
@@ -86,12 +88,19 @@ class FusedLearner:
         self._target.derive()
         self._memory[1].owner.fill(-1)
 
-    def integers(self) -> Integers:
-        """Return the integers of every layer, from the parameters as they are now."""
-        if not self.net.quantized:  # the passes carry real numbers
-            return self.net.integers()
-        self._online.derive()
-        return self._online.integers()
+    def freeze(self) -> SpikingProgram:
+        """Return the program of the parameters as they are now, equal to what `convert` returns.
+
+        Raises:
+            DivergedError: if a parameter is not finite.
+        """
+        is_finite = np.isfinite(self._online.vector.values).all()
+        if self._program is None or not (is_finite and self.net.quantized):
+            self._program = convert(self.net)  # passes of real numbers have no integers
+        else:
+            self._online.derive()
+            self._program = self._program.with_integers(self._online.integers(), self._online.unit)
+        return self._program
 
     def sync_target(self, blend: float | None = None) -> None:
         """Move the target network towards the network by `blend`, all the way if it is 1."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
-from rivc.quant.qat import LayerIntegers, QuantConv2d
-from rivc.quant.qat.integers import GAUSSIAN_STEP, torch_type
+from rivc.quant.qat import QuantConv2d
+from rivc.quant.qat.integers import GAUSSIAN_STEP
 from rivc.train.fused import chain as passes
 from rivc.train.fused.chain import LAYER, Chain
 
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rivc.nets import QNetwork
-    from rivc.nets.network import Integers
     from rivc.quant.qat import QuantLayer
+    from rivc.snn_convert.program import LayerArrays
 
     Floats = NDArray[Any]
+    Place = tuple[slice, slice, slice, tuple[int, ...]]
 
 
 CACHED: Final = 1 << 17  # numbers of windows at a time
@@ -62,7 +63,7 @@ class Vector:
         return -1 if parameter is None else int(self._place[id(parameter)].start)
 
 
-def in_torch_s_order(flat: Floats, shape: tuple[int, ...]) -> Floats:
+def in_torch_s_order(flat: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """View numbers in a parameter's shape; filters lie as windows do, [C, kh, kw, C_in]."""
     if len(shape) < 4:
         return np.asarray(flat.reshape(shape))
@@ -84,13 +85,13 @@ class FusedNet:
 
     def __init__(self, net: QNetwork, rows: int) -> None:
         self.vector, self.action_layout = Vector(net), net.action_layout
-        self._layers = [layer for layer, _ in net.chain()]
         layers = _records(net, self.vector)
+        self._places = _places(layers, net)
         last = layers[-1]
         rows_of, units, inputs = layers["windows"], layers["units"], layers["inputs"]
         left = int((rows_of * units).sum())
         block = _block(layers, rows)
-        is_wide = any(layer.carrier.dtype == "float64" for layer in self._layers)
+        is_wide = any(layer.carrier.dtype == "float64" for layer, _ in net.chain())
         self.chain = Chain(
             layers=layers,
             rows=rows,
@@ -115,8 +116,8 @@ class FusedNet:
 
     @property
     def unit(self) -> float:
-        """Value of one readout integer."""
-        return float(self.chain.unit[-1])
+        """Value of one readout integer, a float32 as in `QNetwork.readout_scale`."""
+        return float(np.float32(self.chain.unit[-1]))
 
     def derive(self) -> None:
         """Derive all integers from the parameters as they are now."""
@@ -129,7 +130,7 @@ class FusedNet:
             x: counts, float32, [B, inputs].
         """
         passes.forward(self.chain, x)
-        q = passes.returned(self.chain, len(self._layers) - 1, len(x))
+        q = passes.returned(self.chain, len(self._places) - 1, len(x))
         return np.asarray(q.reshape(-1, *self.action_layout))
 
     def backward(self, grad_q: Floats) -> None:
@@ -140,25 +141,27 @@ class FusedNet:
         """
         passes.backward(self.chain, len(grad_q), grad_q)
 
-    def integers(self) -> Integers:
-        """Return the integers as last derived, as `QNetwork.integers` does; views."""
-        return tuple(self._integers_of(i) for i in range(len(self._layers)))
+    def integers(self) -> list[LayerArrays]:
+        """Return weights, biases and thresholds as last derived, in the types of a program."""
+        threshold, offset = self.chain.q.astype(np.int64)
+        bias = (offset - threshold // 2).astype(np.int32)  # of a readout all thresholds are 1
+        weight, threshold = self.chain.w_q.astype(np.int8), threshold.astype(np.int32)
+        return [
+            (in_torch_s_order(weight[synapses], shape), bias[channels], threshold[firing])
+            for synapses, channels, firing, shape in self._places
+        ]
 
-    def _integers_of(self, i: int) -> LayerIntegers:
-        record, carrier = self.chain.layers[i], self._layers[i].carrier
-        at = slice(record["channels"], record["channels"] + record["units"])
-        first, shape = record["synapses"], self._layers[i].weight.shape
-        w_q = in_torch_s_order(self.chain.w_q[first : first + math.prod(shape)], shape)
-        threshold, offset = self.chain.q[:, at]
-        bias = offset - np.floor(threshold / 2) if record["levels"] else offset
-        kind = torch_type(carrier.dtype)
-        return LayerIntegers(
-            weight=torch.from_numpy(w_q),
-            weight_scale=torch.from_numpy(self.chain.scale[0, at]),
-            threshold=torch.from_numpy(threshold).to(kind),
-            bias=torch.from_numpy(bias).to(kind),
-            offset=torch.from_numpy(offset).to(kind),
-        )
+
+def _places(layers: NDArray[np.void], net: QNetwork) -> list[Place]:
+    """Where weights, biases and thresholds of each layer lie; a readout has no thresholds."""
+    places = []
+    for record, (layer, _) in zip(layers, net.chain(), strict=True):
+        first, channel, units = (int(record[name]) for name in ("synapses", "channels", "units"))
+        channels = slice(channel, channel + units)
+        firing = channels if record["levels"] else slice(0)
+        synapses = slice(first, first + layer.weight.numel())
+        places.append((synapses, channels, firing, tuple(layer.weight.shape)))
+    return places
 
 
 def _block(layers: NDArray[np.void], rows: int) -> int:
