@@ -40,7 +40,11 @@ FIGURES: Final = {
     "tracker-rate": Figure("tracker-4bit", ("--rate=1.5", "--layer=2", "--pictures")),
     "pan-servo-rate": Figure("pan-servo", ("--rate=3", "--steps=1200", "--layer=2", "--pictures")),
     "cart-pole-rate": Figure(
-        "cart-pole-camera", ("--rate=0.015", "--steps=2500", "--layer=2", "--pictures")
+        "cart-pole-camera",
+        (
+            *("--rate=0.04", "--steps=6000", "--learning-rate=1e-4", "--batch-size=64"),
+            *("--layer=2", "--pictures", "--episodes=60"),
+        ),
     ),
     "tracker-weights": Figure("tracker-4bit", ("--weight-rate=0.55", "--steps=1500")),
     "tracker-curve": Figure("tracker-4bit", ("--rate=0.1", "--rate=0.5", "--rate=5"), seeds=1),

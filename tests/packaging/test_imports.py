@@ -20,6 +20,7 @@ NEEDS_MORE = (  # torch, or numba
     "rivc.codec.loops",
     "rivc.codec.mixing",
     "rivc.quant.compiled",
+    "rivc.quant.windows",
 )
 FOLDERS = {
     "rivc.quant": ROOT / "rivc" / "quant",
