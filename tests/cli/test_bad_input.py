@@ -219,7 +219,7 @@ CASES = {
         "prefix '2arm' is no C identifier",
         ["export", "run", "--format", "c99", "--prefix", "2arm", "--out", "new/x"],
     ),
-    "an unknown bench": Case("no bench 'c98'; there is: c99", ["bench", "c98"]),
+    "an unknown bench": Case("no bench 'c98'; there is: acting, c99", ["bench", "c98"]),
     "export over a run": Case("rivc: run holds other", ["export", "run", "--out", "run"]),
     "export over an export and more": Case(
         "holds other files",
