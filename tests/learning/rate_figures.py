@@ -46,7 +46,7 @@ FIGURES: Final = {
             *("--layer=2", "--pictures", "--episodes=60"),
         ),
     ),
-    "tracker-weights": Figure("tracker-4bit", ("--weight-rate=0.65", "--steps=1500")),
+    "tracker-weights": Figure("tracker-4bit", ("--weight-rate=0.5", "--steps=2500")),
     "tracker-curve": Figure("tracker-4bit", ("--rate=0.1", "--rate=0.5", "--rate=5"), seeds=1),
 }
 
