@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -21,7 +22,7 @@ from rivc.snn_convert.program import FORMAT_VERSION, Layer, SpikingProgram
 from rivc.snn_convert.validate import DTYPES, MAX_LAYERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -128,6 +129,14 @@ def save_headed(value: Headed, name: str, path: str | Path) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **members)
     write_atomically(path, buffer.getvalue())
+
+
+def sha256_of(header: bytes, arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return SHA-256 over a header and arrays, in their order, in hexadecimal."""
+    digest = hashlib.sha256(header)
+    for array in arrays.values():
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def take_header(members: dict[str, NDArray[Any]], name: str, version: int) -> dict[str, Any]:

@@ -22,6 +22,14 @@ policy_option = click.option(
 )
 
 
+cut_option = click.option(
+    "--layer",
+    type=click.IntRange(min=1),
+    required=True,
+    help="How many layers stand before the cut, 1 for the first.",
+)
+
+
 def run_argument(name: str = "run") -> Callable[[Any], Any]:
     """Return the argument that names a run folder."""
     return click.argument(name, type=click.Path(path_type=Path))

@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from rivc.cli.main import INTERRUPTED
-from rivc.cli.output import json_option, note, policy_option, run_argument, verb
+from rivc.cli.output import cut_option, json_option, note, policy_option, run_argument, verb
 from rivc.cli.progress import working
 from rivc.cli.split_facts import (
     drive_facts,
@@ -53,12 +53,7 @@ def command() -> None:
 
 @verb(example="rivc split fit runs/tracker-seed0 --layer 2 --out split")
 @run_argument("run")
-@click.option(
-    "--layer",
-    type=click.IntRange(min=1),
-    required=True,
-    help="How many layers stand before the cut, 1 for the first.",
-)
+@cut_option
 @click.option("--out", type=_PATH, required=True, metavar="DIR", help="To write.")
 @click.option(
     "--episodes", type=click.IntRange(min=1), default=8, show_default=True, help="To record."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rivc.cli.output import (
+    cut_option,
     emit_json,
     json_option,
     note,
@@ -42,12 +43,7 @@ def _at_least(name: str, default: int, told: str, low: int = 1) -> Callable[[Any
 
 @verb(example="rivc split learn runs/tracker-seed0 --layer 2 --groups 8 --edge --out taught")
 @run_argument("run")
-@click.option(
-    "--layer",
-    type=click.IntRange(min=1),
-    required=True,
-    help="How many layers stand before the cut, 1 for the first.",
-)
+@cut_option
 @_at_least("--groups", 16, "Maps that stand for the channels.")
 @_at_least("--stripes", 4, "Bands of rows with a step of their own.")
 @click.option(

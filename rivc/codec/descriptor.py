@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +12,13 @@ import numpy as np
 from rivc.codec.layout import Layout
 from rivc.errors import DamagedFileError, UsageError
 from rivc.quant import Grid
-from rivc.snn_convert.storage import read_arrays, read_hashed, save_headed, take_header
+from rivc.snn_convert.storage import (
+    read_arrays,
+    read_hashed,
+    save_headed,
+    sha256_of,
+    take_header,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,10 +97,7 @@ class Descriptor:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 over header and arrays, in hexadecimal."""
-        digest = hashlib.sha256(self.header)
-        for array in self.arrays.values():
-            digest.update(array.tobytes())
-        return digest.hexdigest()
+        return sha256_of(self.header, self.arrays)
 
     def save(self, path: str | Path) -> None:
         """Write the descriptor to one ``.npz`` file, whole or not at all."""

@@ -24,7 +24,6 @@ are found, the gains, static steps for features, and the arithmetic are our read
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -35,7 +34,13 @@ import numpy as np
 from rivc.codec.grouping import GAIN, gains, joined
 from rivc.errors import ConfigError, QuantError
 from rivc.quant import Grid, dequantize, fit_affine, quantize
-from rivc.snn_convert.storage import read_arrays, read_hashed, save_headed, take_header
+from rivc.snn_convert.storage import (
+    read_arrays,
+    read_hashed,
+    save_headed,
+    sha256_of,
+    take_header,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -252,8 +257,7 @@ class GroupQuantizer:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 over header and arrays, in hexadecimal."""
-        parts = [self.header, *(array.tobytes() for array in self.arrays.values())]
-        return hashlib.sha256(b"".join(parts)).hexdigest()
+        return sha256_of(self.header, self.arrays)
 
     def save(self, path: str | Path) -> None:
         """Write one ``.npz`` file, whole or not at all."""
