@@ -10,8 +10,9 @@ import torch
 
 from rivc.quant.qat import QuantConv2d
 from rivc.quant.qat.integers import GAUSSIAN_STEP
-from rivc.train.fused import chain as passes
-from rivc.train.fused.chain import LAYER, Chain
+from rivc.train.fused.backward import backward
+from rivc.train.fused.chain import LAYER, Chain, returned
+from rivc.train.fused.forward import derive, forward
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -121,7 +122,7 @@ class FusedNet:
 
     def derive(self) -> None:
         """Derive all integers from the parameters as they are now."""
-        passes.derive(self.chain)
+        derive(self.chain)
 
     def forward(self, x: Floats) -> Floats:
         """Return action values, float32, [B, d, n]; the next pass reuses them.
@@ -129,8 +130,8 @@ class FusedNet:
         Args:
             x: counts, float32, [B, inputs].
         """
-        passes.forward(self.chain, x)
-        q = passes.returned(self.chain, len(self._places) - 1, len(x))
+        forward(self.chain, x)
+        q = returned(self.chain, len(self._places) - 1, len(x))
         return np.asarray(q.reshape(-1, *self.action_layout))
 
     def backward(self, grad_q: Floats) -> None:
@@ -139,7 +140,7 @@ class FusedNet:
         Args:
             grad_q: of the action values of the leading rows of the last pass, [B, d, n].
         """
-        passes.backward(self.chain, len(grad_q), grad_q)
+        backward(self.chain, len(grad_q), grad_q)
 
     def integers(self) -> list[LayerArrays]:
         """Return weights, biases and thresholds as last derived, in the types of a program."""

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rivc.quant.compiled import compiled
-from rivc.train.fused.chain import backward, derive, forward, returned
+from rivc.train.fused.backward import backward
+from rivc.train.fused.chain import returned
+from rivc.train.fused.forward import derive, forward
 from rivc.train.fused.kernels import (
     adam,
     add_margin_gradient,

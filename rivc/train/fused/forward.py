@@ -1,0 +1,144 @@
+"""The way forward: integers from the parameters, action values from counts; a call each."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rivc.quant.compiled import compiled
+from rivc.quant.qat.loops import fire
+from rivc.train.fused.centred import add_values, split
+from rivc.train.fused.chain import matrix, what_came, what_left
+from rivc.train.fused.kernels import (
+    hidden_thresholds,
+    quantize_weights,
+    readout_bias,
+    weight_scales,
+)
+from rivc.train.fused.products import NARROW, multiply, multiply_rows, transpose
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from rivc.train.fused.chain import Chain
+
+    Floats = NDArray[Any]
+
+
+@compiled
+def derive(chain: Chain) -> None:
+    """Derive all that a pass needs from the parameters as they are now."""
+    for i in range(len(chain.layers)):
+        layer = chain.layers[i]
+        units, inputs, at = layer.units, layer.inputs, layer.channels
+        weight = matrix(chain.values, layer.weight, units, inputs)
+        w_q = matrix(chain.w_q, layer.synapses, units, inputs)
+        scale, sums = chain.scale[0][at : at + units], chain.scale[1][at : at + units]
+        grid = layer.q_max, layer.gaussian
+        if layer.is_real:
+            for c in range(units):
+                for k in range(inputs):
+                    w_q[c, k] = weight[c, k]
+        if layer.groups > 0:
+            _split_readout(chain, i)
+            weight = matrix(chain.rest, 0, units, inputs)
+        if not layer.is_real or layer.levels == 0:  # a margin is counted in steps, in floats too
+            weight_scales(weight, grid, layer.levels == 0, scale)
+        if not layer.is_real:
+            quantize_weights(weight, scale, grid, w_q, sums)
+        transpose(w_q, matrix(chain.w_t, layer.synapses, inputs, units))
+        _derive_neurons(chain, i, scale, sums)
+
+
+@compiled
+def _split_readout(chain: Chain, i: int) -> None:
+    """Take out of a centred readout what the outputs of each group have in common."""
+    layer = chain.layers[i]
+    units, inputs, groups = layer.units, layer.inputs, layer.groups
+    for first, place, columns in ((layer.weight, 0, inputs), (layer.bias, inputs, 1)):
+        split(
+            matrix(chain.values, first, units, columns),
+            matrix(chain.rest, place * units, units, columns),
+            matrix(chain.common, place * groups, groups, columns),
+        )
+
+
+@compiled
+def _derive_neurons(chain: Chain, i: int, scale: Floats, sums: Floats) -> None:
+    """Derive thresholds and offsets, and the value of what leaves."""
+    layer, unit_in = chain.layers[i], chain.unit[i]
+    bias = chain.values[layer.bias : layer.bias + layer.units]
+    if layer.groups > 0:
+        bias = chain.rest[layer.units * layer.inputs :]
+    q = chain.q[:, layer.channels : layer.channels + layer.units]
+    if layer.levels > 0:
+        chain.unit[i + 1] = math.exp(np.float64(chain.values[layer.log_step]))
+        steps = chain.unit[i + 1], unit_in
+        limits = layer.gain, layer.zero, layer.least, layer.largest, layer.room
+        if not layer.is_real:
+            hidden_thresholds(bias, steps, sums, scale, limits, q)
+    else:
+        chain.unit[i + 1] = np.float64(scale[0]) * unit_in
+        if not layer.is_real:
+            readout_bias(bias, chain.unit[i + 1], sums, (layer.zero, layer.room), q[1])
+
+
+@compiled
+def forward(chain: Chain, x: Floats) -> None:
+    """Pass counts, float32, [R, inputs], on to the readout; see `returned`."""
+    first, rows = chain.layers[0], len(x)
+    received = matrix(chain.received, 0, rows, x.shape[1])
+    unit, zero = np.float32(chain.unit[0] if first.is_real else 1.0), np.float32(first.zero)
+    for b in range(rows):
+        for k in range(x.shape[1]):
+            received[b, k] = (x[b, k] - zero) * unit
+    start = chain.received if first.is_real else x.reshape(x.size)
+    blank = -zero * unit if first.is_real else np.float32(0)
+    for at in range(0, rows, chain.block):
+        some = at, min(chain.block, rows - at)
+        for i in range(len(chain.layers)):
+            _forward_layer(chain, i, what_came(chain, start, i, some, blank), some)
+            blank = np.float32(0)
+        blank = -zero * unit if first.is_real else np.float32(0)
+
+
+@compiled
+def _forward_layer(chain: Chain, i: int, x: Floats, some: tuple[int, int]) -> None:
+    layer = chain.layers[i]
+    z, cut = what_left(chain, chain.out, i, some), what_left(chain, chain.cut, i, some)
+    if layer.units < NARROW:
+        multiply_rows(x, matrix(chain.w_q, layer.synapses, layer.units, layer.inputs), z)
+    else:
+        multiply(x, matrix(chain.w_t, layer.synapses, layer.inputs, layer.units), z)
+    at, end = layer.channels, layer.channels + layer.units
+    threshold, offset = chain.q[0][at:end], chain.q[1][at:end]
+    if layer.is_real:
+        _add_bias(z, chain.values[layer.bias : layer.bias + layer.units], layer.levels > 0)
+    elif layer.levels > 0:
+        fire(z, threshold, offset, (layer.gain, layer.levels), cut)
+    else:
+        _read_out(z, offset, np.float32(chain.unit[i + 1]), cut)
+        if layer.groups > 0:
+            common = matrix(chain.common, 0, layer.groups, layer.inputs)
+            bias = matrix(chain.common, layer.groups * layer.inputs, layer.groups, 1)
+            add_values(x, common, bias, (chain.unit[i], layer.zero), z)
+
+
+@compiled
+def _add_bias(z: Floats, bias: Floats, is_hidden: bool) -> None:
+    """Make real sums real outputs; a readout lets negative values pass."""
+    for b in range(len(z)):
+        for c in range(len(bias)):
+            y = z[b, c] + bias[c]
+            z[b, c] = max(y, np.float32(0)) if is_hidden else y
+
+
+@compiled
+def _read_out(z: Floats, offset: Floats, unit: Any, cut: Floats) -> None:
+    """Make the sums of a readout action values, and keep them."""
+    for b in range(len(z)):
+        for c in range(len(offset)):
+            cut[b, c] = z[b, c]
+            z[b, c] = (z[b, c] + offset[c]) * unit
