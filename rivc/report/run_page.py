@@ -108,6 +108,8 @@ def _gathered(config: Config) -> str:
         "A policy that was trained through the chip that it will run on: the spiking program "
         "gathered the samples, in the chip's own integers"
     )
+    if config.distill.parent is not None:
+        return told + f"; it was taught by the policy of {config.distill.parent}."
     share = config.explore.expert_start
     return told + (f"; a scripted expert took {share:.0%} of them at first." if share else ".")
 

@@ -30,6 +30,7 @@ LEFT, RIGHT, TOP, BOTTOM = 44.0, 16.0, 26.0, 36.0
 PLOT: Final = 140.0  # height of a plot
 ROW: Final = 17.0  # height of a dot or bar
 LETTER: Final = 5.8  # width of a letter, on average
+TICK: Final = 48.0  # a number below an axis, with the gap to the next
 LABEL: Final = 12.0  # from one label to the next below it
 MOST_POINTS: Final = 240  # of a line
 FEW_POINTS: Final = 16  # each of which is marked
@@ -215,7 +216,7 @@ def _axes(x: Scale, y: Scale, along: Axis, up: Axis | None) -> list[Markup]:
     parts = [
         Markup('<path class="axis" d="M{:.1f} {:.1f}H{:.1f}"/>').format(x.start, floor, x.stop)
     ]
-    for tick in x.ticks():
+    for tick in x.ticks(min(5, max(2, int((x.stop - x.start) / TICK)))):
         at = x.at(tick)
         parts.append(_text(at, floor + 13, short(tick), "middle" if at < x.stop - 8 else "end"))
     parts.append(_text((x.start + x.stop) / 2, floor + 28, along.label, "middle"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from rivc.codec import FeatureCodec, GroupPlan, GroupQuantizer
@@ -36,3 +37,14 @@ def test_groups_of_another_format_say_which(
     monkeypatch.undo()
     with pytest.raises(DamagedFileError, match="format version 99, this rivc reads 1"):
         GroupQuantizer.load(tmp_path / "groups.npz")
+
+
+def test_an_array_that_was_changed_is_known_by_the_hash(tmp_path: Path) -> None:
+    path = tmp_path / "groups.npz"
+    GroupQuantizer.fit(CODES, GroupPlan(3, 2, 4), 4).save(path)
+    GroupQuantizer.load(path)
+    with np.load(path) as whole:
+        members = dict(whole)
+    np.savez(path, **{**members, "gain": members["gain"][::-1]})
+    with pytest.raises(DamagedFileError, match="hash"):
+        GroupQuantizer.load(path)

@@ -144,3 +144,14 @@ def test_a_name_has_one_colour_in_every_chart() -> None:
     two = dots(Panel("t", Axis("x"), points={"c": Estimate(1.0, 0.0, 2.0)}), names)
     assert 'class="s2 line"' in one
     assert 'class="s2 dot"' in two
+
+
+def test_numbers_below_a_narrow_plot_stand_apart() -> None:
+    at = np.arange(200.0, 2601.0, 200.0)
+    curves = {"readouts that differ": (at, Estimate(at, at, at)), "b": (at, Estimate(at, at, at))}
+    svg = lines(Panel("states", Axis("env steps"), Axis("states"), curves))
+    texts = [node for node in ET.fromstring(svg).iter() if node.tag.endswith("text")]
+    below = max(float(node.get("y", 0)) for node in texts if node.text == "2,000")
+    numbers = sorted(float(node.get("x", 0)) for node in texts if float(node.get("y", 0)) == below)
+    assert len(numbers) > 1
+    assert min(b - a for a, b in pairwise(numbers)) > 46
