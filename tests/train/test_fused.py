@@ -14,7 +14,7 @@ from rivc.nets import build_network
 from rivc.snn_convert import convert
 from rivc.train import load_config
 from rivc.train.fused import FusedLearner
-from rivc.train.fused.products import multiply, multiply_rows, transpose
+from rivc.quant.products import multiply, multiply_rows, transpose
 from rivc.train.fused.updates import gather
 from rivc.train.learner import Learner
 from rivc.train.learners import make_learner, why_not_fused

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rivc.quant.compiled import compiled
+from rivc.quant.products import NARROW, add_product, multiply, transpose
 from rivc.quant.qat.loops import unfire
 from rivc.quant.windows import scatter
 from rivc.train.fused.centred import add_gradient
 from rivc.train.fused.chain import as_windows, matrix, steps_of, what_came, what_left
 from rivc.train.fused.kernels import add_rows, fill
-from rivc.train.fused.products import NARROW, add_product, multiply, transpose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[Any]
+    Counts = NDArray[np.uint8]
     Record = Any
 
 GEOMETRY: Final = np.dtype(
@@ -49,6 +50,10 @@ LAYER: Final = np.dtype(
         ("bias", np.int64),
         ("log_step", np.int64),
         ("synapses", np.int64),  # first place among all weights
+        ("is_packed", np.bool_),  # sums are taken over bytes
+        ("packed", np.int64),  # first place among packed weights
+        ("words", np.int64),  # their shape, see `rivc.quant.int8`
+        ("width", np.int64),
         ("channels", np.int64),  # and among all units
         ("neurons", np.int64),  # and among all numbers that leave a layer
         ("q_max", np.int64),  # largest weight
@@ -74,7 +79,8 @@ class Chain(NamedTuple):
         values: parameters, float32, [P].
         grad: of a loss, float32, [P].
         w_q: weights that sums are taken with, [C, I] of each layer, float32.
-        w_t: the same, [I, C].
+        w_t: the same, [I, C]; of a layer whose weights are not packed.
+        packed: integer weights as `rivc.quant.int8` takes them, int32.
         scale: of the weights, and the sums of integer weights, float32, [2, units].
         q: threshold and offset, in the widest type that carries a membrane, [2, units].
         unit: value of one count that each layer receives; the last is that of the readout.
@@ -82,6 +88,7 @@ class Chain(NamedTuple):
         out: what each layer returned, [rows, windows, C] of each, float32.
         cut: what was rounded and cut off, the same.
         room: windows of a block, float32.
+        counts: windows or rows of a block, uint8.
         back: gradients on the way, float32, [2, block * widest].
         rest: weights and biases of a centred readout without `common`, float32, [C * (I + 1)].
         common: mean weights and biases of its groups, float32, [d * (I + 1)].
@@ -94,6 +101,7 @@ class Chain(NamedTuple):
     grad: Floats
     w_q: Floats
     w_t: Floats
+    packed: NDArray[np.int32]
     scale: Floats
     q: Floats
     unit: NDArray[np.float64]
@@ -101,6 +109,7 @@ class Chain(NamedTuple):
     out: Floats
     cut: Floats
     room: Floats
+    counts: NDArray[np.uint8]
     back: Floats
     rest: Floats
     common: Floats
@@ -130,20 +139,48 @@ def what_left(chain: Chain, flat: Floats, i: int, some: tuple[int, int]) -> Floa
 @compiled
 def what_came(chain: Chain, start: Floats, i: int, some: tuple[int, int], blank: Any) -> Floats:
     """Return what layer `i` got for some states, [R, inputs]; `blank` stands around pictures."""
+    layer, x = chain.layers[i], _source(chain, start, i, some)
+    if layer.geometry.kernel == 0:
+        return x.reshape(some[1], layer.inputs)
+    rows = matrix(chain.room, 0, some[1] * layer.windows, layer.inputs)
+    _gather(layer.geometry, x, blank, rows)
+    return rows
+
+
+@compiled
+def counts_that_came(chain: Chain, start: Floats, i: int, some: tuple[int, int]) -> Counts:
+    """Return the same as bytes, of a layer that gets counts."""
+    layer, x = chain.layers[i], _source(chain, start, i, some)
+    rows = matrix(chain.counts, 0, some[1] * layer.windows, layer.inputs)
+    if layer.geometry.kernel == 0:
+        flat = rows.reshape(rows.size)
+        for k in range(len(flat)):
+            flat[k] = np.uint8(x[k])
+    else:
+        _gather(layer.geometry, x, np.uint8(0), rows)
+    return rows
+
+
+@compiled
+def _source(chain: Chain, start: Floats, i: int, some: tuple[int, int]) -> Floats:
+    """Return the numbers, one after another, that reach layer `i` for some states."""
     layer, (first, count) = chain.layers[i], some
     shape = layer.geometry
     size = layer.inputs if shape.kernel == 0 else shape.lines * shape.length
     flat, at = start, first * size
     if i > 0:
         flat, at = chain.out, at + chain.rows * chain.layers[i - 1].neurons
-    if shape.kernel == 0:
-        return matrix(flat, at, count, layer.inputs)
-    rows = matrix(chain.room, 0, count * layer.windows, layer.inputs)
+    return flat[at : at + count * size]
+
+
+@compiled
+def _gather(shape: Any, x: Floats, blank: Any, rows: Any) -> None:
+    """Write the windows of pictures to rows."""
     if shape.is_padded:
         fill(rows.reshape(rows.size), blank)
-    x = flat[at : at + count * size].reshape(count, shape.lines, shape.length)
-    gather(x, *steps_of(shape), as_windows(rows, shape, count))
-    return rows
+    count = x.size // (shape.lines * shape.length)
+    pictures = x.reshape(count, shape.lines, shape.length)
+    gather(pictures, *steps_of(shape), as_windows(rows, shape, count))
 
 
 @compiled

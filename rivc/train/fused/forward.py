@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rivc.quant import int8
 from rivc.quant.compiled import compiled
+from rivc.quant.products import NARROW, multiply, multiply_rows, transpose
 from rivc.quant.qat.loops import fire
 from rivc.train.fused.centred import add_values, split
-from rivc.train.fused.chain import matrix, what_came, what_left
+from rivc.train.fused.chain import counts_that_came, matrix, what_came, what_left
 from rivc.train.fused.kernels import (
     hidden_thresholds,
     quantize_weights,
     readout_bias,
     weight_scales,
 )
-from rivc.train.fused.products import NARROW, multiply, multiply_rows, transpose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,8 +49,17 @@ def derive(chain: Chain) -> None:
             weight_scales(weight, grid, layer.levels == 0, scale)
         if not layer.is_real:
             quantize_weights(weight, scale, grid, w_q, sums)
-        transpose(w_q, matrix(chain.w_t, layer.synapses, inputs, units))
+        _lay_out(chain, layer, w_q)
         _derive_neurons(chain, i, scale, sums)
+
+
+@compiled
+def _lay_out(chain: Chain, layer: Any, w_q: Floats) -> None:
+    """Keep weights the way that the product takes them."""
+    if layer.is_packed:
+        int8.pack(w_q, matrix(chain.packed, layer.packed, layer.words, layer.width))
+    else:
+        transpose(w_q, matrix(chain.w_t, layer.synapses, layer.inputs, layer.units))
 
 
 @compiled
@@ -99,19 +109,18 @@ def forward(chain: Chain, x: Floats) -> None:
     for at in range(0, rows, chain.block):
         some = at, min(chain.block, rows - at)
         for i in range(len(chain.layers)):
-            _forward_layer(chain, i, what_came(chain, start, i, some, blank), some)
-            blank = np.float32(0)
-        blank = -zero * unit if first.is_real else np.float32(0)
+            _forward_layer(chain, i, start, some, blank if i == 0 else np.float32(0))
 
 
 @compiled
-def _forward_layer(chain: Chain, i: int, x: Floats, some: tuple[int, int]) -> None:
+def _forward_layer(chain: Chain, i: int, start: Floats, some: tuple[int, int], blank: Any) -> None:
     layer = chain.layers[i]
     z, cut = what_left(chain, chain.out, i, some), what_left(chain, chain.cut, i, some)
-    if layer.units < NARROW:
-        multiply_rows(x, matrix(chain.w_q, layer.synapses, layer.units, layer.inputs), z)
+    if layer.is_packed:
+        words = matrix(chain.packed, layer.packed, layer.words, layer.width)
+        int8.multiply(counts_that_came(chain, start, i, some), words, z)
     else:
-        multiply(x, matrix(chain.w_t, layer.synapses, layer.inputs, layer.units), z)
+        _multiply_floats(chain, layer, what_came(chain, start, i, some, blank), z)
     at, end = layer.channels, layer.channels + layer.units
     threshold, offset = chain.q[0][at:end], chain.q[1][at:end]
     if layer.is_real:
@@ -121,9 +130,24 @@ def _forward_layer(chain: Chain, i: int, x: Floats, some: tuple[int, int]) -> No
     else:
         _read_out(z, offset, np.float32(chain.unit[i + 1]), cut)
         if layer.groups > 0:
-            common = matrix(chain.common, 0, layer.groups, layer.inputs)
-            bias = matrix(chain.common, layer.groups * layer.inputs, layer.groups, 1)
-            add_values(x, common, bias, (chain.unit[i], layer.zero), z)
+            _add_values(chain, i, what_came(chain, start, i, some, blank), z)
+
+
+@compiled
+def _multiply_floats(chain: Chain, layer: Any, x: Floats, z: Floats) -> None:
+    if layer.units < NARROW:
+        multiply_rows(x, matrix(chain.w_q, layer.synapses, layer.units, layer.inputs), z)
+    else:
+        multiply(x, matrix(chain.w_t, layer.synapses, layer.inputs, layer.units), z)
+
+
+@compiled
+def _add_values(chain: Chain, i: int, x: Floats, q: Floats) -> None:
+    """Add what the groups of a centred readout have in common."""
+    layer = chain.layers[i]
+    common = matrix(chain.common, 0, layer.groups, layer.inputs)
+    bias = matrix(chain.common, layer.groups * layer.inputs, layer.groups, 1)
+    add_values(x, common, bias, (chain.unit[i], layer.zero), q)
 
 
 @compiled

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
+from rivc.quant import int8
+from rivc.quant.products import NARROW
 from rivc.quant.qat import QuantConv2d
 from rivc.quant.qat.integers import GAUSSIAN_STEP
 from rivc.train.fused.backward import backward
@@ -92,6 +94,7 @@ class FusedNet:
         rows_of, units, inputs = layers["windows"], layers["units"], layers["inputs"]
         left = int((rows_of * units).sum())
         block = _block(layers, rows)
+        counted = layers[layers["is_packed"]]
         is_wide = any(layer.carrier.dtype == "float64" for layer, _ in net.chain())
         self.chain = Chain(
             layers=layers,
@@ -101,6 +104,7 @@ class FusedNet:
             grad=self.vector.grad,
             w_q=np.zeros(int((units * inputs).sum()), np.float32),
             w_t=np.zeros(int((units * inputs).sum()), np.float32),
+            packed=np.zeros(int((counted["words"] * counted["width"]).sum()), np.int32),
             scale=np.zeros((2, int(units.sum())), np.float32),
             q=np.ones((2, int(units.sum())), np.float64 if is_wide else np.float32),
             unit=np.full(len(layers) + 1, math.exp(float(net.input_log_step))),
@@ -108,6 +112,7 @@ class FusedNet:
             out=np.zeros(rows * left, np.float32),
             cut=np.zeros(rows * left, np.float32),
             room=np.zeros(block * int((rows_of * inputs).max()), np.float32),
+            counts=np.zeros(block * int((rows_of * inputs).max()), np.uint8),
             back=np.zeros(
                 (2, block * int((rows_of * np.maximum(units, inputs)).max())), np.float32
             ),
@@ -176,7 +181,7 @@ def _block(layers: NDArray[np.void], rows: int) -> int:
 def _records(net: QNetwork, vector: Vector) -> NDArray[np.void]:
     """Say of each layer where its arrays lie and what the loops need to know of it."""
     records = np.zeros(sum(1 for _ in net.chain()), LAYER)
-    synapses = channels = neurons = 0
+    synapses = channels = neurons = packed = 0
     shape = net.encoding.shape
     for record, (layer, _) in zip(records, net.chain(), strict=True):
         units = len(layer.weight)
@@ -189,9 +194,13 @@ def _records(net: QNetwork, vector: Vector) -> NDArray[np.void]:
             "bias": vector.first(layer.bias),
             "log_step": vector.first(layer.log_step),
             "synapses": synapses,
+            "is_packed": _is_packed(net, layer),
+            "packed": packed,
             "channels": channels,
             "neurons": neurons,
         }
+        words, width = int8.packed_shape(layer.spec.fan_in, units)
+        places |= {"words": words, "width": width}
         for name, value in (places | _constants(layer)).items():
             record[name] = value
         if isinstance(layer, QuantConv2d):
@@ -199,7 +208,13 @@ def _records(net: QNetwork, vector: Vector) -> NDArray[np.void]:
             record["windows"] = math.prod(shape[:2])
         synapses, channels = synapses + layer.weight.numel(), channels + units
         neurons += units * int(record["windows"])
+        packed += words * width * int(record["is_packed"])
     return records
+
+
+def _is_packed(net: QNetwork, layer: QuantLayer) -> bool:
+    """Whether sums are taken over bytes: of counts, and of enough units to fill registers."""
+    return int8.IS_FAST and net.quantized and len(layer.weight) >= NARROW
 
 
 def _geometry(
