@@ -1,11 +1,13 @@
 """Products of counts and integer weights: bytes times bytes, summed exactly in int32; with numba.
 
-A processor with VNNI takes sixty-four of them at a time, several times as many as floats.
+A processor with VNNI takes sixty-four of them at a time, several times as many as floats. Weights
+are packed for it: four inputs a word, so that a word of counts and one of weights of each of
+sixteen units meet in one instruction. Windows of pictures are read where they are.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -19,57 +21,97 @@ if TYPE_CHECKING:
     Counts = NDArray[np.uint8]
     Words = NDArray[np.int32]
     Pair = tuple[int, int]
-    Triple = tuple[int, int, int]
 
 IS_FAST: Final = instruction_lanes() > 0  # else floats are no slower
 WIDE: Final = 2 * LANES  # units that are summed side by side
+SLACK: Final = 3  # bytes that are read, and not used, behind the last line
 
 
-def packed_shape(inputs: int, units: int) -> tuple[int, int]:
-    """Return the shape of packed weights, (words of four, padded units)."""
-    return -(-inputs // 4), -(-units // WIDE) * WIDE
+class Shape(NamedTuple):
+    """How the rows of a product lie in memory.
+
+    A row has `lines` lines of `line` counts, of which the next begins `pitch` bytes later. Its last
+    word takes the last four counts of a line; those that the word before has too weigh nothing.
+
+    Attributes:
+        lines: 1 of a dense layer, kh of a window.
+        line: inputs of a line.
+        pitch: bytes from one line to the next.
+        words: of a line.
+        width: padded units.
+        units: sums of a row.
+    """
+
+    lines: int
+    line: int
+    pitch: int
+    words: int
+    width: int
+    units: int
+
+
+def packed_shape(lines: int, line: int, units: int) -> tuple[int, int]:
+    """Return the shape of packed weights, (words of four inputs, padded units)."""
+    return lines * -(-line // 4), -(-units // WIDE) * WIDE
 
 
 @compiled
-def pack(weight: NDArray[Any], words: Words) -> None:
-    """Pack integer weights, [C, I], four inputs a word, one row for each word; see `packed_shape`.
-
-    The last word takes the last four inputs; those that the word before has too weigh nothing.
-
-    Args:
-        weight: from -128 to 127, in any type.
-        words: written; units beyond C are left as they are.
-    """
-    inputs, before = weight.shape[1], 4 * len(words) - 4
-    rows = np.zeros((len(weight), before + 4), np.int8)
-    last = max(inputs, 4)
+def pack(weight: NDArray[Any], lines: int, words: Words) -> None:
+    """Pack integer weights, [C, lines * line], in any type; units beyond C are left as they are."""
+    each, line = len(words) // lines, weight.shape[1] // lines
+    rows = np.zeros((len(weight), lines, 4 * each), np.int8)
+    before = 4 * each - 4
+    last = 4 * each - max(line, 4)
     for c in range(len(weight)):
-        for k in range(before):
-            rows[c, k] = np.int8(weight[c, k])
-        for k in range(before, inputs):
-            rows[c, k + before + 4 - last] = np.int8(weight[c, k])
-    transpose(rows.view(np.int32), words)
+        for i in range(lines):
+            for k in range(before):
+                rows[c, i, k] = np.int8(weight[c, i * line + k])
+            for k in range(before, line):
+                rows[c, i, k + last] = np.int8(weight[c, i * line + k])
+    transpose(rows.reshape(len(rows), 4 * len(words)).view(np.int32), words)
 
 
 @compiled
 def multiply(x: Counts, words: Words, out: NDArray[Any]) -> None:
-    """Write x @ w.T, [R, I] times [C, I], for packed weights.
+    """Write x @ w.T, [R, I] times [C, I].
 
     Args:
         x: counts.
-        words: what `pack` wrote.
+        words: packed weights of one line.
         out: [R, C], int32 or float32, in C order.
     """
     if x.shape[1] < 4:
         x = _one_word(x)
-    rows, tall = len(x), len(x) - len(x) % 4
-    bytes_, flat, sums = x.reshape(x.size), words.reshape(words.size), out.reshape(out.size)
-    shape = x.shape[1], words.shape[1], out.shape[1]
+    inputs = x.shape[1]
+    shape = Shape(1, inputs, 0, len(words), words.shape[1], out.shape[1])
+    arrays = x.reshape(x.size), words.reshape(words.size), out.reshape(out.size)
     for left in range(0, out.shape[1], WIDE):
-        for b in range(0, tall, 4):
-            _four_rows(bytes_, flat, sums, shape, (b, left))
-        for b in range(tall, rows):
-            _row(bytes_, flat, sums, shape, (b, left))
+        _rows(arrays, shape, (0, inputs), (0, len(x)), left)
+
+
+@compiled
+def convolve(x: Counts, words: Words, kernel: Pair, stride: Pair, out: NDArray[Any]) -> None:
+    """Write the product of windows of pictures and weights.
+
+    Args:
+        x: padded pictures, [B, H, W * C], flat, with `SLACK` bytes behind them.
+        words: packed weights of kh lines.
+        kernel: lines, and counts of a line.
+        stride: from one window to the next, in lines and in counts.
+        out: [B, h, w, units], int32 or float32, in C order.
+    """
+    count, down, across, units = out.shape
+    pitch = (across - 1) * stride[1] + kernel[1]
+    size = ((down - 1) * stride[0] + kernel[0]) * pitch
+    each = len(words) // kernel[0]
+    shape = Shape(kernel[0], kernel[1], pitch, each, words.shape[1], units)
+    arrays = x, words.reshape(words.size), out.reshape(out.size)
+    for left in range(0, units, WIDE):
+        for b in range(count):
+            for y in range(down):
+                first = b * size + y * stride[0] * pitch
+                rows = (b * down + y) * across
+                _rows(arrays, shape, (first, stride[1]), (rows, across), left)
 
 
 @compiled
@@ -83,46 +125,62 @@ def _one_word(x: Counts) -> Counts:
 
 
 @compiled
-def _four_rows(x: Counts, words: Words, sums: NDArray[Any], shape: Triple, place: Pair) -> None:
-    """Write the sums of thirty-two units for four rows, which are eight registers.
+def _rows(arrays: Any, shape: Shape, steps: Pair, rows: Pair, unit: int) -> None:
+    """Write the sums of thirty-two units from `unit` on for rows that follow one another.
 
     Args:
-        x: counts, flat.
-        words: packed weights, flat.
-        sums: written, flat.
-        shape: inputs, padded units, units.
-        place: first row and first unit.
+        arrays: counts, packed weights and sums, all flat.
+        shape: of the product.
+        steps: place of the first row in the counts, and from one row to the next.
+        rows: first one of the sums, and how many.
+        unit: first one.
     """
-    (inputs, width, units), (row, unit) = shape, place
-    s00, s01, s10, s11 = zeros(), zeros(), zeros(), zeros()
-    s20, s21, s30, s31 = zeros(), zeros(), zeros(), zeros()
-    for k in range(len(words) // width):
-        first = k * width + unit
-        w0, w1 = weights(words, first), weights(words, first + LANES)
-        at = row * inputs + min(4 * k, inputs - 4)
-        x0, x1 = spread(x, at), spread(x, at + inputs)
-        x2, x3 = spread(x, at + 2 * inputs), spread(x, at + 3 * inputs)
-        s00, s01 = dot(s00, x0, w0), dot(s01, x0, w1)
-        s10, s11 = dot(s10, x1, w0), dot(s11, x1, w1)
-        s20, s21 = dot(s20, x2, w0), dot(s21, x2, w1)
-        s30, s31 = dot(s30, x3, w0), dot(s31, x3, w1)
-    at = row * units + unit
-    _store_two(s00, s01, sums, at, units - unit)
-    _store_two(s10, s11, sums, at + units, units - unit)
-    _store_two(s20, s21, sums, at + 2 * units, units - unit)
-    _store_two(s30, s31, sums, at + 3 * units, units - unit)
+    (at, step), (row, count) = steps, rows
+    for b in range(0, count - 3, 4):
+        _four_rows(arrays, shape, (at + b * step, step), (row + b) * shape.units + unit, unit)
+    for b in range(count - count % 4, count):
+        _row(arrays, shape, at + b * step, (row + b) * shape.units + unit, unit)
 
 
 @compiled
-def _row(x: Counts, words: Words, sums: NDArray[Any], shape: Triple, place: Pair) -> None:
-    """Write the sums of thirty-two units for one row; see `_four_rows`."""
-    (inputs, width, units), (row, unit) = shape, place
-    s0, s1 = zeros(), zeros()
-    for k in range(len(words) // width):
-        first = k * width + unit
-        four = spread(x, row * inputs + min(4 * k, inputs - 4))
-        s0, s1 = dot(s0, four, weights(words, first)), dot(s1, four, weights(words, first + LANES))
-    _store_two(s0, s1, sums, row * units + unit, units - unit)
+def _four_rows(arrays: Any, shape: Shape, steps: Pair, target: int, unit: int) -> None:
+    """Write the sums of four rows, which are eight registers."""
+    (x, words, sums), (start, step) = arrays, steps
+    s00, s01, s10, s11 = zeros(), zeros(), zeros(), zeros()
+    s20, s21, s30, s31 = zeros(), zeros(), zeros(), zeros()
+    last = max(shape.line - 4, 0)
+    for i in range(shape.lines):
+        for k in range(shape.words):
+            word = (i * shape.words + k) * shape.width + unit
+            w0, w1 = weights(words, word), weights(words, word + LANES)
+            at = start + i * shape.pitch + min(4 * k, last)
+            x0, x1 = spread(x, at), spread(x, at + step)
+            x2, x3 = spread(x, at + 2 * step), spread(x, at + 3 * step)
+            s00, s01 = dot(s00, x0, w0), dot(s01, x0, w1)
+            s10, s11 = dot(s10, x1, w0), dot(s11, x1, w1)
+            s20, s21 = dot(s20, x2, w0), dot(s21, x2, w1)
+            s30, s31 = dot(s30, x3, w0), dot(s31, x3, w1)
+    units, count = shape.units, shape.units - unit
+    _store_two(s00, s01, sums, target, count)
+    _store_two(s10, s11, sums, target + units, count)
+    _store_two(s20, s21, sums, target + 2 * units, count)
+    _store_two(s30, s31, sums, target + 3 * units, count)
+
+
+@compiled
+def _row(arrays: Any, shape: Shape, start: int, target: int, unit: int) -> None:
+    """Write the sums of one row."""
+    x, words, sums = arrays
+    s0, s1, last = zeros(), zeros(), max(shape.line - 4, 0)
+    for i in range(shape.lines):
+        for k in range(shape.words):
+            word = (i * shape.words + k) * shape.width + unit
+            four = spread(x, start + i * shape.pitch + min(4 * k, last))
+            s0, s1 = (
+                dot(s0, four, weights(words, word)),
+                dot(s1, four, weights(words, word + LANES)),
+            )
+    _store_two(s0, s1, sums, target, shape.units - unit)
 
 
 @compiled

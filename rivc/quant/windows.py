@@ -58,3 +58,29 @@ def scatter(rows: NDArray[Any], stride: Pair, corner: Pair, x: NDArray[Any]) -> 
                     target = x[b, line + i, at + start : at + stop]
                     for k in range(len(target)):
                         target[k] += source[k]
+
+
+@compiled
+def pad(x: NDArray[Any], corner: Pair, padded: NDArray[Any]) -> None:
+    """Copy pictures, [B, H, L], with zeros around them, in any type, to [B, H', L'].
+
+    Args:
+        x: pictures, lines of numbers.
+        corner: lines above a picture, and numbers to its left.
+        padded: written; ends where the last window does, which may be before a picture does.
+    """
+    (top, left), (_, lines, length) = corner, padded.shape
+    width = min(x.shape[2], length - left)
+    for b in range(len(x)):
+        for y in range(lines):
+            line = padded[b, y]
+            is_inside = top <= y < top + x.shape[1]
+            blank = left if is_inside else length
+            for k in range(blank):
+                line[k] = 0
+            if is_inside:
+                source, target, rest = x[b, y - top], line[left : left + width], line[left + width :]
+                for k in range(width):
+                    target[k] = source[k]
+                for k in range(len(rest)):
+                    rest[k] = 0
