@@ -71,12 +71,12 @@ def _races(name: str, net: QNetwork, batch: int) -> Iterator[Race]:
 
 
 def _fused(net: QNetwork, counts: NDArray[np.uint8], grad: NDArray[np.float32]) -> Work:
-    fused, x = FusedNet(net, len(counts)), counts.reshape(len(counts), -1).astype(np.float32)
+    fused, x = FusedNet(net, len(counts)), counts.reshape(len(counts), -1)
 
     def work(_: int) -> NDArray[np.float32]:
         fused.derive()
         q = fused.forward(x).copy()
-        fused.backward(grad)
+        fused.backward(x, grad)
         return q
 
     return work

@@ -16,7 +16,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable
 
 LANES: Final = 16
 _WORD: Final = ir.IntType(32)
@@ -34,7 +34,12 @@ def instruction_lanes() -> int:
     return 16 if features.get("avx512vnni") else 8 if features.get("avxvnni") else 0
 
 
-class Sums(types.Type):
+def instruction(typed: Callable[..., Any]) -> Any:
+    """Make what returns a signature and a generator of code a function of compiled loops."""
+    return intrinsic(typed)
+
+
+class Sums(types.Type):  # type: ignore[misc]
     """Sixteen int32 in a register."""
 
     def __init__(self) -> None:
@@ -42,13 +47,14 @@ class Sums(types.Type):
 
 
 @register_model(Sums)
-class _SumsModel(models.PrimitiveModel):
+class _SumsModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, _vector(_WORD))
 
 
-def _shuffled(builder: Any, x: Any, y: Any, places: Sequence[int]) -> Any:
-    return builder.shuffle_vector(x, y, ir.Constant(_vector(_WORD, len(places)), list(places)))
+def _shuffled(builder: Any, x: Any, y: Any, places: Iterable[int]) -> Any:
+    places = list(places)
+    return builder.shuffle_vector(x, y, ir.Constant(_vector(_WORD, len(places)), places))
 
 
 def _filled(builder: Any, word: Any) -> Any:
@@ -64,7 +70,7 @@ def _at(context: Any, builder: Any, kind: Any, array: Any, place: Any, to: ir.Ty
     return builder.bitcast(builder.gep(start, [place]), to.as_pointer())
 
 
-@intrinsic
+@instruction
 def zeros(_: Any) -> tuple[Any, Callable[..., Any]]:
     """Return sixteen sums of nothing."""
 
@@ -74,23 +80,23 @@ def zeros(_: Any) -> tuple[Any, Callable[..., Any]]:
     return Sums()(), generate
 
 
-@intrinsic
+@instruction
 def weights(_: Any, words: Any, place: Any) -> tuple[Any, Callable[..., Any]]:
     """Return the sixteen words of four signed bytes from a place of an int32 array on."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        address = _at(context, builder, signature.args[0], *args, _vector(_WORD))
+        address = _at(context, builder, signature.args[0], args[0], args[1], _vector(_WORD))
         return builder.load(address, align=4)
 
     return Sums()(words, place), generate
 
 
-@intrinsic
+@instruction
 def spread(_: Any, x: Any, place: Any) -> tuple[Any, Callable[..., Any]]:
     """Return four unsigned bytes, from a place of a uint8 array on, sixteen times."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        address = _at(context, builder, signature.args[0], *args, _WORD)
+        address = _at(context, builder, signature.args[0], args[0], args[1], _WORD)
         return _filled(builder, builder.load(address, align=1))
 
     return Sums()(x, place), generate
@@ -108,7 +114,7 @@ def _with_instruction(builder: Any, lanes: int, sums: Any, x: Any, w: Any) -> An
         builder.call(function, [_shuffled(builder, v, v, half) for v in (sums, x, w)])
         for half in (range(lanes), range(lanes, LANES))
     ]
-    return _shuffled(builder, *halves, range(LANES))
+    return _shuffled(builder, halves[0], halves[1], range(LANES))
 
 
 def _with_products(builder: Any, sums: Any, x: Any, w: Any) -> Any:
@@ -123,7 +129,7 @@ def _with_products(builder: Any, sums: Any, x: Any, w: Any) -> Any:
     return sums
 
 
-@intrinsic
+@instruction
 def dot(_: Any, sums: Any, x: Any, w: Any) -> tuple[Any, Callable[..., Any]]:
     """Return sums with four products added to each: of the bytes of `x` and `w`."""
 
@@ -134,7 +140,7 @@ def dot(_: Any, sums: Any, x: Any, w: Any) -> tuple[Any, Callable[..., Any]]:
     return Sums()(sums, x, w), generate
 
 
-@intrinsic
+@instruction
 def store(_: Any, sums: Any, out: Any, place: Any, count: Any) -> tuple[Any, Callable[..., Any]]:
     """Write the first `count` sums to an int32 or float32 array, from a place on."""
 

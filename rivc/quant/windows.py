@@ -79,7 +79,11 @@ def pad(x: NDArray[Any], corner: Pair, padded: NDArray[Any]) -> None:
             for k in range(blank):
                 line[k] = 0
             if is_inside:
-                source, target, rest = x[b, y - top], line[left : left + width], line[left + width :]
+                source, target, rest = (
+                    x[b, y - top],
+                    line[left : left + width],
+                    line[left + width :],
+                )
                 for k in range(width):
                     target[k] = source[k]
                 for k in range(len(rest)):

@@ -11,10 +11,10 @@ import torch
 
 from rivc.errors import ConfigError, DivergedError
 from rivc.nets import build_network
+from rivc.quant.products import multiply, multiply_rows, transpose
 from rivc.snn_convert import convert
 from rivc.train import load_config
 from rivc.train.fused import FusedLearner
-from rivc.quant.products import multiply, multiply_rows, transpose
 from rivc.train.fused.updates import gather
 from rivc.train.learner import Learner
 from rivc.train.learners import make_learner, why_not_fused
@@ -159,7 +159,7 @@ def test_its_forward_pass_is_that_of_the_network(case: str) -> None:
     fused._online.derive()
     shape = 2 * BATCH, *fused.net.encoding.shape
     x = np.random.default_rng(4).integers(0, 256, shape).astype(np.uint8)
-    found = fused._online.forward(x.reshape(len(x), -1).astype(np.float32))
+    found = fused._online.forward(x.reshape(len(x), -1))
     expected = fused.net.action_values(torch.from_numpy(x)).detach().numpy()
     if "centred" in case:  # the value of the state is a sum of floats
         np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6 * abs(expected).max())

@@ -19,18 +19,20 @@ if TYPE_CHECKING:
 
     from rivc.train.fused.chain import Chain
 
+    Counts = NDArray[np.uint8]
     Floats = NDArray[Any]
 
 
 @compiled
-def backward(chain: Chain, rows: int, grad_q: Floats) -> None:
+def backward(chain: Chain, x: Counts, grad_q: Floats) -> None:
     """Write the gradient of a loss into `chain.grad`.
 
     Args:
         chain: after `forward`.
-        rows: leading ones of that pass, R.
+        x: counts, the leading ones of that pass, uint8, [R, inputs].
         grad_q: of their action values, [R, d, n].
     """
+    rows = len(x)
     fill(chain.grad, np.float32(0))
     flat, units = grad_q.reshape(grad_q.size), grad_q.size // rows
     for at in range(0, rows, chain.block):
@@ -38,7 +40,7 @@ def backward(chain: Chain, rows: int, grad_q: Floats) -> None:
         here = chain.back[0]
         for k in range(some[1] * units):
             here[k] = flat[at * units + k]
-        _backward_block(chain, some)
+        _backward_block(chain, x.reshape(x.size), some)
     for i in range(len(chain.layers)):
         layer = chain.layers[i]
         scale = chain.scale[0][layer.channels : layer.channels + layer.units]
@@ -56,25 +58,25 @@ def _divide(grad: Floats, scale: Floats) -> None:
 
 
 @compiled
-def _backward_block(chain: Chain, some: tuple[int, int]) -> None:
+def _backward_block(chain: Chain, x: Counts, some: tuple[int, int]) -> None:
     """Add the gradient of some states to `chain.grad`, from that of their values in `back[0]`."""
     first = chain.layers[0]
-    unit = np.float32(chain.unit[0] if first.is_real else 1.0)
+    steps = np.float32(chain.unit[0] if first.is_real else 1.0), np.float32(first.zero)
     for i in range(len(chain.layers) - 1, -1, -1):
         layer = chain.layers[i]
         rows = some[1] * layer.windows
         of_left = matrix(chain.back[0], 0, rows, layer.units)
         of_sums = matrix(chain.back[1], 0, rows, layer.units)
         of_step_in = _backward_neurons(chain, i, of_left, of_sums, some)
-        x = what_came(chain, chain.received, i, some, -np.float32(layer.zero) * unit)
-        _weight_gradient(of_sums, x, matrix(chain.grad, layer.weight, layer.units, layer.inputs))
+        came = what_came(chain, x, i, some, steps)
+        _weight_gradient(of_sums, came, matrix(chain.grad, layer.weight, layer.units, layer.inputs))
         if i > 0:
             _backward_inputs(chain, layer, of_sums)
             if layer.groups > 0 and not layer.is_real:
                 common = matrix(chain.common, 0, layer.groups, layer.inputs)
                 ratio = chain.unit[i] / chain.unit[i + 1]
-                of_x = matrix(chain.back[0], 0, *x.shape)
-                of_step_in += add_gradient(x, common, ratio, of_sums, of_x)
+                of_x = matrix(chain.back[0], 0, *came.shape)
+                of_step_in += add_gradient(came, common, ratio, of_sums, of_x)
             chain.grad[chain.layers[i - 1].log_step] += np.float32(of_step_in)
 
 

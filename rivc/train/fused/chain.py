@@ -74,8 +74,8 @@ class Chain(NamedTuple):
 
     Attributes:
         layers: `LAYER` records, [layers].
-        rows: of the largest pass.
-        block: rows that are passed on together.
+        kept: leading states of a pass that a way back may follow.
+        block: states that are passed on together.
         values: parameters, float32, [P].
         grad: of a loss, float32, [P].
         w_q: weights that sums are taken with, [C, I] of each layer, float32.
@@ -84,18 +84,20 @@ class Chain(NamedTuple):
         scale: of the weights, and the sums of integer weights, float32, [2, units].
         q: threshold and offset, in the widest type that carries a membrane, [2, units].
         unit: value of one count that each layer receives; the last is that of the readout.
-        received: by the first layer, in real steps from zero, float32, [rows * inputs].
-        out: what each layer returned, [rows, windows, C] of each, float32.
+        received: by the first layer, in real steps, float32, [block * inputs].
+        out: what each layer returned, [kept + block, windows, C] of each, float32; the last block
+            is that of states which are not kept.
         cut: what was rounded and cut off, the same.
+        returned: by the readout, float32, [rows * units].
         room: windows of a block, float32.
-        counts: windows or rows of a block, uint8.
+        counts: rows or padded pictures of a block, uint8.
         back: gradients on the way, float32, [2, block * widest].
         rest: weights and biases of a centred readout without `common`, float32, [C * (I + 1)].
         common: mean weights and biases of its groups, float32, [d * (I + 1)].
     """
 
     layers: Record
-    rows: int
+    kept: int
     block: int
     values: Floats
     grad: Floats
@@ -108,6 +110,7 @@ class Chain(NamedTuple):
     received: Floats
     out: Floats
     cut: Floats
+    returned: Floats
     room: Floats
     counts: NDArray[np.uint8]
     back: Floats
@@ -122,65 +125,78 @@ def matrix(flat: Floats, first: int, rows: int, columns: int) -> Floats:
 
 
 @compiled
-def returned(chain: Chain, i: int, rows: int) -> Floats:
-    """Return what layer `i` returned, a row for each state."""
-    layer = chain.layers[i]
-    return matrix(chain.out, chain.rows * layer.neurons, rows, layer.windows * layer.units)
+def returned(chain: Chain, rows: int) -> Floats:
+    """Return what the readout returned, a row for each state."""
+    return matrix(chain.returned, 0, rows, chain.layers[-1].units)
 
 
 @compiled
 def what_left(chain: Chain, flat: Floats, i: int, some: tuple[int, int]) -> Floats:
     """View what left layer `i` for some states, (first, count), in `out` or `cut`, [R, C]."""
-    layer, (first, count) = chain.layers[i], some
-    at = chain.rows * layer.neurons + first * layer.windows * layer.units
+    layer, count = chain.layers[i], some[1]
+    at = _place(chain, i, some[0])
     return matrix(flat, at, count * layer.windows, layer.units)
 
 
 @compiled
-def what_came(chain: Chain, start: Floats, i: int, some: tuple[int, int], blank: Any) -> Floats:
-    """Return what layer `i` got for some states, [R, inputs]; `blank` stands around pictures."""
-    layer, x = chain.layers[i], _source(chain, start, i, some)
-    if layer.geometry.kernel == 0:
-        return x.reshape(some[1], layer.inputs)
-    rows = matrix(chain.room, 0, some[1] * layer.windows, layer.inputs)
-    _gather(layer.geometry, x, blank, rows)
-    return rows
+def _place(chain: Chain, i: int, first: int) -> Any:
+    """Return where states lie in `out` and `cut`, from their first one on."""
+    layer = chain.layers[i]
+    before = (chain.kept + chain.block) * layer.neurons
+    return before + min(first, chain.kept) * layer.windows * layer.units
 
 
 @compiled
-def counts_that_came(chain: Chain, start: Floats, i: int, some: tuple[int, int]) -> Counts:
-    """Return the same as bytes, of a layer that gets counts."""
-    layer, x = chain.layers[i], _source(chain, start, i, some)
-    rows = matrix(chain.counts, 0, some[1] * layer.windows, layer.inputs)
-    if layer.geometry.kernel == 0:
-        flat = rows.reshape(rows.size)
-        for k in range(len(flat)):
-            flat[k] = np.uint8(x[k])
+def what_came(
+    chain: Chain, x: Counts, i: int, some: tuple[int, int], steps: tuple[Any, Any]
+) -> Floats:
+    """Return what layer `i` got for some states, [R, inputs].
+
+    Args:
+        chain: after the layers before.
+        x: counts of all states, flat.
+        i: the layer.
+        some: states, (first, count).
+        steps: value of one count at the input and the count that stands for zero.
+    """
+    layer, count = chain.layers[i], some[1]
+    flat, size = chain.received, received_by(layer)
+    if i == 0:
+        _as_steps(x[some[0] * size : (some[0] + count) * size], steps, flat)
     else:
-        _gather(layer.geometry, x, np.uint8(0), rows)
-    return rows
+        flat = chain.out[_place(chain, i - 1, some[0]) :]
+    if layer.geometry.kernel == 0:
+        return matrix(flat, 0, count, layer.inputs)
+    blank = -steps[1] * steps[0] if i == 0 else np.float32(0)
+    return _windows(chain, layer, flat[: count * size], blank)
 
 
 @compiled
-def _source(chain: Chain, start: Floats, i: int, some: tuple[int, int]) -> Floats:
-    """Return the numbers, one after another, that reach layer `i` for some states."""
-    layer, (first, count) = chain.layers[i], some
+def received_by(layer: Any) -> Any:
+    """Return how many numbers a layer gets for one state."""
     shape = layer.geometry
-    size = layer.inputs if shape.kernel == 0 else shape.lines * shape.length
-    flat, at = start, first * size
-    if i > 0:
-        flat, at = chain.out, at + chain.rows * chain.layers[i - 1].neurons
-    return flat[at : at + count * size]
+    return layer.inputs if shape.kernel == 0 else shape.lines * shape.length
 
 
 @compiled
-def _gather(shape: Any, x: Floats, blank: Any, rows: Any) -> None:
-    """Write the windows of pictures to rows."""
+def _as_steps(x: Counts, steps: tuple[Any, Any], received: Floats) -> None:
+    """Make counts steps from zero of some value."""
+    unit, zero = steps
+    for k in range(len(x)):
+        received[k] = (np.float32(x[k]) - zero) * unit
+
+
+@compiled
+def _windows(chain: Chain, layer: Any, x: Floats, blank: Any) -> Floats:
+    """Return the windows of pictures as rows; `blank` stands around pictures."""
+    shape = layer.geometry
+    count = len(x) // (shape.lines * shape.length)
+    rows = matrix(chain.room, 0, count * layer.windows, layer.inputs)
     if shape.is_padded:
         fill(rows.reshape(rows.size), blank)
-    count = x.size // (shape.lines * shape.length)
     pictures = x.reshape(count, shape.lines, shape.length)
     gather(pictures, *steps_of(shape), as_windows(rows, shape, count))
+    return rows
 
 
 @compiled

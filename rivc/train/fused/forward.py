@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rivc.quant import int8
 from rivc.quant.compiled import compiled
-from rivc.quant.products import NARROW, multiply, multiply_rows, transpose
 from rivc.quant.qat.loops import fire
 from rivc.train.fused.centred import add_values, split
-from rivc.train.fused.chain import counts_that_came, matrix, what_came, what_left
+from rivc.train.fused.chain import matrix, what_came, what_left
 from rivc.train.fused.kernels import (
     hidden_thresholds,
     quantize_weights,
     readout_bias,
     weight_scales,
 )
+from rivc.train.fused.sums import add_up, lay_out, value_of_counts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rivc.train.fused.chain import Chain
 
+    Counts = NDArray[np.uint8]
     Floats = NDArray[Any]
 
 
@@ -49,17 +49,8 @@ def derive(chain: Chain) -> None:
             weight_scales(weight, grid, layer.levels == 0, scale)
         if not layer.is_real:
             quantize_weights(weight, scale, grid, w_q, sums)
-        _lay_out(chain, layer, w_q)
+        lay_out(chain, layer)
         _derive_neurons(chain, i, scale, sums)
-
-
-@compiled
-def _lay_out(chain: Chain, layer: Any, w_q: Floats) -> None:
-    """Keep weights the way that the product takes them."""
-    if layer.is_packed:
-        int8.pack(w_q, matrix(chain.packed, layer.packed, layer.words, layer.width))
-    else:
-        transpose(w_q, matrix(chain.w_t, layer.synapses, layer.inputs, layer.units))
 
 
 @compiled
@@ -96,31 +87,24 @@ def _derive_neurons(chain: Chain, i: int, scale: Floats, sums: Floats) -> None:
 
 
 @compiled
-def forward(chain: Chain, x: Floats) -> None:
-    """Pass counts, float32, [R, inputs], on to the readout; see `returned`."""
-    first, rows = chain.layers[0], len(x)
-    received = matrix(chain.received, 0, rows, x.shape[1])
-    unit, zero = np.float32(chain.unit[0] if first.is_real else 1.0), np.float32(first.zero)
-    for b in range(rows):
-        for k in range(x.shape[1]):
-            received[b, k] = (x[b, k] - zero) * unit
-    start = chain.received if first.is_real else x.reshape(x.size)
-    blank = -zero * unit if first.is_real else np.float32(0)
-    for at in range(0, rows, chain.block):
-        some = at, min(chain.block, rows - at)
+def forward(chain: Chain, x: Counts) -> None:
+    """Pass counts, uint8, [R, inputs], on to the readout; see `returned`."""
+    flat, rows, at = x.reshape(x.size), len(x), 0
+    while at < rows:
+        end = chain.kept if at < chain.kept else rows
+        some = at, min(chain.block, end - at, rows - at)
         for i in range(len(chain.layers)):
-            _forward_layer(chain, i, start, some, blank if i == 0 else np.float32(0))
+            _forward_layer(chain, flat, i, some)
+        at += some[1]
 
 
 @compiled
-def _forward_layer(chain: Chain, i: int, start: Floats, some: tuple[int, int], blank: Any) -> None:
-    layer = chain.layers[i]
-    z, cut = what_left(chain, chain.out, i, some), what_left(chain, chain.cut, i, some)
-    if layer.is_packed:
-        words = matrix(chain.packed, layer.packed, layer.words, layer.width)
-        int8.multiply(counts_that_came(chain, start, i, some), words, z)
-    else:
-        _multiply_floats(chain, layer, what_came(chain, start, i, some, blank), z)
+def _forward_layer(chain: Chain, x: Counts, i: int, some: tuple[int, int]) -> None:
+    layer, cut = chain.layers[i], what_left(chain, chain.cut, i, some)
+    z = what_left(chain, chain.out, i, some)
+    if layer.levels == 0:
+        z = matrix(chain.returned, some[0] * layer.units, some[1], layer.units)
+    add_up(chain, x, i, some, z)
     at, end = layer.channels, layer.channels + layer.units
     threshold, offset = chain.q[0][at:end], chain.q[1][at:end]
     if layer.is_real:
@@ -130,15 +114,7 @@ def _forward_layer(chain: Chain, i: int, start: Floats, some: tuple[int, int], b
     else:
         _read_out(z, offset, np.float32(chain.unit[i + 1]), cut)
         if layer.groups > 0:
-            _add_values(chain, i, what_came(chain, start, i, some, blank), z)
-
-
-@compiled
-def _multiply_floats(chain: Chain, layer: Any, x: Floats, z: Floats) -> None:
-    if layer.units < NARROW:
-        multiply_rows(x, matrix(chain.w_q, layer.synapses, layer.units, layer.inputs), z)
-    else:
-        multiply(x, matrix(chain.w_t, layer.synapses, layer.inputs, layer.units), z)
+            _add_values(chain, i, what_came(chain, x, i, some, value_of_counts(chain)), z)
 
 
 @compiled

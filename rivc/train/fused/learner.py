@@ -41,7 +41,10 @@ class FusedLearner:
         self.config, self.net = config, net
         self.target_net = copy.deepcopy(net).requires_grad_(False)
         size = config.train.batch_size
-        self._online, self._target = FusedNet(net, 2 * size), FusedNet(self.target_net, 2 * size)
+        self._online, self._target = (
+            FusedNet(net, 2 * size, size),
+            FusedNet(self.target_net, 2 * size, 0),
+        )
         self._moments = np.zeros((2, len(self._online.vector.values)), np.float32)
         self._task = _task(config, self._online.vector.clipped)
         self._bench = _bench(size, net)
@@ -187,7 +190,7 @@ def _bench(size: int, net: QNetwork) -> Bench:
     d, n = net.action_layout
     return Bench(
         slots=np.zeros(2 * size, np.int64),
-        x=np.zeros((2 * size, math.prod(net.encoding.shape)), np.float32),
+        x=np.zeros((2 * size, math.prod(net.encoding.shape)), np.uint8),
         action=np.zeros((size, d), np.int64),
         reward=np.zeros(size, np.float32),
         discount=np.zeros(size, np.float32),

@@ -15,6 +15,7 @@ from rivc.quant.qat.integers import GAUSSIAN_STEP
 from rivc.train.fused.backward import backward
 from rivc.train.fused.chain import LAYER, Chain, returned
 from rivc.train.fused.forward import derive, forward
+from rivc.train.fused.sums import reach
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,25 +81,26 @@ class FusedNet:
     Args:
         net: the torch network; its parameters become views.
         rows: of the largest pass.
+        kept: leading ones that a way back may follow; by default, all.
 
     Attributes:
         vector: all parameters.
         chain: all arrays, for the compiled loops.
     """
 
-    def __init__(self, net: QNetwork, rows: int) -> None:
+    def __init__(self, net: QNetwork, rows: int, kept: int | None = None) -> None:
         self.vector, self.action_layout = Vector(net), net.action_layout
         layers = _records(net, self.vector)
         self._places = _places(layers, net)
         last = layers[-1]
         rows_of, units, inputs = layers["windows"], layers["units"], layers["inputs"]
-        left = int((rows_of * units).sum())
-        block = _block(layers, rows)
+        block, kept = _block(layers, rows), rows if kept is None else kept
+        left = (kept + block) * int((rows_of * units).sum())
         counted = layers[layers["is_packed"]]
         is_wide = any(layer.carrier.dtype == "float64" for layer, _ in net.chain())
         self.chain = Chain(
             layers=layers,
-            rows=rows,
+            kept=kept,
             block=block,
             values=self.vector.values,
             grad=self.vector.grad,
@@ -108,11 +110,12 @@ class FusedNet:
             scale=np.zeros((2, int(units.sum())), np.float32),
             q=np.ones((2, int(units.sum())), np.float64 if is_wide else np.float32),
             unit=np.full(len(layers) + 1, math.exp(float(net.input_log_step))),
-            received=np.zeros(rows * math.prod(net.encoding.shape), np.float32),
-            out=np.zeros(rows * left, np.float32),
-            cut=np.zeros(rows * left, np.float32),
+            received=np.zeros(block * math.prod(net.encoding.shape), np.float32),
+            out=np.zeros(left, np.float32),
+            cut=np.zeros(left, np.float32),
+            returned=np.zeros(rows * last["units"], np.float32),
             room=np.zeros(block * int((rows_of * inputs).max()), np.float32),
-            counts=np.zeros(block * int((rows_of * inputs).max()), np.uint8),
+            counts=np.zeros(block * max(map(_bytes, layers)) + int8.SLACK, np.uint8),
             back=np.zeros(
                 (2, block * int((rows_of * np.maximum(units, inputs)).max())), np.float32
             ),
@@ -133,19 +136,20 @@ class FusedNet:
         """Return action values, float32, [B, d, n]; the next pass reuses them.
 
         Args:
-            x: counts, float32, [B, inputs].
+            x: counts, uint8, [B, inputs].
         """
         forward(self.chain, x)
-        q = returned(self.chain, len(self._places) - 1, len(x))
+        q = returned(self.chain, len(x))
         return np.asarray(q.reshape(-1, *self.action_layout))
 
-    def backward(self, grad_q: Floats) -> None:
+    def backward(self, x: NDArray[np.uint8], grad_q: Floats) -> None:
         """Write the gradient of a loss into `vector.grad`.
 
         Args:
-            grad_q: of the action values of the leading rows of the last pass, [B, d, n].
+            x: leading rows of the last pass, [B, inputs].
+            grad_q: gradient of their action values, [B, d, n].
         """
-        backward(self.chain, len(grad_q), grad_q)
+        backward(self.chain, x, grad_q)
 
     def integers(self) -> list[LayerArrays]:
         """Return weights, biases and thresholds as last derived, in the types of a program."""
@@ -199,17 +203,28 @@ def _records(net: QNetwork, vector: Vector) -> NDArray[np.void]:
             "channels": channels,
             "neurons": neurons,
         }
-        words, width = int8.packed_shape(layer.spec.fan_in, units)
-        places |= {"words": words, "width": width}
         for name, value in (places | _constants(layer)).items():
             record[name] = value
         if isinstance(layer, QuantConv2d):
             record["geometry"], shape = _geometry(layer, shape)
             record["windows"] = math.prod(shape[:2])
+        record["words"], record["width"] = _packed_shape(record)
         synapses, channels = synapses + layer.weight.numel(), channels + units
         neurons += units * int(record["windows"])
-        packed += words * width * int(record["is_packed"])
+        packed += int(record["words"] * record["width"]) * bool(record["is_packed"])
     return records
+
+
+def _packed_shape(record: np.void) -> tuple[int, int]:
+    """Return the shape of the packed weights of a layer."""
+    lines = max(int(record["geometry"]["kernel"]), 1)
+    return int8.packed_shape(lines, int(record["inputs"]) // lines, int(record["units"]))
+
+
+def _bytes(record: np.void) -> int:
+    """Return the counts of one state as a product takes them."""
+    is_picture = record["geometry"]["kernel"] > 0
+    return math.prod(reach(record["geometry"])) if is_picture else int(record["inputs"])
 
 
 def _is_packed(net: QNetwork, layer: QuantLayer) -> bool:

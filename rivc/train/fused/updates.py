@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rivc.train.fused.chain import Chain
     from rivc.train.replay import Columns, Slots
 
+    Counts = NDArray[np.uint8]
     Floats = NDArray[Any]
 
 
@@ -53,7 +54,7 @@ class Bench(NamedTuple):
 
     Attributes:
         slots: of the states, then of those that followed, [2 B].
-        x: counts of the states, then of those that followed, float32, [2 B, inputs].
+        x: counts of the states, then of those that followed, uint8, [2 B, inputs].
         action: [B, d].
         reward: scaled, [B].
         discount: [B].
@@ -62,7 +63,7 @@ class Bench(NamedTuple):
     """
 
     slots: Slots
-    x: Floats
+    x: Counts
     action: NDArray[np.int64]
     reward: Floats
     discount: Floats
@@ -79,14 +80,14 @@ class Memory(NamedTuple):
     Attributes:
         owner: slot whose values these are, -1 of none, [capacity].
         values: [capacity, d * n].
-        x: room for counts of states that are not at hand, float32, [2 B, inputs].
+        x: room for counts of states that are not at hand, uint8, [2 B, inputs].
         absent: and for their slots, [2 B].
         q: values of a batch, [2 B, d, n].
     """
 
     owner: Slots
     values: Floats
-    x: Floats
+    x: Counts
     absent: Slots
     q: Floats
 
@@ -122,15 +123,15 @@ def gather(columns: Columns, slots: Slots, task: Task, bench: Bench) -> None:
 @compiled
 def value(target: Chain, memory: Memory, bench: Bench) -> None:
     """Write the target network's values of a batch to `memory.q`."""
-    last, (size, d, n) = len(target.layers) - 1, memory.q.shape
+    size, d, n = memory.q.shape
     if target.layers[0].is_real:
         forward(target, bench.x)
-        memory.q[:] = returned(target, last, size).reshape(size, d, n)
+        memory.q[:] = returned(target, size).reshape(size, d, n)
         return
     count, capacity = _find_absent(memory, bench), len(memory.owner)
     if count > 0:
         forward(target, memory.x[:count])
-    q, kept = returned(target, last, count), memory.q.reshape(size, d * n)
+    q, kept = returned(target, count), memory.q.reshape(size, d * n)
     for b in range(count):
         for k in range(d * n):
             memory.values[memory.absent[b] % capacity, k] = q[b, k]
@@ -160,11 +161,10 @@ def losses(
 ) -> tuple[float, float]:
     """Compute both losses of a batch, and leave their gradient for the action values."""
     size, d, n = bench.grad_q.shape
-    last = len(online.layers) - 1
     value(target, memory, bench)
     forward(online, bench.x if task.double_q else bench.x[:size])
     q_target = memory.q
-    q = returned(online, last, 2 * size).reshape(2 * size, d, n)
+    q = returned(online, 2 * size).reshape(2 * size, d, n)
     numbers = task.temperature, task.gap_coef, task.gap_clip, task.double_q
     batch = bench.action, bench.reward, bench.discount
     bellman_targets(q_target[:size], q_target[size:], q[size:], batch, numbers, bench.y)
@@ -212,7 +212,7 @@ def learn(  # noqa: PLR0913, PLR0917 (compiled loops hold no objects)
         derive(online)
         gather(columns, slots[k], task, bench)
         td, margin = losses(online, target, memory, task, bench)
-        backward(online, len(bench.y), bench.grad_q)
+        backward(online, bench.x[: len(bench.y)], bench.grad_q)
         size = norm(online.grad[: task.clipped])
         if not math.isfinite(size + norm(online.grad[task.clipped :]) + td + margin):
             return k, td, margin, size

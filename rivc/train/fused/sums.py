@@ -1,0 +1,96 @@
+"""The weighted sums of a layer: over bytes where the processor is fast at it, else over floats.
+
+Integers are the same in both: a float32 holds every sum of counts times integer weights.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rivc.quant import int8
+from rivc.quant.compiled import compiled
+from rivc.quant.products import NARROW, multiply, multiply_rows, transpose
+from rivc.quant.windows import pad
+from rivc.train.fused.chain import matrix, received_by, steps_of, what_came, what_left
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from rivc.train.fused.chain import Chain
+
+    Floats = NDArray[Any]
+    Counts = NDArray[np.uint8]
+
+
+@compiled
+def lay_out(chain: Chain, layer: Any) -> None:
+    """Bring the weights of a layer into the order in which the product takes them."""
+    w_q = matrix(chain.w_q, layer.synapses, layer.units, layer.inputs)
+    if layer.is_packed:
+        words = matrix(chain.packed, layer.packed, layer.words, layer.width)
+        int8.pack(w_q, max(layer.geometry.kernel, 1), words)
+    else:
+        transpose(w_q, matrix(chain.w_t, layer.synapses, layer.inputs, layer.units))
+
+
+@compiled
+def add_up(chain: Chain, x: Counts, i: int, some: tuple[int, int], z: Floats) -> None:
+    """Write the weighted sums of layer `i` for some states, (first, count), to `z`, [R, C].
+
+    `x` holds the counts of all states at the input, flat.
+    """
+    layer, (first, count) = chain.layers[i], some
+    if not layer.is_packed:
+        _over_floats(chain, layer, what_came(chain, x, i, some, value_of_counts(chain)), z)
+    elif i == 0:
+        size = received_by(layer)
+        _over_bytes(chain, layer, x[first * size : (first + count) * size], z)
+    else:
+        before = what_left(chain, chain.out, i - 1, some)
+        _over_bytes(chain, layer, before.reshape(before.size), z)
+
+
+@compiled
+def value_of_counts(chain: Chain) -> tuple[Any, Any]:
+    """Return the value of a count at the input, and the count of zero, as sums are taken."""
+    first = chain.layers[0]
+    if first.is_real:
+        return np.float32(chain.unit[0]), np.float32(first.zero)
+    return np.float32(1), np.float32(0)
+
+
+@compiled
+def _over_floats(chain: Chain, layer: Any, x: Floats, z: Floats) -> None:
+    if layer.units < NARROW:
+        multiply_rows(x, matrix(chain.w_q, layer.synapses, layer.units, layer.inputs), z)
+    else:
+        multiply(x, matrix(chain.w_t, layer.synapses, layer.inputs, layer.units), z)
+
+
+@compiled
+def _over_bytes(chain: Chain, layer: Any, x: Any, z: Floats) -> None:
+    words = matrix(chain.packed, layer.packed, layer.words, layer.width)
+    shape = layer.geometry
+    if shape.kernel == 0:
+        counts = chain.counts[: len(x)]
+        for k in range(len(counts)):
+            counts[k] = np.uint8(x[k])
+        int8.multiply(counts.reshape(len(z), layer.inputs), words, z)
+        return
+    count, (stride, corner) = len(z) // layer.windows, steps_of(shape)
+    lines, length = reach(shape)
+    padded = chain.counts[: count * lines * length].reshape(count, lines, length)
+    pad(x.reshape(count, shape.lines, shape.length), corner, padded)
+    kernel = shape.kernel, shape.kernel * shape.planes
+    out = z.reshape(count, shape.down, shape.across, layer.units)
+    int8.convolve(chain.counts, words, kernel, stride, out)
+
+
+@compiled
+def reach(shape: Any) -> tuple[int, int]:
+    """Return lines, and numbers of a line, of a padded picture, up to where its windows end."""
+    stride, _ = steps_of(shape)
+    lines = (shape.down - 1) * stride[0] + shape.kernel
+    return lines, (shape.across - 1) * stride[1] + shape.kernel * shape.planes
