@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import torch
 
 from rivc.compare.job import FLOAT_BITS, Evaluation, Job, Width
 from rivc.compare.suite import load_suite
+from rivc.compare.work import perform
 from rivc.envs.factory import make
 from rivc.errors import ConfigError
 from rivc.snn_convert import SpikingProgram, reference
@@ -146,3 +148,16 @@ def test_the_tuned_peer_has_the_settings_of_the_zoo() -> None:
     found |= {"learning_rate": rate(1.0), "buffer_size": ZOO["buffer_size"]}  # more than is seen
     assert {name: found[name] for name in ZOO} == ZOO
     assert (job.config.env.count, job.config.train.env_steps) == (1, ZOO_ENV_STEPS)
+
+
+def test_a_peer_ends_with_the_suite_that_started_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched: list[Any] = []
+    monkeypatch.setattr(
+        sb3, "trained_and_judged", lambda job, run: {"results": [{} for _ in watched]}
+    )
+    job = next(job for job in load_suite("peers").jobs() if job.peer == "sb3")
+    job.save(tmp_path)
+    perform(tmp_path, watched.append)
+    assert len(json.loads((tmp_path / "result.json").read_text())["results"]) == 1
