@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rivc.envs.cameras.rays import Hits
+from rivc.envs.cameras.shading import Hits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,38 +1,19 @@
-"""A camera without OpenGL: one ray a pixel, cast by MuJoCo and shaded by numpy."""
+"""A camera without OpenGL: one ray a pixel, cast by MuJoCo and shaded in one pass."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING
 
 import mujoco
 import numpy as np
 
 from rivc.envs.cameras.groups import FILM_GROUPS, ROBOT_GROUPS
+from rivc.envs.cameras.shading import SKY_LEVELS, Hits, Look, shade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
-
-SKY_LEVELS: Final = 256
-
-
-class Hits(NamedTuple):
-    """What the rays of one picture, or of many, have met.
-
-    Attributes:
-        origin: where the rays start, [..., 3].
-        directions: of unit length, [..., N, 3].
-        geoms: what each has hit, -1 for nothing, int32, [..., N].
-        distances: in metres, -1 for nothing, [..., N].
-        normals: of what was hit, zero for nothing, [..., N, 3].
-    """
-
-    origin: NDArray[np.float64]
-    directions: NDArray[np.float64]
-    geoms: NDArray[np.int32]
-    distances: NDArray[np.float64]
-    normals: NDArray[np.float64]
 
 
 class RayCamera:
@@ -86,10 +67,11 @@ class RayCamera:
         """Take note of what has changed in the model: light, lens and colours."""
         model, (height, width) = self._model, self._size
         self.rays = _pixel_rays(model.cam_fovy[self.index], width, height)
-        self._ambient = float(model.vis.headlight.ambient.mean())
-        self._lamp = _lamp(model)
-        self._palette = _palette(model, self._ambient)
-        self._cells_per_m, self._second_colour = _checker(model)
+        ambient = float(model.vis.headlight.ambient.mean())
+        cells_per_m, second_colour = _checker(model)
+        self._look = Look(
+            _palette(model, ambient), second_colour, cells_per_m, _lamp(model), ambient
+        )
 
     def close(self) -> None:
         """Do nothing: rays hold nothing."""
@@ -119,10 +101,17 @@ class RayCamera:
 
     def shade(self, hits: Hits) -> NDArray[np.uint8]:
         """Return what the rays show, uint8, [..., H, W, 3]."""
-        colours = self._palette.take(self._palette_rows(hits), axis=0, mode="clip")
-        colours *= self._brightness(hits.normals)[..., None]
-        np.minimum(colours, 255, out=colours)
-        return colours.astype(np.uint8).reshape(*hits.geoms.shape[:-1], *self._size, 3)
+        size = len(self.rays)
+        pictures = np.empty((*hits.geoms.shape[:-1], *self._size, 3), np.uint8)
+        many = Hits(
+            hits.origin.reshape(-1, 3),
+            hits.directions.reshape(-1, size, 3),
+            hits.geoms.reshape(-1, size),
+            hits.distances.reshape(-1, size),
+            hits.normals.reshape(-1, size, 3),
+        )
+        shade(many, self._look, pictures.reshape(-1, size, 3))
+        return pictures
 
     def measure(self, hits: Hits) -> NDArray[np.float64]:
         """Return metres along the camera's axis, [..., H, W]; infinite where there is nothing."""
@@ -132,25 +121,6 @@ class RayCamera:
     def identify(self, hits: Hits) -> NDArray[np.int32]:
         """Return the geom that each pixel shows, [..., H, W]; -1 where there is nothing."""
         return hits.geoms.reshape(*hits.geoms.shape[:-1], *self._size)
-
-    def _palette_rows(self, hits: Hits) -> NDArray[np.int32]:
-        """Return what each ray shows, [..., N]: a geom's first or second colour, a level of sky."""
-        origin, geoms = hits.origin[..., None, :], hits.geoms
-        x, y, z = (hits.directions[..., axis] for axis in range(3))
-        cells = np.floor((x * hits.distances + origin[..., 0]) * self._cells_per_m)
-        cells += np.floor((y * hits.distances + origin[..., 1]) * self._cells_per_m)
-        rows = geoms + (cells.astype(np.int32) & 1) * self._second_colour.take(geoms, mode="wrap")
-        horizon = 2 * self._model.ngeom + 0.5 * SKY_LEVELS
-        sky = (z * (0.5 * SKY_LEVELS) + horizon).astype(np.int32)
-        np.copyto(rows, sky, where=geoms < 0)
-        return rows
-
-    def _brightness(self, normals: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Return the share of its colour that each ray shows, [..., N]; a miss has normal zero."""
-        brightness = normals @ self._lamp
-        np.maximum(brightness, 0.0, out=brightness)
-        brightness += self._ambient
-        return np.asarray(brightness, dtype=np.float32)
 
 
 def _pixel_rays(fovy_deg: float, width: int, height: int) -> NDArray[np.float64]:
