@@ -126,7 +126,7 @@ def _entry(program: SpikingProgram) -> Plumbing:
 
 @dataclass(frozen=True, slots=True)
 class _Arrivals:
-    """What a layer receives: the worth of one unit in counts, the most in a frame and in all."""
+    """What a layer receives: the worth of one unit in counts, the most at once and in all."""
 
     worth: Fraction
     largest: int
@@ -145,7 +145,7 @@ def wire(program: SpikingProgram, lossy: Lossy = EXACT) -> Iterator[Stage]:
         # A neuron takes back no more than it gave, unless what it takes back is dropped.
         most = ticks if lossy.dropped_spikes else stage.levels
         worth = Fraction(stage.layer.levels, stage.levels or 1)
-        arrivals = _Arrivals(worth, 1, worth * most)
+        arrivals = _Arrivals(worth, max(stage.levels, 1), worth * most)
 
 
 def _stage(program: SpikingProgram, lossy: Lossy, span: slice, arrivals: _Arrivals) -> Stage:

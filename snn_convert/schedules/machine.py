@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +13,8 @@ from rivc.snn_convert.reference import check_counts
 from rivc.snn_convert.schedules.circuit import plumb
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import ArrayLike, NDArray
 
     from rivc.snn_convert.lossy import Lossy
@@ -63,6 +66,7 @@ class Neurons:
         self.count: NDArray[np.int64] = np.zeros((), np.int64)
         self.emitted = np.zeros(losses.batch, np.int64)
         self._spikes: Frame | None = None
+        self._parcel: Frame | None = None
 
     @property
     def hold(self) -> int:
@@ -106,8 +110,18 @@ class Neurons:
         self.emitted += np.count_nonzero(spikes, axis=tuple(range(1, spikes.ndim)))
 
     def _send(self, frame: Frame, worth: int) -> None:
-        if self._onward is not None:
+        if self._parcel is not None:
+            self._parcel = self._parcel + frame
+        elif self._onward is not None:
             self._onward.receive(plumb(self.stage.flatten, frame), worth)
+
+    @contextmanager
+    def sending_at_once(self) -> Iterator[None]:
+        """Let all spikes of a block, worth one count each, arrive when it ends: one product."""
+        self._parcel = np.zeros((), np.int16)
+        yield
+        frame, self._parcel = self._parcel, None
+        self._send(frame, 1)
 
     def take_spikes(self) -> Frame | None:
         """Return the spikes of this tick, None if there was no attempt, and forget them."""
@@ -176,6 +190,11 @@ class Machine:
         self._drive = neurons[0].stage.current(plumb(circuit.entry, x))
         self._records: list[tuple[list[Frame | None], NDArray[np.int64]]] = []
         self._recording = raster
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether it matters when a membrane moves, not only where it ends."""
+        return self._recording or self.circuit.lossy.membrane_bits is not None
 
     def inject(self) -> None:
         """Let the counts and every bias enter as current: all at once, or a lossy chip's share."""

