@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from gymnasium.vector import VectorEnv
 from gymnasium.wrappers import TimeLimit
 from stable_baselines3.common.base_class import maybe_make_env
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecTransposeImage
 
 from rivc.errors import UsageError
 from rivc.sb3.vector import GymnasiumVecEnv
@@ -17,6 +18,8 @@ from rivc.train.setup import make_training_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
     from rivc.envs.factory import Task
     from rivc.snn_convert import SpikingProgram
@@ -26,14 +29,23 @@ UNREGISTERED = "unregistered"
 
 
 def vectorized(env: Any, *, verbose: int = 0, monitor: bool = True) -> Any:
-    """Return an environment, or the one of an id, as a VecEnv; images stay [H, W, C]."""
+    """Return an environment, or the one of an id, as a VecEnv; images stay or become [H, W, C]."""
     env = maybe_make_env(env, verbose)
+    if isinstance(env, VecTransposeImage):
+        return env.venv
     if isinstance(env, VecEnv):
         return env
     if isinstance(env, VectorEnv):
         return GymnasiumVecEnv(env)
     wrapped = Monitor(env) if monitor and not isinstance(env, Monitor) else env
     return DummyVecEnv([lambda: wrapped])
+
+
+def channels_last(shown: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return observations of `shape`, one or a batch, which a VecTransposeImage may have turned."""
+    if len(shape) == 3 and shown.shape[-3:] == (shape[2], *shape[:2]) != shape:
+        return np.moveaxis(shown, -3, -1)
+    return shown
 
 
 def configured(config: Config) -> Any:
