@@ -30,7 +30,7 @@ from stable_baselines3.common.callbacks import (
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
-from stable_baselines3.common.vec_env import VecNormalize, VecTransposeImage
+from stable_baselines3.common.vec_env import VecCheckNan, VecNormalize, VecTransposeImage
 
 from rivc.sb3 import RIVC
 
@@ -262,7 +262,7 @@ def test_what_it_cannot_take_is_told() -> None:
         RIVC("MlpPolicy", gym.make("Pendulum-v1"))
 
 
-class Outer(VecTransposeImage):
+class Outer(VecCheckNan):
     """Any wrapper around another."""
 
     def __init__(self, venv: Any) -> None:
