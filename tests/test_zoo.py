@@ -1,4 +1,4 @@
-"""rivc in the command line of rl-zoo3, as its users call it; processes, for it patches Gymnasium."""
+"""rivc in the command line of rl-zoo3, in processes of its own, for it patches Gymnasium."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def in_zoo(folder: Path, verb: str, *options: str) -> str:
     return done.stdout + done.stderr
 
 
-class Middle:
+class Lowest:
     """A trial of Optuna that always takes the lowest value, or the first choice."""
 
     def suggest_float(self, _: str, low: float, *__: Any, **___: Any) -> float:
@@ -54,15 +54,12 @@ class Middle:
 
 
 def test_what_a_trial_chooses_are_settings_of_rivc() -> None:
-    overridden(Config(), zoo.sampled(Middle(), 0, 1, {}))
+    overridden(Config(), zoo.sampled(Lowest(), 0, 1, {}))
 
 
 def test_the_choices_of_a_finished_trial_come_back_from_text() -> None:
-    assert zoo.converted({"a": "[64, 64]", "b": "0.25", "c": 3}) == {
-        "a": [64, 64],
-        "b": 0.25,
-        "c": 3,
-    }
+    found = zoo.converted({"a": "[64, 64]", "b": "0.25", "c": 3})
+    assert found == {"a": [64, 64], "b": 0.25, "c": 3}
 
 
 def test_its_hyperparameters_are_the_defaults() -> None:
@@ -88,6 +85,7 @@ def test_a_missing_zoo_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> N
         zoo.register()
 
 
+@pytest.mark.slow
 @with_zoo
 def test_it_trains_evaluates_saves_goes_on_and_plays(tmp_path: Path) -> None:
     """With normalized observations, processes, checkpoints, and a seed of 32 bits as zoo draws."""
@@ -108,6 +106,7 @@ def test_it_trains_evaluates_saves_goes_on_and_plays(tmp_path: Path) -> None:
     assert again.learner.updates > 0
 
 
+@pytest.mark.slow
 @with_zoo
 @pytest.mark.skipif(find_spec("pandas") is None, reason="rl-zoo3 writes its report with pandas")
 def test_its_settings_can_be_searched_and_taken_from_the_study(tmp_path: Path) -> None:
@@ -121,6 +120,7 @@ def test_its_settings_can_be_searched_and_taken_from_the_study(tmp_path: Path) -
     assert "'train.gap_coef'" in said
 
 
+@pytest.mark.slow
 @with_zoo
 def test_pictures_keep_their_channels_last_whatever_the_zoo_wraps(tmp_path: Path) -> None:
     task = ("--env", "rivc/PanServo-v0", "--gym-packages", "rivc.envs")

@@ -21,6 +21,7 @@ PARTS = "wandb/offline-run-*/run-*.wandb"
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb.teardown()  # it looks at its environment once
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
 
@@ -44,6 +45,7 @@ def read(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
     """The records of a file, and with what codes it says that the run ended."""
     from wandb.proto import wandb_internal_pb2 as proto
 
+    wandb.teardown()  # its process writes the rest of the file
     found = [proto.Record.FromString(chunk) for chunk in chunks(path.read_bytes())]
     history = [
         {item.key or item.nested_key[0]: json.loads(item.value_json) for item in one.history.item}
