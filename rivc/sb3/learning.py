@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rivc.envs.factory import Task
     from rivc.neurochip import Backend
     from rivc.quant.encoding import InputEncoding
+    from rivc.sb3.algorithm import RIVC
     from rivc.sb3.storage import Kept
 
 
@@ -28,7 +29,7 @@ class Learning:
     """Gathers and learns until the steps are done or the callback has said stop.
 
     Args:
-        model: a `RIVC` that has an environment; its counters, episodes and program are kept up.
+        model: one that has an environment; its counters, episodes and program are kept up.
         callback: SB3's, called after every step of all copies, those of a warm-up too.
         log_interval: episodes between two records of the logger; 0 or None: none.
 
@@ -36,7 +37,7 @@ class Learning:
         is_running: False after the callback has said stop.
     """
 
-    def __init__(self, model: Any, callback: Any, log_interval: int | None) -> None:
+    def __init__(self, model: RIVC, callback: Any, log_interval: int | None) -> None:
         self._model, self._callback, self._log_interval = model, callback, log_interval
         self._loop: Loop | None = None
         self.is_running = True
