@@ -142,8 +142,9 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
             UsageError: if the policy is for other spaces.
         """
         env = self._wrap_env(env, self.verbose)
-        normalizer = normalizer_of(env)
-        task = task_of(env if normalizer is None else normalizer.venv)
+        upright = environments.unturned(env)
+        normalizer = normalizer_of(upright)
+        task = task_of(upright if normalizer is None else normalizer.venv)
         if self._kept is not None:
             environments.require_same(self.program, task)
         self.env, self._task, self._vec_normalize_env = env, task, normalizer

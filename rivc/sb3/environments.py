@@ -29,16 +29,19 @@ UNREGISTERED = "unregistered"
 
 
 def vectorized(env: Any, *, verbose: int = 0, monitor: bool = True) -> Any:
-    """Return an environment, or the one of an id, as a VecEnv; images stay or become [H, W, C]."""
+    """Return an environment, or the one of an id, as a VecEnv; images stay [H, W, C]."""
     env = maybe_make_env(env, verbose)
-    if isinstance(env, VecTransposeImage):
-        return env.venv
     if isinstance(env, VecEnv):
         return env
     if isinstance(env, VectorEnv):
         return GymnasiumVecEnv(env)
     wrapped = Monitor(env) if monitor and not isinstance(env, Monitor) else env
     return DummyVecEnv([lambda: wrapped])
+
+
+def unturned(env: Any) -> Any:
+    """Return what a VecTransposeImage turns, or else the vector environment itself."""
+    return env.venv if isinstance(env, VecTransposeImage) else env
 
 
 def channels_last(shown: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

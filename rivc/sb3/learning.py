@@ -54,6 +54,7 @@ class Learning:
         worlds = VecWorlds(
             model.env,
             normalizer,
+            shape=task.observation_shape,
             is_multi=model.is_multi,
             shown=model._last_obs,
             watch=self._watch,
@@ -138,7 +139,7 @@ def _begun(
     def fix(seen: NDArray[Any]) -> InputEncoding:
         encoding = make_encoding(task, seen, profile_name(kept.config, chip.profile))
         statistics = Statistics.of(normalizer)
-        if encoding.kind == "image" or statistics is None:
+        if statistics is None:
             return encoding
         return normalized_encoding(seen, statistics, float(normalizer.clip_obs), encoding.bit_width)
 

@@ -96,7 +96,8 @@ def normalizer_of(env: Any) -> Any:
     """Return the VecNormalize of a vector environment, None if it has none.
 
     Raises:
-        ConfigError: if another wrapper is around it, which would hide what it was given.
+        ConfigError: if another wrapper is around it, which would hide what it was given, or if it
+            normalizes pictures.
     """
     from stable_baselines3.common.vec_env import unwrap_vec_normalize
 
@@ -104,4 +105,6 @@ def normalizer_of(env: Any) -> Any:
     if found is not None and found is not env:
         name = type(env).__name__
         raise ConfigError(f"{name} is around VecNormalize; put VecNormalize outside of it")
+    if found is not None and found.norm_obs and len(found.observation_space.shape) == 3:
+        raise ConfigError("pictures reach the chip as they are; give VecNormalize norm_obs=False")
     return found

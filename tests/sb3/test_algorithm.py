@@ -256,8 +256,21 @@ def test_pictures_may_come_with_their_channels_first() -> None:
     turned = pictures.transpose(0, 3, 1, 2)
     assert np.array_equal(one.predict(turned, deterministic=True)[0], expected)
     assert one.predict(turned[0], deterministic=True)[0] == expected[0]
-    with pytest.warns(UserWarning, match="not of the same type"):
-        one.learn(80, EvalCallback(VecTransposeImage(task), eval_freq=20, n_eval_episodes=1))
+    look = EvalCallback(VecTransposeImage(task), eval_freq=20, n_eval_episodes=1, verbose=0)
+    assert np.isfinite(one.learn(80, look) and look.best_mean_reward)
+
+
+def test_turned_pictures_teach_the_same() -> None:
+    config = {"conv": [[4, 3, 3]], "hidden": [8], "warmup_env_steps": 64, "seed": 0}
+
+    def learnt(wrap: Any) -> str:
+        task = wrap(make_vec_env("rivc/PanServo-v0", 2, seed=0))
+        return RIVC("MlpPolicy", task, **config).learn(240).program.sha256
+
+    upright = learnt(lambda task: task)
+    assert learnt(VecTransposeImage) == upright
+    plain = learnt(lambda task: VecNormalize(task, norm_obs=False))
+    assert plain == upright == learnt(lambda t: VecTransposeImage(VecNormalize(t, norm_obs=False)))
 
 
 def test_a_loaded_model_may_take_another_configuration(trained: RIVC, tmp_path: Path) -> None:
@@ -297,6 +310,8 @@ def test_what_it_cannot_take_is_told() -> None:
         model(policy_kwargs={"activation_fn": None})
     with pytest.raises(ConfigError, match="put VecNormalize outside"):
         RIVC("MlpPolicy", Outer(VecNormalize(vec_env())))
+    with pytest.raises(ConfigError, match="norm_obs=False"):
+        RIVC("MlpPolicy", VecNormalize(make_vec_env("rivc/PanServo-v0", 1)))
     with pytest.raises(ConfigError, match="continuous"):
         RIVC("MlpPolicy", gym.make("Pendulum-v1"))
 
