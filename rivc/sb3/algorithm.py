@@ -17,25 +17,20 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from rivc.envs.factory import task_of
-from rivc.errors import ConfigError, UsageError
+from rivc.errors import UsageError
 from rivc.nets import QNetwork
 from rivc.neurochip import load_backend
 from rivc.neurochip.guard import Guarded
 from rivc.sb3 import environments, storage
-from rivc.sb3.logs import records
-from rivc.sb3.normalize import normalized_encoding, normalizer_of
-from rivc.sb3.settings import CONVOLUTIONS, overrides, resolve
+from rivc.sb3.learning import Learning
+from rivc.sb3.normalize import Statistics, normalizer_of
+from rivc.sb3.settings import CONVOLUTIONS, of_policy, resolve
 from rivc.sb3.storage import Kept
-from rivc.sb3.worlds import VecWorlds
 from rivc.snn_convert import convert
 from rivc.snn_convert.program import greedy
 from rivc.train import session as sessions
-from rivc.train.collect import Collector
 from rivc.train.config import overridden
 from rivc.train.explore import epsilon_at, explore
-from rivc.train.loop import Loop
-from rivc.train.replay import Replay
-from rivc.train.setup import make_encoding, profile_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,11 +39,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from rivc.neurochip import Backend
-    from rivc.quant.encoding import InputEncoding
     from rivc.snn_convert import SpikingProgram
     from rivc.train.config import Config
     from rivc.train.learners import AnyLearner
-    from rivc.train.session import Session
+    from rivc.train.session import Progress
 
 OF_CONSTRUCTOR: Final = ("verbose", "tensorboard_log")
 IGNORED: Final = ("device", "custom_objects", "print_system_info", "force_reset")
@@ -67,7 +61,7 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
         policy_kwargs: only ``net_arch``, units of the hidden layers.
         tensorboard_log: folder of SB3's TensorBoard logs.
         verbose: 0, or 1 to print SB3's table.
-        seed: of everything random; default: the configuration's.
+        seed: of everything random, modulo 2^31; default: the configuration's.
         device: ignored: small networks in integers are trained on the processor.
         settings: of rivc, by dotted key (``**{"quant.weight_bits": 2}``), by its last part
             (``gap_coef=0.5``), or as SB3's DQN calls them (``gamma=0.98``).
@@ -107,7 +101,7 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
         _init_setup_model: bool = True,
         **settings: Any,
     ) -> None:
-        settings |= _of_policy(policy_kwargs or {}) | ({} if seed is None else {"seed": seed})
+        settings |= of_policy(policy_kwargs or {}) | ({} if seed is None else {"seed": seed})
         self.config = resolve(config, policy, settings)
         if env is None and config is not None and _init_setup_model:
             env = environments.configured(self.config)
@@ -126,9 +120,7 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
             self.config.backend.timeout_s,
         )
         self._kept: Kept | None = None
-        self._loop: Loop | None = None
-        self._callback: Any = None
-        self._is_running, self._log_interval = False, 0
+        self._learning: Learning | None = None
         self._predict_rng = np.random.default_rng([self.config.seed, len(sessions.RNG_STREAMS)])
         if env is not None:
             self.set_env(env)
@@ -150,8 +142,9 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
             UsageError: if the policy is for other spaces.
         """
         env = self._wrap_env(env, self.verbose)
-        normalizer = normalizer_of(env)
-        task = task_of(env if normalizer is None else normalizer.venv)
+        upright = environments.unturned(env)
+        normalizer = normalizer_of(upright)
+        task = task_of(upright if normalizer is None else normalizer.venv)
         if self._kept is not None:
             environments.require_same(self.program, task)
         self.env, self._task, self._vec_normalize_env = env, task, normalizer
@@ -193,6 +186,11 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
         return self._model.learner
 
     @property
+    def progress(self) -> Progress:
+        """Counters, of rivc."""
+        return self._model.progress
+
+    @property
     def policy(self) -> QNetwork:
         """The network in training; `predict` does not ask it."""
         return self.learner.net
@@ -215,7 +213,8 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
 
         Args:
             observation: one or a batch, as the model's environment shows them: normalized if it is
-                a VecNormalize, raw otherwise.
+                a VecNormalize, raw otherwise. A loaded model that was given none takes what its
+                environment showed when it was saved. Images may have their channels first.
             state: returned as it is; there is no memory.
             episode_start: ignored.
             deterministic: the greedy action; else explored as while training.
@@ -223,20 +222,28 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
         Returns:
             Actions, and `state`.
         """
-        shape, normalizer = self.program.encoding.shape, self._vec_normalize_env
-        shown = np.asarray(observation)
-        raw = shown if normalizer is None else normalizer.unnormalize_obs(shown)
-        readout = self.chip.infer(self.program.encode(raw.reshape(-1, *shape))).readout
+        shape, statistics = self.program.encoding.shape, self._statistics()
+        shown = environments.channels_last(np.asarray(observation), shape)
+        batch = shown.reshape(-1, *shape)
+        raw = batch if statistics is None else statistics.raw(batch)
+        readout = self.chip.infer(self.program.encode(raw)).readout
         if deterministic:
             chosen = greedy(readout)
         else:
             scale = self.program.readout_scale
             chosen = explore(self.config, self._predict_rng, readout, scale, self.num_timesteps)
-        actions = chosen if self._is_multi else chosen[:, 0]
+        actions = chosen if self.is_multi else chosen[:, 0]
         return (actions[0] if shown.shape == shape else actions), state
 
+    def _statistics(self) -> Statistics | None:
+        """What makes a shown observation of a raw one, now."""
+        if self.env is None:
+            return self._model.statistics
+        return Statistics.of(self._vec_normalize_env)
+
     @property
-    def _is_multi(self) -> bool:
+    def is_multi(self) -> bool:
+        """Whether an action is an array, not one integer."""
         return isinstance(getattr(self, "action_space", None), spaces.MultiDiscrete) or (
             self.program.action_layout[0] > 1
         )
@@ -247,7 +254,7 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
         self,
         total_timesteps: int,
         callback: Any = None,
-        log_interval: int = 4,
+        log_interval: int | None = 4,
         tb_log_name: str = "RIVC",
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
@@ -258,7 +265,7 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
             total_timesteps: the learning rate falls over them.
             callback: SB3's, called after every step of all copies; False stops. What is returned
                 while the warm-up acts at random counts when that ends.
-            log_interval: episodes between two records of the logger; 0: none.
+            log_interval: episodes between two records of the logger; 0 or None: none.
             tb_log_name: of the run in TensorBoard.
             reset_num_timesteps: start counters, exploration and learning rate anew; network and
                 replay stay.
@@ -271,105 +278,24 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
         if self.env is None:
             raise UsageError("RIVC has no environment to learn in; call set_env first")
         kept = self._model
-        total, self._callback = self._setup_learn(
+        total, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
         self.config = kept.config = overridden(self.config, {"train.env_steps": total})
-        self._is_running, self._log_interval = True, log_interval
-        self._callback.on_training_start(
+        callback.on_training_start(
             {"self": self, "total_timesteps": total, "env": self.env}, globals()
         )
         if reset_num_timesteps and kept.progress.conversions:
             kept.progress, kept.learner.updates = sessions.Progress(conversions=1), 0
-        self._loop = Loop(self._session(kept))
-        self._refill()
-        while self._is_running and self.num_timesteps < total:
-            self._iterate(self._loop)
-        self._convert(self._loop)
-        self._callback.on_training_end()
+        self._learning = Learning(self, callback, log_interval)
+        self._learning.run(kept, self._task, total)
+        callback.on_training_end()
         return self
-
-    def _session(self, kept: Kept) -> Session:
-        """What is trained, in its environments; the first time, after a warm-up."""
-        worlds = VecWorlds(
-            self.env,
-            self._vec_normalize_env,
-            is_multi=self._is_multi,
-            shown=self._last_obs,
-            watch=self._watch,
-        )
-        kept.learner.config = self.config
-        if kept.progress.conversions:
-            kept.replay = kept.replay or self._empty()
-            collector = Collector(worlds, kept.replay, kept.rng["explore"])
-            return sessions.Session(
-                self.config, self.chip, kept.learner, collector, kept.rng, kept.progress
-            )
-        session = sessions.warmed_up(
-            self.config, self.chip, self._task, worlds, kept.rng, self._fix_encoding
-        )
-        kept.learner, kept.progress, kept.replay = session.learner, session.progress, session.replay
-        return session
-
-    def _empty(self) -> Replay:
-        shape, d = self.program.encoding.shape, self.program.action_layout[0]
-        return Replay(self.config.train.replay_capacity, shape, np.uint8, d)
-
-    def _fix_encoding(self, seen: NDArray[Any]) -> InputEncoding:
-        profile, normalizer = profile_name(self.config, self.chip.profile), self._vec_normalize_env
-        encoding = make_encoding(self._task, seen, profile)
-        if encoding.kind == "image" or normalizer is None or not normalizer.norm_obs:
-            return encoding
-        return normalized_encoding(seen, normalizer, encoding.bit_width)
-
-    def _refill(self) -> None:
-        """Let the chip fill a replay that was not kept, without updates on the little it holds."""
-        loop = self._loop
-        if loop is None or loop.session.replay.head > self.n_envs:
-            return
-        progress, warm_up = loop.session.progress, self.config.train.warmup_env_steps
-        is_resumed, end = progress.env_steps > 0, progress.env_steps + warm_up
-        while self._is_running and progress.env_steps < end:
-            loop.gather()
-            progress.refill_env_steps += self.n_envs * is_resumed
-
-    def _iterate(self, loop: Loop) -> None:
-        """Convert, gather, learn."""
-        progress = loop.session.progress
-        self._convert(loop)
-        progress.gather_until = progress.env_steps + self.config.train.env_steps_per_conversion
-        self._callback.on_rollout_start()
-        while self._is_running and progress.is_gathering:
-            loop.gather()
-        progress.gather_until = progress.env_steps
-        self._callback.on_rollout_end()
-        loop.learn()
-        loop.sync_target()
-        self._n_updates = loop.session.learner.updates
-
-    def _convert(self, loop: Loop) -> None:
-        loop.convert()
-        self.program = loop.program
-
-    def _watch(self, step: dict[str, Any]) -> None:
-        """Count a step of all copies, and show it to the callback."""
-        self.num_timesteps += self.n_envs
-        self._last_obs = step["new_obs"]
-        self._update_info_buffer(step["infos"], step["dones"])
-        if self._is_running:
-            self._callback.update_locals(step)
-            self._is_running = bool(self._callback.on_step())
-        before, self._episode_num = self._episode_num, self._episode_num + int(step["dones"].sum())
-        every = self._log_interval
-        if every and before // every < self._episode_num // every:
-            self.dump_logs()
 
     def dump_logs(self) -> None:
         """Write what the logger is told, under SB3's names."""
-        update = self._loop.last_update if self._loop else None
-        for name, value in records(self, self._model.progress, update).items():
-            self.logger.record(name, value)
-        self.logger.dump(self.num_timesteps)
+        if self._learning is not None:
+            self._learning.dump_logs()
 
     # -- on disk ---------------------------------------------------------------------------
 
@@ -405,8 +331,8 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
             include: there is one form of a saved model.
         """
         kept = self._model
-        program = convert(kept.learner.net)
-        storage.save(kept, program, Path(path))
+        kept.statistics = self._statistics()
+        storage.save(kept, convert(kept.learner.net), Path(path))
 
     @classmethod
     def load(cls, path: str | Path, env: Any = None, **settings: Any) -> Self:
@@ -415,8 +341,8 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
         Args:
             path: of the file, with or without ``.zip``, or of the run's folder.
             env: to go on in; not needed to act.
-            settings: ``verbose``, ``tensorboard_log``, ``seed`` or any setting of rivc that leaves
-                the network as it is; SB3's own arguments of `load` are ignored.
+            settings: ``verbose``, ``tensorboard_log``, ``seed``, ``config`` or any setting of rivc
+                that leaves the network as it is; SB3's own arguments of `load` are ignored.
 
         Raises:
             MissingError: if there is nothing.
@@ -425,18 +351,10 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
         kept = storage.load(Path(path))
         own = {name: settings.pop(name) for name in OF_CONSTRUCTOR if name in settings}
         given = {name: v for name, v in settings.items() if name not in IGNORED and v is not None}
-        kept.config = overridden(kept.config, overrides(given))
         policy = "CnnPolicy" if kept.config.net.conv else "MlpPolicy"
+        kept.config = resolve(given.pop("config", kept.config), policy, given)
         model = cls(policy, None, kept.config, _init_setup_model=False, **own)
         model._hold(kept)
         if env is not None:
             model.set_env(env)
         return model
-
-
-def _of_policy(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that SB3's `policy_kwargs` stand for."""
-    others = [name for name in kwargs if name != "net_arch"]
-    if others:
-        raise ConfigError(f"RIVC takes net_arch in policy_kwargs, not {others[0]!r}")
-    return {"net.hidden": tuple(kwargs["net_arch"])} if kwargs else {}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from gymnasium.vector import VectorEnv
 from gymnasium.wrappers import TimeLimit
 from stable_baselines3.common.base_class import maybe_make_env
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecTransposeImage
 
 from rivc.errors import UsageError
 from rivc.sb3.vector import GymnasiumVecEnv
@@ -17,6 +18,8 @@ from rivc.train.setup import make_training_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
     from rivc.envs.factory import Task
     from rivc.snn_convert import SpikingProgram
@@ -34,6 +37,18 @@ def vectorized(env: Any, *, verbose: int = 0, monitor: bool = True) -> Any:
         return GymnasiumVecEnv(env)
     wrapped = Monitor(env) if monitor and not isinstance(env, Monitor) else env
     return DummyVecEnv([lambda: wrapped])
+
+
+def unturned(env: Any) -> Any:
+    """Return what a VecTransposeImage turns, or else the vector environment itself."""
+    return env.venv if isinstance(env, VecTransposeImage) else env
+
+
+def channels_last(shown: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return observations of `shape`, one or a batch, which a VecTransposeImage may have turned."""
+    if len(shape) == 3 and shown.shape[-3:] == (shape[2], *shape[:2]) != shape:
+        return np.moveaxis(shown, -3, -1)
+    return shown
 
 
 def configured(config: Config) -> Any:

@@ -12,7 +12,8 @@ VecNormalize goes on to learn.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -22,6 +23,36 @@ from rivc.train.setup import usual_range
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What makes a shown observation of a raw one: z = (x - mean) / std.
+
+    Attributes:
+        mean: one a feature, [*shape].
+        std: one a feature, [*shape], positive.
+    """
+
+    mean: NDArray[Any]
+    std: NDArray[Any]
+
+    @classmethod
+    def of(cls, normalizer: Any) -> Self | None:
+        """Return the present ones of a VecNormalize; None if there is none, or it shows raw."""
+        if normalizer is None or not normalizer.norm_obs:
+            return None
+        seen = normalizer.obs_rms
+        return cls(seen.mean.copy(), np.sqrt(seen.var + normalizer.epsilon))
+
+    def raw(self, shown: NDArray[Any]) -> NDArray[Any]:
+        """Return raw observations, [N, *shape], of shown ones.
+
+        Example:
+            >>> Statistics(np.array([10.0]), np.array([2.0])).raw(np.array([[-1.0]])).tolist()
+            [[8.0]]
+        """
+        return np.asarray(shown * self.std + self.mean)
 
 
 def folded(encoding: InputEncoding, mean: NDArray[Any], std: NDArray[Any]) -> InputEncoding:
@@ -44,26 +75,29 @@ def folded(encoding: InputEncoding, mean: NDArray[Any], std: NDArray[Any]) -> In
     )
 
 
-def normalized_encoding(seen: NDArray[Any], normalizer: Any, bit_width: int) -> InputEncoding:
-    """Return how raw observations become counts under the present statistics of a VecNormalize.
+def normalized_encoding(
+    seen: NDArray[Any], statistics: Statistics, most: float, bit_width: int
+) -> InputEncoding:
+    """Return how raw observations become counts under some statistics.
 
     Args:
         seen: raw observations of the warm-up, [N, features].
-        normalizer: the VecNormalize; `clip_obs` bounds the range of a count.
+        statistics: of the VecNormalize.
+        most: its `clip_obs`, which bounds the range of a count.
         bit_width: width of a count.
     """
-    statistics, most = normalizer.obs_rms, float(normalizer.clip_obs)
-    std = np.sqrt(statistics.var + normalizer.epsilon)
-    z = np.clip((seen - statistics.mean) / std, -most, most)
+    z = np.clip((seen - statistics.mean) / statistics.std, -most, most)
     low, high = (bound.clip(-most, most) for bound in usual_range(z))
-    return folded(InputEncoding.over_range(low, high, bit_width=bit_width), statistics.mean, std)
+    encoding = InputEncoding.over_range(low, high, bit_width=bit_width)
+    return folded(encoding, statistics.mean, statistics.std)
 
 
 def normalizer_of(env: Any) -> Any:
     """Return the VecNormalize of a vector environment, None if it has none.
 
     Raises:
-        ConfigError: if another wrapper is around it, which would hide what it was given.
+        ConfigError: if another wrapper is around it, which would hide what it was given, or if it
+            normalizes pictures.
     """
     from stable_baselines3.common.vec_env import unwrap_vec_normalize
 
@@ -71,4 +105,6 @@ def normalizer_of(env: Any) -> Any:
     if found is not None and found is not env:
         name = type(env).__name__
         raise ConfigError(f"{name} is around VecNormalize; put VecNormalize outside of it")
+    if found is not None and found.norm_obs and len(found.observation_space.shape) == 3:
+        raise ConfigError("pictures reach the chip as they are; give VecNormalize norm_obs=False")
     return found

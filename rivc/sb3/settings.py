@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from rivc.errors import ConfigError, nearest
 from rivc.train.config import Config, config_keys, load_config, overridden
+from rivc.train.worlds import MAX_SEED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 ALIASES: Final = {
@@ -55,13 +57,64 @@ def overrides(settings: Mapping[str, Any]) -> dict[str, Any]:
         >>> overrides({"gamma": 0.98, "quant.weight_bits": 2})
         {'train.discount': 0.98, 'quant.weight_bits': 2}
     """
-    known = known_settings()
-    for name in settings:
+    known, found = known_settings(), dict[str, Any]()
+    for name, value in settings.items():
         if name in INSTEAD:
             raise ConfigError(f"RIVC has no {name!r}; it has {INSTEAD[name]}")
         if name not in known:
             raise ConfigError(f"RIVC has no setting {name!r}{nearest(name, known)}")
-    return {known[name]: value for name, value in settings.items()}
+        found |= _READ.get(known[name], _as_it_is)(known[name], value)
+    return found
+
+
+def of_policy(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that SB3's `policy_kwargs` stand for.
+
+    Raises:
+        ConfigError: if there is more than ``net_arch``.
+
+    Example:
+        >>> of_policy({"net_arch": [64, 64]})
+        {'net.hidden': (64, 64)}
+    """
+    others = [name for name in kwargs if name != "net_arch"]
+    if others:
+        raise ConfigError(f"RIVC takes net_arch in policy_kwargs, not {others[0]!r}")
+    return {"net.hidden": tuple(kwargs["net_arch"])} if kwargs else {}
+
+
+def _as_it_is(key: str, value: Any) -> dict[str, Any]:
+    return {key: value}
+
+
+def _seed(key: str, value: Any) -> dict[str, Any]:
+    """SB3's seeds, and the ones that rl-zoo3 draws, have 32 bits; ours 31."""
+    is_long = isinstance(value, int) and MAX_SEED <= value < 2 * MAX_SEED
+    return {key: value - MAX_SEED if is_long else value}
+
+
+def _learning_rate(key: str, value: Any) -> dict[str, Any]:
+    """A number, or a schedule of SB3: from the share of steps that is left to a number.
+
+    A constant one is that number, as it is in SB3; ours falls from it to `learning_rate_end`.
+    """
+    if not callable(value):
+        return {key: value}
+    first, middle, last = (float(value(left)) for left in (1.0, 0.5, 0.0))
+    if first == middle == last:
+        return {key: first}
+    if not (0.0 <= last < first and math.isclose(middle, (first + last) / 2)):
+        raise ConfigError(
+            f"RIVC's learning rate falls in a straight line, not {first}, {middle}, {last}; "
+            "set learning_rate and learning_rate_end"
+        )
+    return {key: first, f"{key}_end": last / first}
+
+
+_READ: Final[dict[str, Callable[[str, Any], dict[str, Any]]]] = {
+    "seed": _seed,
+    "train.learning_rate": _learning_rate,
+}
 
 
 def resolve(config: Config | str | Path | None, policy: str, settings: Mapping[str, Any]) -> Config:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rivc.errors import DamagedFileError, MissingError
+from rivc.sb3.normalize import Statistics
 from rivc.snn_convert.storage import UNREADABLE, reason, write_atomically
 from rivc.train.checkpoint import load_checkpoint, require_checkpoint, save_checkpoint
 from rivc.train.learners import make_learner
@@ -51,6 +52,7 @@ class Kept:
         progress: counters.
         rng: one generator a purpose.
         replay: what was gathered; None if it was not kept.
+        statistics: what its environment made of observations when it was saved.
     """
 
     config: Config
@@ -58,6 +60,7 @@ class Kept:
     progress: Progress
     rng: dict[str, np.random.Generator]
     replay: Replay | None = None
+    statistics: Statistics | None = None
 
 
 def save(kept: Kept, program: SpikingProgram, path: Path) -> Path:
@@ -90,12 +93,13 @@ def load(path: Path) -> Kept:
 
 
 def _state(kept: Kept) -> dict[str, Any]:
-    best = kept.progress.best_return.hex()
+    best, statistics = kept.progress.best_return.hex(), kept.statistics
     return {
         "env_steps": kept.progress.env_steps,
         "progress": {**asdict(kept.progress), "best_return": best},
         "learner": kept.learner.state(),
         "rng": {name: rng.bit_generator.state for name, rng in kept.rng.items()},
+        "statistics": None if statistics is None else asdict(statistics),
     }
 
 
@@ -116,12 +120,20 @@ def _kept(folder: RunFolder) -> Kept:
         progress = Progress(**state["progress"], best_return=best)
         for name, generator in rng.items():
             generator.bit_generator.state = state["rng"][name]
+        statistics = _statistics(state.get("statistics"), program.encoding.shape)
     except UNREADABLE as error:
         raise DamagedFileError(
             f"the checkpoint of {folder.path} is not its program's: {reason(error)}"
         ) from error
     progress.gather_until = progress.env_steps
-    return Kept(config, learner, progress, rng, replay if replay.head else None)
+    return Kept(config, learner, progress, rng, replay if replay.head else None, statistics)
+
+
+def _statistics(saved: Any, shape: tuple[int, ...]) -> Statistics | None:
+    """Those of a saved model; the run of `rivc train` has none."""
+    if saved is None:
+        return None
+    return Statistics(saved["mean"].reshape(shape), saved["std"].reshape(shape))
 
 
 def _packed(folder: Path) -> bytes:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rivc.errors import UsageError
+from rivc.sb3.environments import channels_last
 from rivc.train.worlds import Episode, Moves
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class VecWorlds:
         env: the vector environment.
         normalizer: the same, if it is a VecNormalize: what it was given is taken, not what it made
             of it.
+        shape: of one observation; pictures that come with their channels first are turned.
         is_multi: whether an action is an array, not one integer.
         shown: the present observations as the environment gave them.
         watch: called after each step with what SB3's callbacks may look at.
@@ -33,10 +35,17 @@ class VecWorlds:
     """
 
     def __init__(
-        self, env: Any, normalizer: Any, *, is_multi: bool, shown: NDArray[Any], watch: Watch
+        self,
+        env: Any,
+        normalizer: Any,
+        *,
+        shape: tuple[int, ...],
+        is_multi: bool,
+        shown: NDArray[Any],
+        watch: Watch,
     ) -> None:
         self._env, self._normalizer, self._is_multi = env, normalizer, is_multi
-        self._watch = watch
+        self._shape, self._watch = shape, watch
         self.observation = self._raw(shown)
         self._returns, self._lengths = np.zeros(len(shown)), np.zeros(len(shown), np.int64)
 
@@ -79,13 +88,14 @@ class VecWorlds:
         self._env.close()
 
     def _raw(self, shown: NDArray[Any]) -> NDArray[Any]:
-        return np.array(self._normalizer.get_original_obs() if self._normalizer else shown)
+        raw = self._normalizer.get_original_obs() if self._normalizer else shown
+        return np.array(channels_last(raw, self._shape))
 
     def _moves(self, ended: NDArray[np.bool_], rewards: Any, infos: Any) -> Moves:
         following = self.observation.copy()
         terminated = ended.copy()
         for i in map(int, np.flatnonzero(ended)):
-            last = infos[i]["terminal_observation"]
+            last = channels_last(infos[i]["terminal_observation"], self._shape)
             following[i] = self._normalizer.unnormalize_obs(last) if self._normalizer else last
             terminated[i] = not infos[i].get("TimeLimit.truncated", False)
         raw = self._normalizer.get_original_reward() if self._normalizer else rewards

@@ -268,8 +268,7 @@ class Trainer:
         self.recorder = Recorder(self.folder.path, keep=session.progress.records)
         stack.callback(self.recorder.close)
         if self.config.log.wandb is not None:
-            sink = WandbSink(self.config.log.wandb, self.folder)
-            stack.callback(sink.close)
+            sink = stack.enter_context(WandbSink(self.config.log.wandb, self.folder))
             self.observers.append(sink)
             stack.callback(self.observers.remove, sink)
         self._last_look = time.perf_counter(), session.progress.env_steps, session.learner.updates

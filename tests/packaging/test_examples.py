@@ -14,6 +14,7 @@ NEEDS = {  # an optional package
     "rivc.neurochip.akida": "akida",
     "rivc.sb3.algorithm": "stable_baselines3",
     "rivc.sb3.vector": "stable_baselines3",
+    "rivc.zoo": "stable_baselines3",
 }
 OTHERS = [
     "rivc.nets.build",
@@ -38,6 +39,7 @@ OTHERS = [
     "rivc.sb3.vector",
     "rivc.train.config",
     "rivc.tune.study",
+    "rivc.zoo",
 ]
 NAMES = [
     name

@@ -30,7 +30,7 @@ from stable_baselines3.common.callbacks import (
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
-from stable_baselines3.common.vec_env import VecNormalize, VecTransposeImage
+from stable_baselines3.common.vec_env import VecCheckNan, VecNormalize, VecTransposeImage
 
 from rivc.sb3 import RIVC
 
@@ -228,6 +228,58 @@ def test_statistics_of_vec_normalize_become_part_of_the_program() -> None:
     assert one.program.encoding != model().learn(160).program.encoding
 
 
+def test_a_loaded_model_is_shown_what_its_environment_showed(tmp_path: Path) -> None:
+    """As by `enjoy` of rl-zoo3: statistics in their own file, no environment in the model."""
+    env = VecNormalize(vec_env())
+    one = model(env).learn(160)
+    raw = observations()
+    shown = env.normalize_obs(raw)
+    expected, _ = one.predict(shown, deterministic=True)
+    one.save(tmp_path / "model")
+    alone = RIVC.load(tmp_path / "model")
+    assert np.array_equal(alone.predict(shown, deterministic=True)[0], expected)
+    alone.save(tmp_path / "again")
+    twice = RIVC.load(tmp_path / "again")
+    assert np.array_equal(twice.predict(shown, deterministic=True)[0], expected)
+    twice.set_env(vec_env())  # which shows raw ones
+    assert np.array_equal(
+        twice.predict(env.unnormalize_obs(shown), deterministic=True)[0], expected
+    )
+
+
+def test_pictures_may_come_with_their_channels_first() -> None:
+    config = {"conv": [[4, 3, 3]], "hidden": [8], "warmup_env_steps": 64}
+    task = make_vec_env("rivc/PanServo-v0", 2, seed=0)
+    one = RIVC("MlpPolicy", VecTransposeImage(task), **config).learn(80)
+    pictures = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), np.uint8)
+    expected, _ = one.predict(pictures, deterministic=True)
+    turned = pictures.transpose(0, 3, 1, 2)
+    assert np.array_equal(one.predict(turned, deterministic=True)[0], expected)
+    assert one.predict(turned[0], deterministic=True)[0] == expected[0]
+    look = EvalCallback(VecTransposeImage(task), eval_freq=20, n_eval_episodes=1, verbose=0)
+    assert np.isfinite(one.learn(80, look) and look.best_mean_reward)
+
+
+def test_turned_pictures_teach_the_same() -> None:
+    config = {"conv": [[4, 3, 3]], "hidden": [8], "warmup_env_steps": 64, "seed": 0}
+
+    def learnt(wrap: Any) -> str:
+        task = wrap(make_vec_env("rivc/PanServo-v0", 2, seed=0))
+        return RIVC("MlpPolicy", task, **config).learn(240).program.sha256
+
+    upright = learnt(lambda task: task)
+    assert learnt(VecTransposeImage) == upright
+    plain = learnt(lambda task: VecNormalize(task, norm_obs=False))
+    assert plain == upright == learnt(lambda t: VecTransposeImage(VecNormalize(t, norm_obs=False)))
+
+
+def test_a_loaded_model_may_take_another_configuration(trained: RIVC, tmp_path: Path) -> None:
+    trained.save(tmp_path / "model")
+    again = RIVC.load(tmp_path / "model", config="quickstart", gamma=0.9, hidden=[8])
+    assert again.config.train.discount == 0.9
+    assert again.config.train.batch_size == 64
+
+
 def test_the_logger_is_told_under_the_names_of_sb3(tmp_path: Path) -> None:
     one = model()
     one.set_logger(configure(str(tmp_path), ["json"]))
@@ -258,11 +310,13 @@ def test_what_it_cannot_take_is_told() -> None:
         model(policy_kwargs={"activation_fn": None})
     with pytest.raises(ConfigError, match="put VecNormalize outside"):
         RIVC("MlpPolicy", Outer(VecNormalize(vec_env())))
+    with pytest.raises(ConfigError, match="norm_obs=False"):
+        RIVC("MlpPolicy", VecNormalize(make_vec_env("rivc/PanServo-v0", 1)))
     with pytest.raises(ConfigError, match="continuous"):
         RIVC("MlpPolicy", gym.make("Pendulum-v1"))
 
 
-class Outer(VecTransposeImage):
+class Outer(VecCheckNan):
     """Any wrapper around another."""
 
     def __init__(self, venv: Any) -> None:

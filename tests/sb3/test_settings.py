@@ -28,3 +28,21 @@ def test_convolutions_come_with_the_policy_unless_given() -> None:
 def test_imitation_is_refused() -> None:
     with pytest.raises(ConfigError, match="no expert"):
         resolve(None, "MlpPolicy", {"expert_start": 0.5})
+
+
+def test_seeds_of_32_bits_lose_the_highest() -> None:
+    assert overrides({"seed": 2**32 - 1}) == {"seed": 2**31 - 1}
+    assert overrides({"seed": 2**31 - 1}) == {"seed": 2**31 - 1}
+    with pytest.raises(ConfigError, match="seed"):
+        resolve(None, "MlpPolicy", {"seed": -1})
+
+
+def test_schedules_of_sb3_become_a_straight_fall() -> None:
+    assert overrides({"learning_rate": lambda _: 1e-3}) == {"train.learning_rate": 1e-3}
+    assert overrides({"learning_rate": lambda left: 1e-3 * (0.25 + 0.75 * left)}) == {
+        "train.learning_rate": 1e-3,
+        "train.learning_rate_end": 0.25,
+    }
+    for schedule in (lambda left: left**2, lambda left: 1 - left):
+        with pytest.raises(ConfigError, match="straight line"):
+            overrides({"learning_rate": schedule})

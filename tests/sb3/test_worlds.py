@@ -23,7 +23,14 @@ def worlds_of(env: Any, normalizer: Any = None) -> tuple[VecWorlds, list[dict[st
     seen: list[dict[str, Any]] = []
     env.seed(0)
     shown = env.reset()
-    return VecWorlds(env, normalizer, is_multi=False, shown=shown, watch=seen.append), seen
+    return VecWorlds(
+        env,
+        normalizer,
+        shape=env.observation_space.shape,
+        is_multi=False,
+        shown=shown,
+        watch=seen.append,
+    ), seen
 
 
 def limited(steps: int) -> DummyVecEnv:

@@ -1,0 +1,131 @@
+"""rivc in the command line of rl-zoo3, in processes of its own, for it patches Gymnasium."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rivc.errors import DivergedError, MissingError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytest.importorskip("stable_baselines3", reason="pip install 'rivc[sb3]'")
+
+from rivc import zoo
+from rivc.sb3 import RIVC
+from rivc.train.config import Config, overridden
+
+with_zoo = pytest.mark.skipif(find_spec("rl_zoo3") is None, reason="pip install 'rivc[zoo]'")
+TINY = ("-params", "hidden:[8]", "learning_starts:64", "batch_size:8", "n_envs:2")
+SHORT = ("-n", "200", "--eval-episodes", "1")
+
+
+def in_zoo(folder: Path, verb: str, *options: str) -> str:
+    """What a verb of rl-zoo3 says about CartPole-v1."""
+    done = subprocess.run(
+        [sys.executable, "-m", "rivc.zoo", verb, "--env", "CartPole-v1", "-f", "logs", *options],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout + done.stderr
+
+
+class Lowest:
+    """A trial of Optuna that always takes the lowest value, or the first choice."""
+
+    def suggest_float(self, _: str, low: float, *__: Any, **___: Any) -> float:
+        return low
+
+    def suggest_int(self, _: str, low: int, *__: Any, **___: Any) -> int:
+        return low
+
+    def suggest_categorical(self, _: str, choices: list[str]) -> str:
+        return choices[0]
+
+
+def test_what_a_trial_chooses_are_settings_of_rivc() -> None:
+    overridden(Config(), zoo.sampled(Lowest(), 0, 1, {}))
+
+
+def test_the_choices_of_a_finished_trial_come_back_from_text() -> None:
+    found = zoo.converted({"a": "[64, 64]", "b": "0.25", "c": 3})
+    assert found == {"a": [64, 64], "b": 0.25, "c": 3}
+
+
+def test_its_hyperparameters_are_the_defaults() -> None:
+    given = dict(zoo.hyperparams["default"])
+    assert (given.pop("n_envs"), given.pop("n_timesteps")) == (8, 30_000)
+    assert RIVC(env="CartPole-v1", **given).config.train == Config().train
+
+
+def test_a_trial_that_diverges_is_one_that_the_search_prunes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def diverge(*_: Any, **__: Any) -> None:
+        raise DivergedError("no longer finite")
+
+    monkeypatch.setattr(RIVC, "learn", diverge)
+    with pytest.raises(ValueError, match="no longer finite"):
+        zoo.ZooRIVC("MlpPolicy", "CartPole-v1", hidden=[8]).learn(10)
+
+
+def test_a_missing_zoo_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo, "find_spec", lambda _: None)
+    with pytest.raises(MissingError, match=r"pip install 'rivc\[zoo\]'"):
+        zoo.register()
+
+
+@pytest.mark.slow
+@with_zoo
+def test_it_trains_evaluates_saves_goes_on_and_plays(tmp_path: Path) -> None:
+    """With normalized observations, processes, checkpoints, and a seed of 32 bits as zoo draws."""
+    how = ("--seed", "4000000000", "--eval-freq", "100", "--save-freq", "100")
+    said = in_zoo(tmp_path, "train", *SHORT, *how, "--vec-env", "subproc", *TINY, "normalize:True")
+    assert "Normalizing input and reward" in said
+    assert "Eval num_timesteps=200" in said
+    run = tmp_path / "logs" / "rivc" / "CartPole-v1_1"
+    files = ["CartPole-v1.zip", "best_model.zip", "rl_model_100_steps.zip", "evaluations.npz"]
+    assert all((run / file).exists() for file in files)
+    assert "Mean reward" in in_zoo(tmp_path, "enjoy", "--no-render", "-n", "600")
+    trained = RIVC.load(run / "CartPole-v1.zip")
+    assert trained.config.seed == 4_000_000_000 - 2**31
+    on = ("-i", str(run / "CartPole-v1.zip"), "--eval-freq", "-1")
+    assert "Loading saved VecNormalize" in in_zoo(tmp_path, "train", *SHORT, *on, *TINY)
+    again = RIVC.load(run.with_name("CartPole-v1_2") / "CartPole-v1.zip")
+    assert again.program.encoding == trained.program.encoding
+    assert again.learner.updates > 0
+
+
+@pytest.mark.slow
+@with_zoo
+@pytest.mark.skipif(find_spec("pandas") is None, reason="rl-zoo3 writes its report with pandas")
+def test_its_settings_can_be_searched_and_taken_from_the_study(tmp_path: Path) -> None:
+    study = ("--storage", "sqlite:///study.db", "--study-name", "first", "--seed", "1")
+    search = ("-optimize", "--n-trials", "2", "--n-evaluations", "1", "--no-optim-plots")
+    assert "Best trial" in in_zoo(tmp_path, "train", *SHORT, *study, *search, *TINY)
+    assert len(list((tmp_path / "logs" / "rivc").glob("report_*.csv"))) == 1
+    taken = ("--trial-id", "1", "--eval-freq", "-1")
+    said = in_zoo(tmp_path, "train", *SHORT, *study, *taken, "-params", "hidden:[8]")
+    assert "Loading from Optuna study" in said
+    assert "'train.gap_coef'" in said
+
+
+@pytest.mark.slow
+@with_zoo
+def test_pictures_keep_their_channels_last_whatever_the_zoo_wraps(tmp_path: Path) -> None:
+    task = ("--env", "rivc/PanServo-v0", "--gym-packages", "rivc.envs")
+    net = ("-params", "config:'pan_servo'", "conv:[[4,3,3]]", "hidden:[8]", "learning_starts:64")
+    said = in_zoo(tmp_path, "train", *SHORT, *task, "--eval-freq", "20", *net)
+    assert "VecTransposeImage" in said
+    assert "Eval num_timesteps" in said
+    assert "Mean reward" in in_zoo(tmp_path, "enjoy", *task, "--no-render", "-n", "300")
