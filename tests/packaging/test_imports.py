@@ -20,6 +20,9 @@ NEEDS_MORE = (  # torch, or numba
     "rivc.codec.loops",
     "rivc.codec.mixing",
     "rivc.quant.compiled",
+    "rivc.quant.int8",
+    "rivc.quant.products",
+    "rivc.quant.vnni",
     "rivc.quant.windows",
 )
 FOLDERS = {
