@@ -6,6 +6,7 @@ import importlib
 import inspect
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import gymnasium as gym
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 ObservationKind = Literal["image", "vector"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Task:
     """An environment without a time limit of its own, and what a policy for it looks like.
 
@@ -55,7 +56,7 @@ class Task:
         """The type that holds an observation: uint8 for images, float32 for vectors."""
         return np.uint8 if self.observation_kind == "image" else np.float32
 
-    @property
+    @cached_property
     def is_multi(self) -> bool:
         """True if the environment takes an array of actions, not one integer."""
         return isinstance(self.env.action_space, spaces.MultiDiscrete)

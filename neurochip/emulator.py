@@ -71,9 +71,9 @@ class Emulator:
         """Run the loaded program on unsigned counts, uint8, [B, *shape]."""
         if self._program is None or self._run is None:
             raise BackendError("no program is loaded on the emulator; call load(program) first")
+        x = check_counts(self._program, counts)
         # Loops are compiled for arrays in C order that could be written.
-        x = np.require(check_counts(self._program, counts), requirements=["C", "W"])
-        readout, spikes = self._run(x)
+        readout, spikes = self._run(x if x.flags.carray else x.copy())
         readout = readout.astype(np.int64, copy=False).reshape(-1, *self._program.action_layout)
         return Inference(readout, spikes)
 

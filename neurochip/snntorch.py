@@ -67,7 +67,7 @@ class SnnTorch:
         ]
         self._program = program
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def infer(self, counts: NDArray[np.uint8]) -> Inference:
         """Run the loaded program on unsigned counts, uint8, [B, *shape]."""
         if self._program is None:

@@ -78,11 +78,18 @@ def staircase(layer: Layer, z: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def weighted(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the weighted sums z of a dense or conv2d layer, channels last."""
-    weight = layer.weight.astype(np.int64)
+    """Return the weighted sums z of a dense or conv2d layer, channels last.
+
+    They ride in float64, for BLAS multiplies no int64, and stay whole: a neuron of a program has at
+    most 2^24 inputs (`validate.MAX_NEURONS`), each below 2^8 and weighed by at most 2^7, so that
+    every partial sum, in any order, is below 2^39, and float64 holds all up to 2^53.
+    """
+    seen, weight = x.astype(np.float64), layer.weight.astype(np.float64)
     if layer.kind == "dense":
-        return np.asarray(x @ weight.T)
-    return np.asarray(np.einsum("bhwcij,ocij->bhwo", windows(layer, x), weight))
+        z = seen @ weight.T
+    else:
+        z = np.tensordot(windows(layer, seen), weight, ((4, 5, 3), (2, 3, 1)))
+    return z.astype(np.int64)
 
 
 def _spiking(layer: Layer, x: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -192,7 +192,7 @@ class Collector:
         following = self.replay.open(encode(moves.observation))
         self.replay.close(self.slots, kept, moves.reward, moves.terminated, following)
         self.slots = following
-        if moves.ended.any():
+        if finished:
             self.slots = following.copy()
             self.slots[moves.ended] = self.replay.open(encode(self.worlds.observation[moves.ended]))
         self.tally.episodes += finished

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from rivc.snn_convert.storage import read_plain
@@ -101,24 +102,36 @@ def _plain(value: Any) -> Any:
 
 
 class _Board:
-    """A TensorBoard event file of scalars with a name that does not depend on time or host."""
+    """A TensorBoard event file of scalars with a name that does not depend on time or host.
+
+    It can be read after every record, but is not synced to the disk as `tensorboardX` does: what is
+    lost with the machine is written again from the record.
+    """
 
     def __init__(self, path: Path) -> None:
-        from tensorboardX.record_writer import RecordWriter
-
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
-        self._writer = RecordWriter(str(path))
+        self._file = path.open("wb", buffering=0)
 
     def write(self, record: Mapping[str, Any]) -> None:
         from tensorboardX.proto.event_pb2 import Event
-        from tensorboardX.summary import scalar
+        from tensorboardX.proto.summary_pb2 import Summary
 
-        for key, value in record.items():
-            if isinstance(value, int | float) and key != "env_steps":
-                event = Event(step=record["env_steps"], summary=scalar(f"rivc/{key}", value))
-                self._writer.write(event.SerializeToString())
-        self._writer.flush()
+        scalars = [
+            Summary.Value(tag=f"rivc/{key}", simple_value=value)
+            for key, value in record.items()
+            if isinstance(value, int | float) and key != "env_steps"
+        ]
+        event = Event(step=record["env_steps"], summary=Summary(value=scalars))
+        self._file.write(_framed(event.SerializeToString()))
 
     def close(self) -> None:
-        self._writer.close()
+        self._file.close()
+
+
+def _framed(event: bytes) -> bytes:
+    """An event as its file holds it: length and bytes, a checksum behind each."""
+    from tensorboardX.record_writer import masked_crc32c
+
+    parts = struct.pack("<Q", len(event)), event
+    return b"".join(part + struct.pack("<I", masked_crc32c(part)) for part in parts)

@@ -8,7 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rivc.errors import QuantError
+from rivc.quant.exact import SIGNIFICAND
 from rivc.snn_convert import Layer, SpikingProgram, reference
+from rivc.snn_convert.validate import MAX_LEVELS, MAX_NEURONS
+from rivc.snn_convert.windows import windows
 from tests import naive
 from tests.programs import dense_program, random_counts
 from tests.strategies import counts_for, programs
@@ -27,6 +30,36 @@ def test_the_definition_is_integrate_and_fire_tick_by_tick(
         assert readout[b].tolist() == expected
         fired = [int(x[b].sum()) for x, q in zip(emitted, program.layers, strict=True) if q.levels]
         assert fired == spikes
+
+
+@settings(max_examples=60)
+@given(programs(), st.data())
+def test_weighted_sums_are_those_of_plain_integers(
+    program: SpikingProgram, data: st.DataObject
+) -> None:
+    """No BLAS and no float: every product and every sum in int64."""
+    counts = data.draw(counts_for(program))
+    received: list[np.ndarray] = [counts.astype(np.int64), *reference.trace(program, counts)]
+    for layer, x in zip(program.layers, received, strict=False):
+        if layer.has_weights:
+            z, weight = reference.weighted(layer, x), layer.weight.astype(np.int64)
+            expected = (
+                np.einsum("bi,oi->bo", x, weight)
+                if layer.kind == "dense"
+                else np.einsum("bhwcij,ocij->bhwo", windows(layer, x), weight)
+            )
+            assert z.dtype == np.int64
+            np.testing.assert_array_equal(z, expected)
+
+
+def test_a_wide_layer_adds_up_exactly() -> None:
+    """All inputs at one end but an odd one; the widest layer, 16 times as wide, has room left."""
+    inputs = MAX_NEURONS // 16
+    layer = Layer("dense", np.full((1, inputs), -127, np.int8), np.zeros(1, np.int32))
+    x = np.full((1, inputs), MAX_LEVELS)
+    x[0, 0] -= 1
+    assert reference.weighted(layer, x).item() == 127 - 127 * MAX_LEVELS * inputs
+    assert MAX_LEVELS * 128 * MAX_NEURONS < 1 << 39 < 1 << SIGNIFICAND["float64"]
 
 
 def one_neuron(threshold: int, bias: int, frac_bits: int, levels: int) -> Layer:

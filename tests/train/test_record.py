@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.record_writer import masked_crc32c
 
 from rivc.errors import DamagedFileError
 from rivc.train import record
-from rivc.train.record import METRICS, curve, read_metrics
+from rivc.train.record import EVENTS, METRICS, Recorder, curve, read_metrics
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +29,34 @@ def test_a_curve_has_a_point_an_evaluation() -> None:
         {"env_steps": 400, "eval_return": 4.0},
     ]
     assert curve(records, 100) == [[104, 1.0], [200, 2.0], [400, 3.0]]
+
+
+def events(folder: Path) -> list[dict[str, float]]:
+    """What TensorBoard reads of every event: scalars by name, and the step; checksums must hold."""
+    data, found = (folder / "tensorboard" / EVENTS).read_bytes(), []
+    while data:
+        size, checksum = struct.unpack("<QI", data[:12])
+        event, rest = data[12 : 12 + size], data[12 + size :]
+        assert checksum == masked_crc32c(data[:8])
+        assert struct.unpack("<I", rest[:4])[0] == masked_crc32c(event)
+        read, data = Event.FromString(event), rest[4:]
+        found.append({v.tag: v.simple_value for v in read.summary.value} | {"step": read.step})
+    return found
+
+
+def test_tensorboard_sees_every_number_at_once(tmp_path: Path) -> None:
+    """While the recorder is open; what has no value is left out, as is what is no number."""
+    recorder = Recorder(tmp_path)
+    recorder.write({"env_steps": 500, "episode_return": 12.5, "updates": 7, "td_loss": math.nan})
+    recorder.write({"env_steps": 1000, "episode_return": 0.25, "note": "slow"})
+    expected = [
+        {"rivc/episode_return": 12.5, "rivc/updates": 7, "step": 500},
+        {"rivc/episode_return": 0.25, "step": 1000},
+    ]
+    assert events(tmp_path) == expected
+    recorder.close()
+    Recorder(tmp_path, keep=1).close()  # as after a resume: written again from the lines
+    assert events(tmp_path) == expected[:1]
 
 
 @pytest.mark.parametrize("bad", [b'{"env_steps": 2', b"[1]", b"7", b"\xff", b"[" * 100_000])

@@ -29,12 +29,10 @@ _TINY = 1e-8
 @compiled
 def _largest(row: Floats) -> Number:
     """Return the largest magnitude, found as an integer: the bits of floats sort like them."""
-    bits = row.view(np.int32)
-    largest = np.zeros(1, np.int32)
+    bits, largest = row.view(np.int32), 0
     for i in range(len(bits)):
-        magnitude = bits[i] & np.int32(0x7FFFFFFF)
-        largest[0] = max(largest[0], magnitude)
-    return largest.view(np.float32)[0]
+        largest = max(largest, bits[i] & np.int32(0x7FFFFFFF))
+    return np.int32(largest).view(np.float32)
 
 
 @reordered
@@ -169,7 +167,9 @@ def add_rows(x: Floats, total: Floats) -> None:
 @compiled
 def _soft_maximum(q: Floats, tau: float) -> Number:
     """Return the soft maximum of one group, [n]."""
-    best = q.max()
+    best = q[0]
+    for value in q:  # numba's own maximum takes as long as all the rest
+        best = max(best, value)
     if tau == 0.0:
         return best
     total = np.float32(0.0)

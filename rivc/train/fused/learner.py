@@ -89,7 +89,8 @@ class FusedLearner:
     def _derive_target(self) -> None:
         """Derive the integers of another target network, and forget the values of the last."""
         self._target.derive()
-        self._memory[1].owner.fill(-1)
+        replay, memory = self._memory
+        memory.owner[: 0 if replay is None else replay.head] = -1  # the rest never had a value
 
     def freeze(self) -> SpikingProgram:
         """Return the program of the parameters as they are now, equal to what `convert` returns.
