@@ -133,11 +133,13 @@ def value(target: Chain, memory: Memory, bench: Bench) -> None:
         forward(target, memory.x[:count])
     q, kept = returned(target, count), memory.q.reshape(size, d * n)
     for b in range(count):
+        values = memory.values[memory.absent[b] % capacity]
         for k in range(d * n):
-            memory.values[memory.absent[b] % capacity, k] = q[b, k]
+            values[k] = q[b, k]
     for b in range(size):
+        values = memory.values[bench.slots[b] % capacity]
         for k in range(d * n):
-            kept[b, k] = memory.values[bench.slots[b] % capacity, k]
+            kept[b, k] = values[k]
 
 
 @compiled
@@ -146,8 +148,9 @@ def _find_absent(memory: Memory, bench: Bench) -> int:
     count, capacity = 0, len(memory.owner)
     for b in range(len(bench.slots)):
         slot = bench.slots[b]
-        if memory.owner[slot % capacity] != slot:
-            memory.owner[slot % capacity] = slot
+        at = slot % capacity
+        if memory.owner[at] != slot:
+            memory.owner[at] = slot
             memory.absent[count] = slot
             for k in range(bench.x.shape[1]):
                 memory.x[count, k] = bench.x[b, k]
