@@ -1,8 +1,8 @@
 """The layers of the emulator as compiled loops over integers; they need numba (``rivc[fast]``).
 
-Where the processor multiplies bytes faster than floats a program is one compiled call, whatever its
-layers are (`whole`). Elsewhere, and where int32 does not hold a sum, one of dense layers is (`rows`),
-and others are a step a layer (`steps`).
+Where the processor multiplies bytes faster than floats, a program is one call, whatever its layers
+are (`whole`). Elsewhere, and where int32 does not hold a sum, a program of dense layers is one call
+(`rows`), and any other a step a layer (`steps`).
 
 Loops are compiled once for each choice of types, which is why arrays must be in C order and may not
 be read-only here.

@@ -119,36 +119,30 @@ def pack(program: SpikingProgram) -> Packed | None:
     moving = zip(layers, shapes, shapes[1:], strict=False)
     layout = _layout(tuple(_form(*one) for one in moving if one[0].kind != "flatten"))
     words = np.zeros(layout.words, np.int32)
-    lay_out(layout.layers, np.concatenate([layer.weight.ravel() for layer in weighted]), words)
+    lay_out(layout.layers, np.concatenate([_by_window(layer) for layer in weighted]), words)
     *hidden, last = weighted
     bias = last.bias.astype(np.int64)
-    return Packed(
-        layout.layers, words, stairs(hidden, farthest), bias, layout.block, layout.room
-    )
+    return Packed(layout.layers, words, stairs(hidden, farthest), bias, layout.block, layout.room)
 
 
 @compiled
 def lay_out(layers: Any, weights: NDArray[np.int8], words: NDArray[np.int32]) -> None:
-    """Pack weights, [C, planes, kh, kw] of each layer, or [C, inputs], in the order of windows."""
+    """Pack weights, [C, kh * kw * planes] of each layer."""
     for i in range(len(layers)):
         layer = layers[i]
         if layer.is_pool:
             continue
         size = layer.kernel * layer.line
         given = weights[layer.weight : layer.weight + layer.units * size]
-        rows = given.reshape(layer.units, size)
-        if layer.planes < size:
-            rows = np.empty((layer.units, size), np.int8)
-            pixels = size // layer.planes
-            by_pixel = rows.reshape(layer.units, pixels, layer.planes)
-            by_plane = given.reshape(layer.units, layer.planes, pixels)
-            for c in range(layer.units):
-                for k in range(layer.planes):
-                    for p in range(pixels):
-                        by_pixel[c, p, k] = by_plane[c, k, p]
         end = layer.packed + layer.words * layer.width
         packed = words[layer.packed : end].reshape(layer.words, layer.width)
-        int8.pack(rows, layer.kernel, packed)
+        int8.pack(given.reshape(layer.units, size), layer.kernel, packed)
+
+
+def _by_window(layer: Layer) -> NDArray[np.int8]:
+    """Weights in the order of what a window holds, flat."""
+    weight = layer.weight
+    return (weight if layer.kind == "dense" else weight.transpose(0, 2, 3, 1)).ravel()
 
 
 def _form(layer: Layer, received: tuple[int, ...], emitted: tuple[int, ...]) -> Form:

@@ -50,9 +50,7 @@ class Rows(NamedTuple):
 
 
 @compiled
-def run_rows(
-    parts: tuple[Any, ...], x: Counts, totals: Integers, readout: Integers
-) -> None:
+def run_rows(parts: tuple[Any, ...], x: Counts, totals: Integers, readout: Integers) -> None:
     """Write the spikes of each layer, [layers, B], and the readout, [B, out].
 
     `parts` are those of `Rows`; numba takes a plain tuple from Python in half the time.

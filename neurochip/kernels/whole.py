@@ -49,11 +49,7 @@ def run_whole(parts: tuple[Any, ...], x: Counts, totals: Integers, readout: Inte
         totals: spikes.
         readout: integers.
     """
-    _run(Packed(*parts), x, totals, readout)
-
-
-@compiled
-def _run(chain: Packed, x: Counts, totals: Integers, readout: Integers) -> None:
+    chain = Packed(*parts)
     states, block = len(readout), min(chain.block, len(readout))
     padded, emitted, sums = chain.room
     room = Room(
@@ -149,7 +145,7 @@ def act_on_vector(
     x = np.empty(len(observation), np.uint8)
     if not encode(observation, ranges, levels, x):
         return False
-    _act(Packed(*parts), x, actions)
+    _act(parts, x, actions)
     return True
 
 
@@ -161,15 +157,16 @@ def act_on_picture(parts: tuple[Any, ...], levels: int, picture: Counts, actions
         largest = max(largest, picture[k])
     if largest > levels:
         return False
-    _act(Packed(*parts), picture, actions)
+    _act(parts, picture, actions)
     return True
 
 
 @compiled
-def _act(chain: Packed, x: Counts, actions: Integers) -> None:
+def _act(parts: tuple[Any, ...], x: Counts, actions: Integers) -> None:
+    chain = Packed(*parts)
     totals = np.empty((len(chain.layers), 1), np.int64)
     readout = np.empty((1, len(chain.bias)), np.int64)
-    _run(chain, x, totals, readout)
+    run_whole(parts, x, totals, readout)
     choose(readout[0], actions)
 
 
