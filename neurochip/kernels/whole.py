@@ -76,11 +76,7 @@ def _pass_on(chain: Packed, x: Counts, room: Room, totals: Integers, readout: In
             _pool(layer, x, count, emitted)
         else:
             _add(chain, layer, x, count, room)
-            rows = count * layer.down * layer.across
-            at, end = 3 * layer.neurons, 3 * (layer.neurons + layer.units)
-            stairs = chain.stairs[at:end].reshape(3, layer.units)
-            sums = room.sums[: count * size].reshape(rows, layer.units)
-            fire(sums, layer.frac_bits, stairs, emitted.reshape(rows, layer.units))
+            _fire(chain, layer, room.sums[: count * size], emitted)
             add_up(emitted.reshape(count, size), totals[spiking])
             spiking += 1
         x = emitted
@@ -111,6 +107,14 @@ def _add(chain: Packed, layer: Any, x: Counts, count: int, room: Room) -> None:
     sums = room.sums[: count * layer.down * layer.across * layer.units]
     out = sums.reshape(pictures, layer.down, across, layer.units)
     int8.convolve(x, words, (layer.kernel, layer.line), (layer.stride, right), out)
+
+
+@compiled
+def _fire(chain: Packed, layer: Any, sums: NDArray[np.int32], emitted: Counts) -> None:
+    """Write the counts of the sums of a layer."""
+    units, rows = layer.units, len(sums) // layer.units
+    stairs = chain.stairs[3 * layer.neurons : 3 * (layer.neurons + units)].reshape(3, units)
+    fire(sums.reshape(rows, units), layer.frac_bits, stairs, emitted.reshape(rows, units))
 
 
 @compiled
