@@ -74,6 +74,15 @@ def test_windows_of_any_line_are_exact_at_full_counts(
     assert_exact(camera(shape, (layer,), 5), counts)
 
 
+@pytest.mark.parametrize(("kernel", "is_copied"), [((5, 2), True), ((5, 3), True), ((5, 4), False)])
+def test_lines_shorter_than_a_word_are_read_where_more_bytes_follow(
+    kernel: tuple[int, int], is_copied: bool
+) -> None:
+    packed = pack(camera((5, kernel[1], 1), (conv(3, 1, kernel),), 4))
+    assert packed is not None
+    assert packed.layers["is_copied"].tolist() == [is_copied, True]
+
+
 @pytest.mark.parametrize("units", [1, 5, 16, 17, 32, 33, 100])
 def test_a_layer_may_have_any_number_of_units(units: int) -> None:
     program = camera((6, 7, 2), (conv(units, 2, (3, 3)), conv(units, units, (2, 2))), units)
