@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rivc.snn_convert import SpikingProgram
 
 _REALS: Final = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
+_BYTES: Final = frozenset({np.dtype(np.uint8)})
 
 
 class Actor:
@@ -49,7 +50,9 @@ class Actor:
         self._program, self._chip = program, Emulator(compiled=compiled)
         self._chip.load(program)
         self._shape, self._groups = program.encoding.shape, program.action_layout[0]
-        self._seen = np.zeros(self._shape, np.uint8 if program.encoding.kind == "image" else None)
+        is_image = program.encoding.kind == "image"
+        self._seen = np.zeros(self._shape, np.uint8 if is_image else np.float64)
+        self._types = _BYTES if is_image else _REALS
         self._act = choose_kernels(compiled).actor(program)
         self(self._seen)  # compiles
 
@@ -63,7 +66,7 @@ class Actor:
             QuantError: if the shape or the type of an image is wrong, or a value is NaN.
         """
         x = np.asarray(observation)
-        if self._act is not None and x.dtype in _REALS and x.shape == self._shape:
+        if self._act is not None and x.dtype in self._types and x.shape == self._shape:
             self._seen[...] = x
             actions = np.empty(self._groups, np.int64)
             if self._act(self._seen, actions):

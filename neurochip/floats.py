@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Counts = NDArray[Any]  # uint8 as they come in, then floats that hold them exactly
     Step = Callable[[Counts], Counts]
     Run = Callable[[Counts], tuple[NDArray[Any], NDArray[np.int64]]]  # readout and spikes
-    Act = Callable[[NDArray[np.float64], NDArray[np.int64]], bool]
+    Act = Callable[[NDArray[Any], NDArray[np.int64]], bool]
 
 CACHE_BYTES: Final = 1 << 20  # of windows that are gathered at a time
 

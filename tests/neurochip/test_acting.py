@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rivc.errors import QuantError
-from rivc.neurochip import Actor, kernels
+from rivc.neurochip import Actor
+from rivc.neurochip.kernels import rows, whole
 from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert import Layer, SpikingProgram, greedy, reference
+from tests.emulators import WAYS, actor
 from tests.strategies import programs, seeds
 
 if TYPE_CHECKING:
@@ -40,29 +42,29 @@ def dense(bias: list[int], layout: tuple[int, int]) -> SpikingProgram:
     return SpikingProgram(encoding, (last,), 1.0, layout, "ideal")
 
 
-@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("way", WAYS)
 @settings(deadline=None, max_examples=60)
 @given(programs(), seeds, st.sampled_from([np.float32, np.float64]))
 def test_it_acts_as_the_definition_does(
-    compiled: bool, program: SpikingProgram, seed: int, dtype: Any
+    way: str, program: SpikingProgram, seed: int, dtype: Any
 ) -> None:
     seen = observations(program, seed)
     if program.encoding.kind == "vector":
         with np.errstate(over="ignore"):
             seen = seen.astype(dtype)
     wanted = greedy(reference.run(program, program.encode(seen)))
-    act = Actor(program, compiled=compiled)
+    act = actor(program, way)
     np.testing.assert_array_equal([act(one) for one in seen], wanted)
 
 
-@pytest.mark.parametrize("compiled", [True, False])
-def test_the_first_of_equal_actions_of_each_group_is_taken(compiled: bool) -> None:
-    act = Actor(dense([0, 5, 5, 7, 7, 7, 1, 2, 3], (3, 3)), compiled=compiled)
+@pytest.mark.parametrize("way", WAYS)
+def test_the_first_of_equal_actions_of_each_group_is_taken(way: str) -> None:
+    act = actor(dense([0, 5, 5, 7, 7, 7, 1, 2, 3], (3, 3)), way)
     assert act(np.zeros(3)).tolist() == [1, 0, 2]
 
 
-@pytest.mark.parametrize("compiled", [True, False])
-def test_actions_stay_when_others_follow(compiled: bool) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_actions_stay_when_others_follow(way: str) -> None:
     program = SpikingProgram(
         InputEncoding.over_range([0] * 2, [1] * 2, bit_width=8),
         (Layer("dense", np.eye(2, dtype=np.int8), np.zeros(2, np.int32), weight_bits=2),),
@@ -70,7 +72,7 @@ def test_actions_stay_when_others_follow(compiled: bool) -> None:
         (1, 2),
         "ideal",
     )
-    act = Actor(program, compiled=compiled)
+    act = actor(program, way)
     first, second = act(np.array([1.0, 0.0])), act(np.array([0.0, 1.0]))
     assert (first.tolist(), second.tolist()) == ([0], [1])
 
@@ -82,7 +84,7 @@ def test_lists_integers_and_strided_arrays_are_taken(seen: Any) -> None:
     np.testing.assert_array_equal(Actor(program)(seen), wanted)
 
 
-@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     ("seen", "says"),
     [
@@ -91,20 +93,21 @@ def test_lists_integers_and_strided_arrays_are_taken(seen: Any) -> None:
         (np.zeros((2, 3)), "counts must be uint8"),
     ],
 )
-def test_what_is_wrong_with_an_observation_is_said(seen: Any, says: str, compiled: bool) -> None:
+def test_what_is_wrong_with_an_observation_is_said(seen: Any, says: str, way: str) -> None:
     with pytest.raises(QuantError, match=says):
-        Actor(dense([0, 3], (1, 2)), compiled=compiled)(seen)
+        actor(dense([0, 3], (1, 2)), way)(seen)
 
 
-def test_nothing_is_compiled_after_it_is_made() -> None:
-    act = Actor(dense([0, 3], (1, 2)), compiled=True)
-    loop: Any = kernels.act_dense
-    known = len(loop.signatures)
+@pytest.mark.parametrize("way", ["bytes", "rows"])
+def test_nothing_is_compiled_after_it_is_made(way: str) -> None:
+    act = actor(dense([0, 3], (1, 2)), way)
+    loops: list[Any] = [whole.act_on_vector, rows.act_rows]
+    known = [len(loop.signatures) for loop in loops]
     still = np.zeros(3, np.float32)
     still.flags.writeable = False
     for seen in (still, np.zeros(3), np.zeros(6)[::2], [0, 1, 2]):
         act(seen)
-    assert len(loop.signatures) == known
+    assert [len(loop.signatures) for loop in loops] == known
 
 
 def test_a_robot_needs_no_torch_for_it() -> None:

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rivc.neurochip import kernels, load_backend
 from rivc.neurochip.floats import NUMPY, Kernels
-from rivc.neurochip.kernels import COMPILED, integer
+from rivc.neurochip.kernels import COMPILED, packed, rows, steps, whole
+from rivc.neurochip.kernels.stairs import integer
 from rivc.neurochip.staircase import membrane_type
 from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert import Layer, SpikingProgram, reference
 from rivc.snn_convert.validate import MAX_NEURONS, membrane_bits
+from tests.emulators import WAYS, Chip
 from tests.programs import random_counts
 from tests.random_programs import KINDS, random_program
 
@@ -59,18 +60,18 @@ def test_sums_ride_in_the_narrowest_integers(bits: int) -> None:
     assert integer(bits + 1) == np.dtype(f"int{2 * bits}")
 
 
-@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     "fan_in", [66_000, 67_000]
 )  # 127 * 255 times it: just within int32, beyond
-def test_sums_of_either_sign_at_the_end_of_int32_do_not_wrap(fan_in: int, compiled: bool) -> None:
+def test_sums_of_either_sign_at_the_end_of_int32_do_not_wrap(fan_in: int, way: str) -> None:
     weight = np.outer(np.array([1, -1], np.int8), np.full(fan_in, 127, np.int8))
     threshold = np.full(2, 1 << 24, np.int32)
     hidden = Layer("dense", weight, np.zeros(2, np.int32), threshold, weight_bits=8, levels=255)
     last = Layer("dense", np.eye(2, dtype=np.int8), np.zeros(2, np.int32), weight_bits=8)
     encoding = InputEncoding("vector", (fan_in,), 8, (0.0,) * fan_in, (1.0,) * fan_in)
     program = SpikingProgram(encoding, (hidden, last), 1.0, (1, 2), "ideal")
-    chip = load_backend("emulator", compiled=compiled)
+    chip = Chip(way)
     chip.load(program)
     counts = np.full((1, fan_in), 255, np.uint8)
     np.testing.assert_array_equal(chip.infer(counts).readout, reference.run(program, counts))
@@ -82,14 +83,15 @@ def test_the_spikes_of_the_largest_layer_add_up(kernels: Kernels) -> None:
     assert int(kernels.totals(counts)[0]) == 255 * MAX_NEURONS
 
 
-def test_nothing_is_compiled_after_a_load() -> None:
+@pytest.mark.parametrize("way", ["bytes", "rows"])
+def test_nothing_is_compiled_after_a_load(way: str) -> None:
     """Whatever the batch, and also for arrays that cannot be written or are not contiguous."""
-    loops: list[Any] = [kernels.add_rows, kernels.gather, kernels.fire, kernels.pool]
-    loops += [kernels.read_out, kernels.add_up, kernels.run_dense]
+    loops: list[Any] = [whole.run_whole, rows.run_rows, packed.lay_out]
+    loops += [steps.add_rows, steps.gather, steps.fire, steps.pool, steps.read_out, steps.add_up]
     rng = np.random.default_rng(0)
     for kind in KINDS:
         program = random_program(rng, kind, 4)
-        chip = load_backend("emulator", compiled=True)
+        chip = Chip(way)
         chip.load(program)
         known = [len(loop.signatures) for loop in loops]
         counts = random_counts(program, rng, 66)
@@ -101,12 +103,12 @@ def test_nothing_is_compiled_after_a_load() -> None:
         assert [len(loop.signatures) for loop in loops] == known
 
 
-@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("frac_bits", [0, 4])
 @pytest.mark.parametrize("levels", [1, 15, 255])
 @pytest.mark.parametrize("fan_in", [1, 3, 16, 64, 257])
 def test_the_emulator_is_exact_on_both_sides_of_the_bound(
-    fan_in: int, levels: int, frac_bits: int, compiled: bool
+    fan_in: int, levels: int, frac_bits: int, way: str
 ) -> None:
     rng = np.random.default_rng(fan_in)
     units = 400
@@ -123,6 +125,6 @@ def test_the_emulator_is_exact_on_both_sides_of_the_bound(
     encoding = InputEncoding("vector", (fan_in,), 8, *ranges)
     program = SpikingProgram(encoding, (hidden, last), 1.0, (1, units), "ideal")
     counts = rng.choice(np.array([0, 1, 254, 255], np.uint8), (60, fan_in))
-    chip = load_backend("emulator", compiled=compiled)
+    chip = Chip(way)
     chip.load(program)
     np.testing.assert_array_equal(chip.infer(counts).readout, reference.run(program, counts))

@@ -13,6 +13,7 @@ from rivc.neurochip import backend_infos, load_backend
 from rivc.neurochip.compare import compare
 from rivc.snn_convert import reference
 from rivc.snn_convert.schedules import SCHEDULES
+from tests.emulators import WAYS, Chip
 from tests.programs import random_counts
 from tests.random_programs import KINDS, WIDTHS, random_program
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from rivc.neurochip import Backend
 
 
-EMULATORS = {"emulator", "emulator in numpy"}
+EMULATORS = {"emulator", *(f"emulator, {way}" for way in WAYS)}
 
 
 def every_chip() -> dict[str, Backend]:
@@ -30,7 +31,7 @@ def every_chip() -> dict[str, Backend]:
         for info in backend_infos()
         if info.is_installed and info.name != "spiking"
     }
-    chips["emulator in numpy"] = load_backend("emulator", compiled=False)
+    chips |= {f"emulator, {way}": Chip(way) for way in WAYS}
     spiking = {name: load_backend("spiking", schedule=name) for name in SCHEDULES}
     return chips | spiking
 

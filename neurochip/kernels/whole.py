@@ -1,0 +1,207 @@
+"""A whole program as one call: weighted sums over bytes, layer after layer, whatever their kind.
+
+States are passed on in blocks that the cache holds. What a block needs is made anew in each call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rivc.neurochip.kernels.loops import add_up, choose, encode, fire, pool
+from rivc.neurochip.kernels.packed import Packed, pack
+from rivc.quant import int8
+from rivc.quant.compiled import compiled
+from rivc.quant.windows import pad
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from rivc.neurochip.floats import Act, Run
+    from rivc.snn_convert import SpikingProgram
+
+    Counts = NDArray[np.uint8]
+    Integers = NDArray[np.int64]
+
+
+class Room(NamedTuple):
+    """What a block of states writes on its way.
+
+    Attributes:
+        padded: pictures as windows are read from them.
+        emitted: what layers emit, in turn.
+        sums: of a layer.
+    """
+
+    padded: Counts
+    emitted: NDArray[np.uint8]
+    sums: NDArray[np.int32]
+
+
+@compiled
+def run_whole(parts: tuple[Any, ...], x: Counts, totals: Integers, readout: Integers) -> None:
+    """Write the spikes of each spiking layer, [layers, B], and the readout, [B, units].
+
+    Args:
+        parts: of `Packed`; numba takes a plain tuple from Python in half the time.
+        x: counts of all states, flat.
+        totals: spikes.
+        readout: integers.
+    """
+    chain = Packed(*parts)
+    states, block = len(readout), min(chain.block, len(readout))
+    padded, emitted, sums = chain.room
+    room = Room(
+        np.empty(block * padded + int8.SLACK, np.uint8),
+        np.empty((2, block * emitted), np.uint8),
+        np.empty(block * sums, np.int32),
+    )
+    size = len(x) // max(states, 1)
+    for first in range(0, states, max(block, 1)):
+        end = min(first + block, states)
+        counts = x[first * size : end * size]
+        _pass_on(chain, counts, room, totals[:, first:end], readout[first:end])
+
+
+@compiled
+def _pass_on(chain: Packed, x: Counts, room: Room, totals: Integers, readout: Integers) -> None:
+    """Do this for a block of states."""
+    count, last, spiking = len(readout), len(chain.layers) - 1, 0
+    for i in range(last):
+        layer = chain.layers[i]
+        size = layer.down * layer.across * layer.units
+        emitted = room.emitted[i % 2][: count * size]
+        if layer.is_pool:
+            _pool(layer, x, count, emitted)
+        else:
+            _add(chain, layer, x, count, room)
+            _fire(chain, layer, room.sums[: count * size], emitted)
+            add_up(emitted.reshape(count, size), totals[spiking])
+            spiking += 1
+        x = emitted
+    layer = chain.layers[last]
+    _add(chain, layer, x, count, room)
+    for b in range(count):
+        for j in range(layer.units):
+            readout[b, j] = chain.bias[j] + room.sums[b * layer.units + j]
+
+
+@compiled
+def _add(chain: Packed, layer: Any, x: Counts, count: int, room: Room) -> None:
+    """Write the weighted sums of a layer for some states."""
+    if layer.is_copied:
+        length = layer.columns * layer.planes
+        size = layer.padded_lines * layer.padded_length
+        pad(
+            x.reshape(count, layer.lines, length),
+            (layer.top, layer.left * layer.planes),
+            room.padded[: count * size].reshape(count, layer.padded_lines, layer.padded_length),
+        )
+        x = room.padded
+    end = layer.packed + layer.words * layer.width
+    words = chain.words[layer.packed : end].reshape(layer.words, layer.width)
+    pictures, across, right = count, layer.across, layer.stride * layer.planes
+    if layer.is_line:  # all states are one line, of which each is a window
+        pictures, across, right = 1, count, layer.line
+    sums = room.sums[: count * layer.down * layer.across * layer.units]
+    out = sums.reshape(pictures, layer.down, across, layer.units)
+    int8.convolve(x, words, (layer.kernel, layer.line), (layer.stride, right), out)
+
+
+@compiled
+def _fire(chain: Packed, layer: Any, sums: NDArray[np.int32], emitted: Counts) -> None:
+    """Write the counts of the sums of a layer."""
+    units, rows = layer.units, len(sums) // layer.units
+    stairs = chain.stairs[3 * layer.neurons : 3 * (layer.neurons + units)].reshape(3, units)
+    fire(sums.reshape(rows, units), layer.frac_bits, stairs, emitted.reshape(rows, units))
+
+
+@compiled
+def _pool(layer: Any, x: Counts, count: int, emitted: Counts) -> None:
+    for k in range(len(emitted)):
+        emitted[k] = 0
+    pool(
+        x.reshape(count, layer.lines, layer.columns, layer.planes),
+        (layer.kernel, layer.stride),
+        (layer.top, layer.left),
+        emitted.reshape(count, layer.down, layer.across, layer.units),
+    )
+
+
+@compiled
+def act_on_vector(
+    parts: tuple[Any, ...],
+    ranges: NDArray[np.float64],
+    levels: int,
+    observation: NDArray[np.float64],
+    actions: Integers,
+) -> bool:
+    """Write the greedy action of each group for an observation; False if it holds NaN.
+
+    Args:
+        parts: of `Packed`.
+        ranges: value of count 0 and of one count, [2, features].
+        levels: largest count.
+        observation: [features].
+        actions: one a group.
+    """
+    x = np.empty(len(observation), np.uint8)
+    if not encode(observation, ranges, levels, x):
+        return False
+    _act(parts, x, actions)
+    return True
+
+
+@compiled
+def act_on_picture(parts: tuple[Any, ...], levels: int, picture: Counts, actions: Integers) -> bool:
+    """Do this for a picture, uint8, flat; False if a pixel is beyond the largest count."""
+    largest = np.uint8(0)
+    for k in range(len(picture)):
+        largest = max(largest, picture[k])
+    if largest > levels:
+        return False
+    _act(parts, picture, actions)
+    return True
+
+
+@compiled
+def _act(parts: tuple[Any, ...], x: Counts, actions: Integers) -> None:
+    chain = Packed(*parts)
+    totals = np.empty((len(chain.layers), 1), np.int64)
+    readout = np.empty((1, len(chain.bias)), np.int64)
+    run_whole(parts, x, totals, readout)
+    choose(readout[0], actions)
+
+
+def runner(program: SpikingProgram) -> Run | None:
+    """Return the function from counts to readout and spikes; None unless int32 holds all sums."""
+    packed = pack(program)
+    if packed is None:
+        return None
+    parts, units = tuple(packed), len(packed.bias)
+    spiking = sum(layer.levels > 0 for layer in program.layers)
+
+    def infer(x: Counts) -> tuple[Integers, Integers]:
+        totals = np.empty((spiking, len(x)), np.int64)
+        readout = np.empty((len(x), units), np.int64)
+        run_whole(parts, x.reshape(x.size), totals, readout)
+        return readout, totals
+
+    return infer
+
+
+def actor(program: SpikingProgram) -> Act | None:
+    """Return the function from an observation and where to write actions; None likewise.
+
+    It takes float64, [features], or a picture, uint8, and returns False if it holds NaN, or what no
+    count may be.
+    """
+    packed, encoding = pack(program), program.encoding
+    if packed is None:
+        return None
+    parts, levels = tuple(packed), encoding.levels
+    if encoding.kind == "image":
+        return lambda seen, actions: act_on_picture(parts, levels, seen.reshape(-1), actions)
+    ranges = np.array([encoding.low, encoding.step])
+    return lambda seen, actions: act_on_vector(parts, ranges, levels, seen, actions)
