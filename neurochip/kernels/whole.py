@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from rivc.compiled import compiled
 from rivc.neurochip.kernels.loops import add_up, choose, encode, fire, pool
 from rivc.neurochip.kernels.packed import Packed, pack
 from rivc.quant import int8
-from rivc.quant.compiled import compiled
 from rivc.quant.windows import pad
 
 if TYPE_CHECKING:

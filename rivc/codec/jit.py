@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def loop(function: F) -> F:
     """Return a function of integers, compiled when it is first called if that is possible here."""
     try:
-        from rivc.quant.compiled import compiled
+        from rivc.compiled import compiled
 
         return compiled(function)
     except (ImportError, OSError, RuntimeError):  # the last: nowhere to keep loops

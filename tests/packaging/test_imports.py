@@ -19,7 +19,7 @@ NEEDS_MORE = (  # torch, or numba
     "rivc.neurochip.kernels",
     "rivc.codec.loops",
     "rivc.codec.mixing",
-    "rivc.quant.compiled",
+    "rivc.compiled",
     "rivc.quant.int8",
     "rivc.quant.products",
     "rivc.quant.vnni",

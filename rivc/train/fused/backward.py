@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rivc.quant.compiled import compiled
+from rivc.compiled import compiled
 from rivc.quant.products import NARROW, add_product, multiply, transpose
 from rivc.quant.qat.loops import unfire
 from rivc.quant.windows import scatter

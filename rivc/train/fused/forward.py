@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rivc.quant.compiled import compiled
+from rivc.compiled import compiled
 from rivc.quant.qat.loops import fire
 from rivc.train.fused.centred import add_values, split
 from rivc.train.fused.chain import matrix, what_came, what_left

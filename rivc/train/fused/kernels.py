@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rivc.quant.compiled import compiled, reordered
+from rivc.compiled import compiled, reordered
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

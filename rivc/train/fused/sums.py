@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rivc.compiled import compiled
 from rivc.quant import int8
-from rivc.quant.compiled import compiled
 from rivc.quant.products import NARROW, multiply, multiply_rows, transpose
 from rivc.quant.windows import pad
 from rivc.train.fused.chain import matrix, received_by, steps_of, what_came, what_left

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rivc.quant.compiled import compiled
+from rivc.compiled import compiled
 from rivc.train.fused.backward import backward
 from rivc.train.fused.chain import returned
 from rivc.train.fused.forward import derive, forward
