@@ -1,7 +1,7 @@
 """The staircase as compiled loops, over rows of channels; they need numba.
 
 What torch does in a dozen passes over memory is one here. `rivc.quant.qat.staircase` says what is
-computed, and does it where numba is missing.
+computed, and does it where numba does not work.
 """
 
 from __future__ import annotations
