@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
+from rivc.errors import QuantError
 from rivc.quant import int8
 from rivc.quant.products import NARROW
 from rivc.quant.qat import QuantConv2d
@@ -82,6 +83,9 @@ class FusedNet:
         net: the torch network; its parameters become views.
         rows: of the largest pass.
         kept: leading ones that a way back may follow; by default, all.
+
+    Raises:
+        QuantError: if a layer of integers has sums that float32 does not hold.
 
     Attributes:
         vector: all parameters.
@@ -187,7 +191,9 @@ def _records(net: QNetwork, vector: Vector) -> NDArray[np.void]:
     records = np.zeros(sum(1 for _ in net.chain()), LAYER)
     synapses = channels = neurons = packed = 0
     shape = net.encoding.shape
-    for record, (layer, _) in zip(records, net.chain(), strict=True):
+    for i, (record, (layer, _)) in enumerate(zip(records, net.chain(), strict=True)):
+        if net.quantized:
+            _require_float32(layer, i)
         units = len(layer.weight)
         places = {
             "units": units,
@@ -213,6 +219,15 @@ def _records(net: QNetwork, vector: Vector) -> NDArray[np.void]:
         neurons += units * int(record["windows"])
         packed += int(record["words"] * record["width"]) * bool(record["is_packed"])
     return records
+
+
+def _require_float32(layer: QuantLayer, i: int) -> None:
+    """Raise unless sums are exact: the loops take them in float32, in any order."""
+    if layer.carrier.sum_dtype != "float32":
+        raise QuantError(
+            f"sums of layer {i} need {layer.carrier.sum_dtype} and the fused learner takes them in "
+            "float32; set train.learner=torch, or fewer bits or inputs"
+        )
 
 
 def _packed_shape(record: np.void) -> tuple[int, int]:
