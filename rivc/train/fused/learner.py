@@ -90,7 +90,8 @@ class FusedLearner:
         """Derive the integers of another target network, and forget the values of the last.
 
         What lies behind the head of a replay never had a value: slots are drawn before it, and it
-        only grows.
+        only grows, also where a replay is put back in place. That may give old numbers to other
+        observations, which is why a learner is put back with it.
         """
         self._target.derive()
         replay, memory = self._memory
@@ -142,10 +143,7 @@ class FusedLearner:
         """Put back what `state` returned."""
         self.net.load_state_dict(state["net"])
         self.target_net.load_state_dict(state["target_net"])
-        self._target.derive()
-        # A replay may be put back in place too, before or after: then other observations have the
-        # numbers of slots whose values were kept.
-        self._memory = None, _memory(0, self._bench)
+        self._derive_target()
         self._moments[:] = 0.0
         for i, parameter in enumerate(self.net.parameters()):
             kept = state["optimizer"].get(str(i))

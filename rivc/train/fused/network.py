@@ -264,16 +264,15 @@ def _geometry(
 def _constants(layer: QuantLayer) -> dict[str, float]:
     """Numbers that an update does not change."""
     spec, carrier = layer.spec, layer.carrier
+    most, profile = carrier.bias_max, spec.profile
     return {
         "q_max": spec.grid.q_max,
         "gaussian": 0.0 if spec.grid.is_binary else GAUSSIAN_STEP[spec.weight_bits],
         "gain": 2.0**spec.frac_bits,
         "levels": spec.levels,
         "zero": spec.zero_in,
-        "least": spec.profile.threshold_min,
+        "least": profile.threshold_min,
         "largest": carrier.threshold_max,
         "groups": layer.weight.shape[0] // spec.centred if spec.centred else 0,
-        "bias_max": carrier.bias_max
-        if spec.is_readout
-        else spec.profile.bias_room(carrier.bias_max),
+        "bias_max": most if spec.is_readout else profile.bias_room(most),
     }
