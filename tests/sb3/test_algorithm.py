@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import zipfile
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 
 from rivc.errors import ConfigError, DamagedFileError, MissingError, UsageError
 from rivc.snn_convert import reference
@@ -32,7 +34,10 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecCheckNan, VecNormalize, VecTransposeImage
 
-from rivc.sb3 import RIVC
+from rivc.sb3 import RIVC, learning, storage
+from rivc.train.config import overridden
+from rivc.train.fused import FusedLearner
+from rivc.train.learners import make_learner
 
 TINY: dict[str, Any] = {
     "hidden": [8],
@@ -275,9 +280,43 @@ def test_turned_pictures_teach_the_same() -> None:
 
 def test_a_loaded_model_may_take_another_configuration(trained: RIVC, tmp_path: Path) -> None:
     trained.save(tmp_path / "model")
-    again = RIVC.load(tmp_path / "model", config="quickstart", gamma=0.9, hidden=[8])
+    other = {"gamma": 0.9, "gap_coef": 0.5, "margin": 4.0, "n_step": 3, "warmup_env_steps": 64}
+    again = RIVC.load(tmp_path / "model", config="quickstart", hidden=[8], **other)
     assert again.config.train.discount == 0.9
     assert again.config.train.batch_size == 64
+    again.set_env(vec_env())
+    again.learn(96)
+    learner, fresh = again.learner, make_learner(again.config, copy.deepcopy(again.policy))
+    assert isinstance(learner, FusedLearner)
+    assert isinstance(fresh, FusedLearner)
+    assert learner._task == fresh._task
+    assert len(learner._bench.slots) == len(fresh._bench.slots) == 2 * 64
+
+
+def test_a_learner_made_anew_keeps_what_it_has_learnt(trained: RIVC, tmp_path: Path) -> None:
+    trained.save(tmp_path / "model")
+    kept = storage.load(tmp_path / "model")
+    old, state = kept.learner, copy.deepcopy(kept.learner.state())
+    kept.config = overridden(kept.config, {"train.env_steps": 7})
+    learning._follow(kept)
+    assert kept.learner is old
+    kept.config = overridden(kept.config, {"train.batch_size": 64})
+    learning._follow(kept)
+    assert kept.learner is not old
+    for part in ("net", "target_net"):
+        assert all(torch.equal(kept.learner.state()[part][k], v) for k, v in state[part].items())
+    moments = kept.learner.state()["optimizer"]
+    assert all(
+        torch.equal(moments[i][k], v) for i, m in state["optimizer"].items() for k, v in m.items()
+    )
+    assert kept.learner.updates == state["updates"] > 0
+
+
+def test_a_loaded_model_does_not_become_a_student(trained: RIVC, tmp_path: Path) -> None:
+    trained.save(tmp_path / "model")
+    again = RIVC.load(tmp_path / "model", vec_env(), **{"distill.parent": "teacher"})
+    with pytest.raises(ConfigError, match=r"distill\.parent"):
+        again.learn(96)
 
 
 def test_the_logger_is_told_under_the_names_of_sb3(tmp_path: Path) -> None:
