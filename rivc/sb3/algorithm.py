@@ -267,8 +267,8 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
                 while the warm-up acts at random counts when that ends.
             log_interval: episodes between two records of the logger; 0 or None: none.
             tb_log_name: of the run in TensorBoard.
-            reset_num_timesteps: start counters, exploration and learning rate anew; network and
-                replay stay.
+            reset_num_timesteps: start counters, exploration and learning rate anew; network,
+                optimizer and replay stay.
             progress_bar: show one.
 
         Raises:
@@ -282,11 +282,12 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
         self.config = kept.config = overridden(self.config, {"train.env_steps": total})
+        if reset_num_timesteps and kept.progress.conversions:
+            before = kept.learner.updates  # which stand: Adam's moments are corrected by them
+            kept.progress = sessions.Progress(conversions=1, updates_before=before)
         callback.on_training_start(
             {"self": self, "total_timesteps": total, "env": self.env}, globals()
         )
-        if reset_num_timesteps and kept.progress.conversions:
-            kept.progress, kept.learner.updates = sessions.Progress(conversions=1), 0
         self._learning = Learning(self, callback, log_interval)
         self._learning.run(kept, self._task, total)
         callback.on_training_end()

@@ -37,6 +37,7 @@ from stable_baselines3.common.vec_env import VecCheckNan, VecNormalize, VecTrans
 from rivc.sb3 import RIVC, learning, storage
 from rivc.train.config import overridden
 from rivc.train.fused import FusedLearner
+from rivc.train.learner import Learner
 from rivc.train.learners import make_learner
 
 TINY: dict[str, Any] = {
@@ -189,7 +190,25 @@ def test_learning_again_begins_the_counters_and_keeps_the_network() -> None:
     one.learn(96)
     assert one.num_timesteps == 96
     assert one.program.encoding == encoding
-    assert one.learner.updates == int((96 - 64) * 0.125)
+    assert one.learner.updates == 2 * int((96 - 64) * 0.125)  # the optimizer stays as well
+
+
+def test_after_learning_again_adam_steps_as_that_of_torch(tmp_path: Path) -> None:
+    """It corrects its moments by the updates there were, so none may be forgotten."""
+    one = model(learner="fused").learn(160)
+    theirs = Learner(one.config, copy.deepcopy(one.policy))
+    theirs.restore(copy.deepcopy(one.learner.state()))
+    one.learn(2)  # new counters, and no update yet
+    theirs.config = one.config
+    for learner in (one.learner, theirs):
+        learner.update(one._model.replay, np.random.default_rng(0), env_steps=0)
+    for found, expected in zip(one.policy.parameters(), theirs.net.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    assert one.learner.updates == theirs.updates
+    one.save(tmp_path / "model")
+    again = RIVC.load(tmp_path / "model")
+    assert again.progress.updates_before == int((160 - 64) * 0.125)
+    assert again.learner.state()["optimizer"].keys() == theirs.state()["optimizer"].keys()
 
 
 def test_damaged_models_are_told(trained: RIVC, tmp_path: Path) -> None:
