@@ -221,19 +221,24 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
 
         Returns:
             Actions, and `state`.
+
+        Raises:
+            UsageError: if the shape is neither that of one observation nor of a batch.
         """
-        shape, statistics = self.program.encoding.shape, self._statistics()
-        shown = environments.channels_last(np.asarray(observation), shape)
-        batch = shown.reshape(-1, *shape)
-        raw = batch if statistics is None else statistics.raw(batch)
-        readout = self.chip.infer(self.program.encode(raw)).readout
-        if deterministic:
-            chosen = greedy(readout)
-        else:
+
+        def choose(shown: NDArray[Any]) -> NDArray[np.int64]:
+            statistics = self._statistics()
+            raw = shown if statistics is None else statistics.raw(shown)
+            readout = self.chip.infer(self.program.encode(raw)).readout
+            if deterministic:
+                return greedy(readout)
             scale = self.program.readout_scale
-            chosen = explore(self.config, self._predict_rng, readout, scale, self.num_timesteps)
-        actions = chosen if self.is_multi else chosen[:, 0]
-        return (actions[0] if shown.shape == shape else actions), state
+            return explore(self.config, self._predict_rng, readout, scale, self.num_timesteps)
+
+        actions = environments.answered(
+            observation, self.program, is_multi=self.is_multi, choose=choose
+        )
+        return actions, state
 
     def _statistics(self) -> Statistics | None:
         """What makes a shown observation of a raw one, now."""

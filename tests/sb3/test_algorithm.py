@@ -101,6 +101,20 @@ def test_predict_answers_with_the_program_and_not_the_network(trained: RIVC) -> 
     assert np.shape(one) == ()
 
 
+@pytest.mark.parametrize("shape", [(), (5,), (4, 5), (8,), (2, 3, 4), (0,)])
+def test_observations_of_another_shape_are_told(trained: RIVC, shape: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match=r"the policy takes \(4,\) or a batch of them") as error:
+        trained.predict(np.zeros(shape, np.float32), deterministic=True)
+    assert str(shape) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_one_observation_and_a_batch_of_none_are_answered(trained: RIVC) -> None:
+    assert trained.predict(np.zeros(4, np.float32))[0].shape == ()
+    assert trained.predict(np.zeros((1, 4), np.float32))[0].shape == (1,)
+    assert trained.predict(np.zeros((0, 4), np.float32))[0].shape == (0,)
+
+
 def test_exploration_is_drawn_for_each_environment(trained: RIVC) -> None:
     x = np.repeat(observations(1), 400, axis=0)
     assert len(set(trained.predict(x)[0])) == 2
