@@ -9,6 +9,7 @@ Reference:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
@@ -331,13 +332,17 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
     ) -> None:
         """Write the model: a zip that holds the folder of a run, no pickle, no replay.
 
+        One saved by a callback in the warm-up has learnt nothing yet: it loads with 0 steps, and
+        warms up anew.
+
         Args:
             path: ``.zip`` is added if it has no ending.
             exclude: ignored, as `include`.
             include: there is one form of a saved model.
         """
-        kept = self._model
-        kept.statistics = self._statistics()
+        kept = replace(self._model, statistics=self._statistics())
+        if kept.progress.conversions:  # the step that a callback sees is counted after it
+            kept.progress = replace(kept.progress, env_steps=self.num_timesteps)
         storage.save(kept, convert(kept.learner.net), Path(path))
 
     @classmethod

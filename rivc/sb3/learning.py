@@ -80,8 +80,8 @@ class Learning:
         progress, warm_up = loop.session.progress, loop.session.config.train.warmup_env_steps
         is_resumed, end = progress.env_steps > 0, progress.env_steps + warm_up
         while self.is_running and progress.env_steps < end:
-            loop.gather()
             progress.refill_env_steps += self._model.n_envs * is_resumed
+            loop.gather()
 
     def _iterate(self, loop: Loop) -> None:
         """Convert, gather, learn."""

@@ -152,6 +152,19 @@ def test_an_evaluation_saves_the_best_and_may_stop(tmp_path: Path) -> None:
     assert (tmp_path / "all" / "rl_model_80_steps.zip").exists()
 
 
+def test_a_model_that_a_callback_saves_has_made_the_steps_of_its_name(tmp_path: Path) -> None:
+    one = model().learn(160, CheckpointCallback(save_freq=10, save_path=str(tmp_path)))
+    found = {n: RIVC.load(tmp_path / f"rl_model_{n}_steps") for n in range(20, 161, 20)}
+    counted = {n: (again.num_timesteps, again.progress.env_steps) for n, again in found.items()}
+    assert counted == {n: (n, n) if n > 64 else (0, 0) for n in found}  # 64: the warm-up
+    assert one.progress.env_steps == 160
+    refilled = found[120]
+    refilled.set_env(vec_env())
+    refilled.learn(40, CheckpointCallback(20, str(tmp_path / "on")), reset_num_timesteps=False)
+    again = RIVC.load(tmp_path / "on" / "rl_model_160_steps").progress
+    assert (again.env_steps, again.refill_env_steps) == (160, 40)
+
+
 def test_evaluate_policy_plays_the_chip(trained: RIVC) -> None:
     mean, _ = evaluate_policy(trained, vec_env(1), n_eval_episodes=2)
     assert mean >= 8
