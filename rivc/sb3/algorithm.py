@@ -316,12 +316,16 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
         exact_match: bool = True,
         device: Any = "cpu",
     ) -> None:
-        """Take the tensors of a network, from `get_parameters` or a saved model, and convert it."""
+        """Take the tensors of a network, from `get_parameters` or a saved model, and convert it.
+
+        The target network becomes equal to it.
+        """
         if isinstance(load_path_or_dict, str | Path):
             tensors = dict(storage.load(Path(load_path_or_dict)).learner.net.state_dict())
         else:
             tensors = dict(load_path_or_dict["policy"])
         self.policy.load_state_dict(tensors, strict=exact_match)
+        self.learner.sync_target(blend=1.0)
         self._show(convert(self.policy))
 
     def save(

@@ -266,6 +266,17 @@ def test_parameters_go_out_and_in(trained: RIVC) -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["torch", "fused"])
+def test_parameters_that_come_in_are_those_of_the_target_as_well(trained: RIVC, kind: str) -> None:
+    other = model(seed=3, learner=kind)
+    other.set_parameters(trained.get_parameters())
+    assert isinstance(other.learner, Learner | FusedLearner)
+    target = other.learner.target_net
+    assert all(torch.equal(target.state_dict()[k], v) for k, v in other.policy.state_dict().items())
+    x = torch.zeros((1, 4), dtype=torch.uint8)
+    assert torch.equal(target(x), trained.policy(x))
+
+
 def test_statistics_of_vec_normalize_become_part_of_the_program() -> None:
     env = VecNormalize(vec_env(), gamma=0.99)
     one = model(env).learn(160)
