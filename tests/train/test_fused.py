@@ -16,7 +16,7 @@ from rivc.quant.products import multiply, multiply_rows, transpose
 from rivc.snn_convert import convert
 from rivc.train import load_config
 from rivc.train.fused import FusedLearner
-from rivc.train.fused.updates import gather
+from rivc.train.fused.updates import put_together
 from rivc.train.learner import Learner
 from rivc.train.learners import make_learner, why_not_fused
 from rivc.train.replay import Replay
@@ -219,7 +219,7 @@ def test_its_batch_is_that_of_the_replay(n_step: int) -> None:
     config = settings({"train.n_step": n_step, "train.reward_scale": 1.0})
     fused, memory = FusedLearner(config, network()), replay()
     slots = memory.draw(np.random.default_rng(7), BATCH)
-    gather(memory.columns, slots, fused._task, fused._bench)
+    put_together(memory.columns, slots, fused._task, fused._bench)
     discount = config.train.discount
     batch = memory.sample(np.random.default_rng(7), BATCH, discount=discount, n_step=n_step)
     assert (batch.discount == 0).any()

@@ -29,7 +29,7 @@ def fire(z: Floats, threshold: Floats, offset: Floats, limits: tuple[float, floa
         threshold: [C], in the type that carries the membrane.
         offset: [C], in the same.
         limits: 2^F and the largest count.
-        a: what was rounded and cut off, [R, C], written.
+        a: the counts before they are rounded and cut off, [R, C], written.
     """
     kind = threshold.dtype.type
     gain, top, zero = kind(limits[0]), kind(limits[1]), kind(0)

@@ -154,7 +154,7 @@ def fill(x: Floats, value: Number) -> None:
 
 
 @compiled
-def add_rows(x: Floats, total: Floats) -> None:
+def sum_rows(x: Floats, total: Floats) -> None:
     """Add the sum over the rows, [C]."""
     for b in range(len(x)):
         for c in range(len(total)):

@@ -16,7 +16,7 @@ from rivc.quant.qat.integers import GAUSSIAN_STEP
 from rivc.train.fused.backward import backward
 from rivc.train.fused.chain import LAYER, Chain, returned
 from rivc.train.fused.forward import derive, forward
-from rivc.train.fused.sums import reach
+from rivc.train.fused.sums import padded_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -239,7 +239,7 @@ def _packed_shape(record: np.void) -> tuple[int, int]:
 def _bytes(record: np.void) -> int:
     """Return the counts of one state as a product takes them."""
     is_picture = record["geometry"]["kernel"] > 0
-    return math.prod(reach(record["geometry"])) if is_picture else int(record["inputs"])
+    return math.prod(padded_size(record["geometry"])) if is_picture else int(record["inputs"])
 
 
 def _is_packed(net: QNetwork, layer: QuantLayer) -> bool:
@@ -273,5 +273,7 @@ def _constants(layer: QuantLayer) -> dict[str, float]:
         "least": spec.profile.threshold_min,
         "largest": carrier.threshold_max,
         "groups": layer.weight.shape[0] // spec.centred if spec.centred else 0,
-        "room": carrier.bias_max if spec.is_readout else spec.profile.bias_room(carrier.bias_max),
+        "bias_max": carrier.bias_max
+        if spec.is_readout
+        else spec.profile.bias_room(carrier.bias_max),
     }

@@ -80,7 +80,7 @@ def _over_bytes(chain: Chain, layer: Any, x: Any, z: Floats) -> None:
         int8.multiply(counts.reshape(len(z), layer.inputs), words, z)
         return
     count, (stride, corner) = len(z) // layer.windows, steps_of(shape)
-    lines, length = reach(shape)
+    lines, length = padded_size(shape)
     padded = chain.counts[: count * lines * length].reshape(count, lines, length)
     pad(x.reshape(count, shape.lines, shape.length), corner, padded)
     kernel = shape.kernel, shape.kernel * shape.planes
@@ -89,7 +89,7 @@ def _over_bytes(chain: Chain, layer: Any, x: Any, z: Floats) -> None:
 
 
 @compiled
-def reach(shape: Any) -> tuple[int, int]:
+def padded_size(shape: Any) -> tuple[int, int]:
     """Return lines, and numbers of a line, of a padded picture, up to where its windows end."""
     stride, _ = steps_of(shape)
     lines = (shape.down - 1) * stride[0] + shape.kernel
