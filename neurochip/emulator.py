@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from rivc.compiled import why_not
 from rivc.errors import BackendError, MissingError
 from rivc.neurochip.backend import Inference, Violation, require_fit
 from rivc.neurochip.limits import ChipLimits
@@ -112,15 +113,13 @@ def choose_kernels(compiled: bool | None = None) -> Kernels:
     Raises:
         MissingError: if compiled loops are asked for and numba does not work here.
     """
-    if compiled is not False:
-        try:
-            from rivc.neurochip.kernels import COMPILED
-        except (ImportError, OSError, RuntimeError) as error:  # the last: nowhere to keep loops
-            if compiled:
-                what = f"compiled loops need numba, which does not work here: {error}"
-                raise MissingError(f"{what}; pip install 'rivc[fast]'") from error
-        else:
-            return COMPILED
+    problem = "" if compiled is False else why_not()
+    if compiled and problem:
+        raise MissingError(problem)
+    if compiled is not False and not problem:
+        from rivc.neurochip.kernels import COMPILED
+
+        return COMPILED
     from rivc.neurochip.floats import NUMPY
 
     return NUMPY

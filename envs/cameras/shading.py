@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-from numba import njit
+
+from rivc.compiled import compiled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
-
-    F = TypeVar("F", bound=Callable[..., Any])
 
 SKY_LEVELS: Final = 256
 
@@ -54,12 +51,7 @@ class Hits(NamedTuple):
     normals: NDArray[np.float64]
 
 
-def _compiled(function: F) -> F:
-    loop: F = njit(cache=True, error_model="numpy")(function)
-    return loop
-
-
-@_compiled
+@compiled
 def shade(hits: Hits, look: Look, pictures: NDArray[np.uint8]) -> None:
     """Write the colours that rays of many pictures show, [B, N, 3]; see `RayCamera`."""
     for b in range(len(pictures)):
@@ -72,7 +64,7 @@ def shade(hits: Hits, look: Look, pictures: NDArray[np.uint8]) -> None:
                 pictures[b, k, c] = np.uint8(min(colour, np.float32(255)))
 
 
-@_compiled
+@compiled
 def _palette_row(hits: Hits, look: Look, b: int, k: int) -> Any:
     """Return what a ray shows: a geom's first or second colour, or a level of the sky."""
     geom, towards = hits.geoms[b, k], hits.directions[b, k]

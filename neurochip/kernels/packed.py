@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from rivc.compiled import compiled
 from rivc.neurochip.floats import CACHE_BYTES
 from rivc.neurochip.kernels.stairs import reach, stairs
 from rivc.quant import int8
-from rivc.quant.compiled import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

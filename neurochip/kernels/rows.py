@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from rivc.compiled import compiled
 from rivc.neurochip.kernels.loops import add_rows, add_up, choose, encode, fire, read_out
 from rivc.neurochip.kernels.stairs import integer, reach, stairs
 from rivc.neurochip.kernels.steps import type_of_readout
-from rivc.quant.compiled import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from rivc.compiled import compiled
 from rivc.neurochip.kernels.loops import add_up, choose, encode, fire, pool
 from rivc.neurochip.kernels.packed import Packed, pack
 from rivc.quant import int8
-from rivc.quant.compiled import compiled
 from rivc.quant.windows import pad
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def run_whole(parts: tuple[Any, ...], x: Counts, totals: Integers, readout: Inte
 
 @compiled
 def _pass_on(chain: Packed, x: Counts, room: Room, totals: Integers, readout: Integers) -> None:
-    """Do this for a block of states."""
+    """Pass a block of states on to the readout; write the spikes of its layers, and its integers."""
     count, last, spiking = len(readout), len(chain.layers) - 1, 0
     for i in range(last):
         layer = chain.layers[i]
@@ -155,7 +155,11 @@ def act_on_vector(
 
 @compiled
 def act_on_picture(parts: tuple[Any, ...], levels: int, picture: Counts, actions: Integers) -> bool:
-    """Do this for a picture, uint8, flat; False if a pixel is beyond the largest count."""
+    """Write the greedy action of each group for a picture, uint8, flat.
+
+    Returns:
+        False, and writes nothing, if a pixel is beyond the largest count.
+    """
     largest = np.uint8(0)
     for k in range(len(picture)):
         largest = max(largest, picture[k])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from rivc.compiled import why_not
 from rivc.errors import MissingError
 
 if TYPE_CHECKING:
@@ -37,15 +38,13 @@ def engine(compiled: bool | None = None) -> Engine:
     Raises:
         MissingError: if compiled loops are asked for and numba does not work here.
     """
-    if compiled is not False:
-        try:
-            from rivc.codec.loops import COMPILED
-        except (ImportError, OSError, RuntimeError) as error:  # the last: nowhere to keep loops
-            if compiled:
-                what = f"compiled loops need numba, which does not work here: {error}"
-                raise MissingError(f"{what}; pip install 'rivc[fast]'") from error
-        else:
-            return COMPILED
+    problem = "" if compiled is False else why_not()
+    if compiled and problem:
+        raise MissingError(problem)
+    if compiled is not False and not problem:
+        from rivc.codec.loops import COMPILED
+
+        return COMPILED
     from rivc.codec import rans
     from rivc.codec.crc import crc32c
 

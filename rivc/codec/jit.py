@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rivc.compiled import compiled, why_not
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -12,9 +14,4 @@ if TYPE_CHECKING:
 
 def loop(function: F) -> F:
     """Return a function of integers, compiled when it is first called if that is possible here."""
-    try:
-        from rivc.quant.compiled import compiled
-
-        return compiled(function)
-    except (ImportError, OSError, RuntimeError):  # the last: nowhere to keep loops
-        return function
+    return function if why_not() else compiled(function)

@@ -19,7 +19,7 @@ from rivc.codec.crc import TABLE
 from rivc.codec.engine import Engine
 from rivc.codec.rans import ENDS, FLUSH, OVER, SHORT, WORD, WRONG, refuse, words_of
 from rivc.codec.tables import TOTAL
-from rivc.quant.compiled import compiled
+from rivc.compiled import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from rivc.quant.compiled import compiled
+from rivc.compiled import compiled
 from rivc.quant.products import transpose
 from rivc.quant.vnni import LANES, dot, instruction_lanes, spread, store, weights, zeros
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from rivc.quant.compiled import reordered
+from rivc.compiled import reordered
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rivc.quant.compiled import compiled
+from rivc.compiled import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeAlias
 
+from rivc.compiled import why_not
 from rivc.errors import ConfigError
 from rivc.train.learner import Learner
 
@@ -44,7 +44,7 @@ def why_not_fused(config: Config, net: QNetwork) -> str:
     """Return what keeps a network from being trained by `FusedLearner`; empty if nothing does."""
     layers = [layer for layer, _ in net.chain()]
     reasons = {
-        "numba is not installed": find_spec("numba") is None,
+        why_not(): bool(why_not()),
         "train.objective is imitation": config.imitates,
         "train.certify_noise is on": config.train.certify_noise > 0,
         f"{net.profile.name} restricts thresholds and biases": net.quantized

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from rivc.errors import ConfigError, DivergedError
+from rivc.errors import ConfigError, DivergedError, QuantError
 from rivc.nets import build_network
+from rivc.quant import int8
 from rivc.quant.products import multiply, multiply_rows, transpose
 from rivc.snn_convert import convert
 from rivc.train import load_config
 from rivc.train.fused import FusedLearner
-from rivc.train.fused.updates import gather
+from rivc.train.fused.updates import put_together
 from rivc.train.learner import Learner
 from rivc.train.learners import make_learner, why_not_fused
 from rivc.train.replay import Replay
@@ -51,9 +52,9 @@ def network(weight_bits: int = 4, activation_bits: int = 4, **options: Any) -> Q
     conv = options.pop("conv", ())
     net = build_network(
         "conv" if conv else "mlp",
-        input_shape=PICTURE if conv else (INPUTS,),
+        input_shape=options.pop("shape", PICTURE if conv else (INPUTS,)),
         conv=conv,
-        action_layout=LAYOUT,
+        action_layout=options.pop("layout", LAYOUT),
         hidden=options.pop("hidden", (24, 16)),
         weight_bits=weight_bits,
         activation_bits=activation_bits,
@@ -144,6 +145,41 @@ def test_it_freezes_into_the_program_of_the_network(case: str) -> None:
         assert fused.freeze().sha256 == convert(fused.net).sha256
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"hidden": (24, 33)},
+        {"shape": (3,)},
+        {"conv": ((16, 3, 2), (18, 2, 1))},
+        {"conv": ((16, 3, 1), (17, 2, 2)), "shape": (6, 5, 1)},
+        {"readout": "centred", "layout": (3, 6)},
+        {"readout": "centred", "layout": (3, 6), "conv": ((16, 3, 2),)},
+    ],
+    ids=["dense", "three inputs", "pictures", "lines of three", "centred", "centred pictures"],
+)
+def test_sums_over_bytes_and_over_floats_train_alike(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit, with integers of full range."""
+    found = []
+    for is_fast in (False, True):
+        monkeypatch.setattr(int8, "IS_FAST", is_fast)
+        learner = FusedLearner(settings({}), network(**options))
+        assert learner._online.chain.layers["is_packed"].any() == is_fast
+        losses = [step(learner, seed) for seed in range(4)]
+        found.append((losses, parameters(learner.net)))
+    (floats, by_floats), (over_bytes, by_bytes) = found
+    assert floats == over_bytes
+    assert torch.equal(by_floats, by_bytes)
+
+
+def test_sums_beyond_float32_are_refused() -> None:
+    wide = network(8, 8, shape=(600,))  # 600 * 255 * 127 > 2^24
+    assert "float64" in why_not_fused(settings({}), wide)
+    with pytest.raises(QuantError, match=r"layer 0 need float64.*train\.learner=torch"):
+        FusedLearner(settings({}), wide)
+
+
 def test_what_is_not_finite_is_not_frozen() -> None:
     fused = FusedLearner(settings({}), network())
     fused.freeze()
@@ -191,7 +227,7 @@ def test_its_batch_is_that_of_the_replay(n_step: int) -> None:
     config = settings({"train.n_step": n_step, "train.reward_scale": 1.0})
     fused, memory = FusedLearner(config, network()), replay()
     slots = memory.draw(np.random.default_rng(7), BATCH)
-    gather(memory.columns, slots, fused._task, fused._bench)
+    put_together(memory.columns, slots, fused._task, fused._bench)
     discount = config.train.discount
     batch = memory.sample(np.random.default_rng(7), BATCH, discount=discount, n_step=n_step)
     assert (batch.discount == 0).any()
@@ -318,6 +354,48 @@ def test_values_of_the_target_are_those_of_the_present_one() -> None:
             fresh = learner.target_net(torch.from_numpy(x)).numpy()
             np.testing.assert_array_equal(learner._memory[1].q, fresh)
     assert (learner._memory[1].owner >= 0).any()
+
+
+def follow(learner: FusedLearner, memory: Replay, seed: int) -> None:
+    """Update, and compare the target's values with a fresh pass."""
+    learner.update(memory, np.random.default_rng(seed), 0)
+    x = torch.from_numpy(learner._bench.x.astype(np.uint8))
+    np.testing.assert_array_equal(learner._memory[1].q, learner.target_net(x).numpy())
+
+
+def test_slots_that_are_overwritten_have_other_values() -> None:
+    learner, memory = FusedLearner(settings({}), network()), replay()
+    for seed in range(4):
+        follow(learner, memory, seed)
+    rng = np.random.default_rng(5)
+    slots = memory.open(rng.integers(0, 256, (128, INPUTS)))
+    action = rng.integers(0, LAYOUT[1], (127, LAYOUT[0]))
+    memory.close(slots[:-1], action, rng.normal(size=127), rng.random(127) < 0.1, slots[1:])
+    for seed in range(4):
+        follow(learner, memory, seed)
+    assert (learner._memory[1].owner >= memory.capacity).any()
+
+
+def test_values_at_hand_are_used() -> None:
+    learner, memory = FusedLearner(settings({}), network()), replay()
+    follow(learner, memory, 0)
+    kept = learner._memory[1]
+    kept.values[kept.owner >= 0] = 7.0
+    learner.update(memory, np.random.default_rng(0), 0)
+    assert (kept.q == 7.0).all()
+    learner.sync_target()
+    learner.update(memory, np.random.default_rng(0), 0)
+    assert not (kept.q == 7.0).any()
+
+
+def test_a_replay_put_back_in_place_has_other_values() -> None:
+    learner, memory = FusedLearner(settings({}), network()), replay()
+    follow(learner, memory, 0)
+    rows = memory.rows(0, 256)
+    rows["observation"] = 255 - rows["observation"]
+    learner.restore(copy.deepcopy(learner.state()))
+    memory.restore(0, rows)
+    follow(learner, memory, 0)
 
 
 def test_another_replay_has_values_of_its_own() -> None:

@@ -1,7 +1,7 @@
 """The staircase as compiled loops, over rows of channels; they need numba.
 
 What torch does in a dozen passes over memory is one here. `rivc.quant.qat.staircase` says what is
-computed, and does it where numba is missing.
+computed, and does it where numba does not work.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from rivc.quant.compiled import compiled
+from rivc.compiled import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +29,7 @@ def fire(z: Floats, threshold: Floats, offset: Floats, limits: tuple[float, floa
         threshold: [C], in the type that carries the membrane.
         offset: [C], in the same.
         limits: 2^F and the largest count.
-        a: what was rounded and cut off, [R, C], written.
+        a: the counts before they are rounded and cut off, [R, C], written.
     """
     kind = threshold.dtype.type
     gain, top, zero = kind(limits[0]), kind(limits[1]), kind(0)

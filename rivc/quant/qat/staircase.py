@@ -3,17 +3,17 @@ r"""From weighted sums to counts and back, for torch tensors.
 Forward, with :math:`a = (2^F z + B + \lfloor th/2 \rfloor) / th`, a count is
 :math:`\lfloor clip(a, 0, L) \rfloor`. Backward, a gradient passes where 0 < a < L + 1.
 
-On the CPU, where numba is installed, either is one compiled loop; else it is torch's operations.
+On the CPU, where numba works, either is one compiled loop; else it is torch's operations.
 Counts are equal, gradients equal up to the rounding of sums.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from rivc.compiled import why_not
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,13 +81,8 @@ def channel_sum(x: Tensor) -> Tensor:
     return x.sum(0) if x.dim() == 2 else x.sum((0, 2, 3))
 
 
-@cache
-def _has_numba() -> bool:
-    return find_spec("numba") is not None
-
-
 def _is_compiled(x: Tensor) -> bool:
-    return x.device.type == "cpu" and _has_numba()
+    return x.device.type == "cpu" and not why_not()
 
 
 def _rows_inside(x: Tensor) -> Tensor:

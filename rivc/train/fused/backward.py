@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rivc.quant.compiled import compiled
+from rivc.compiled import compiled
 from rivc.quant.products import NARROW, add_product, multiply, transpose
 from rivc.quant.qat.loops import unfire
 from rivc.quant.windows import scatter
 from rivc.train.fused.centred import add_gradient
 from rivc.train.fused.chain import as_windows, matrix, steps_of, what_came, what_left
-from rivc.train.fused.kernels import add_rows, fill
+from rivc.train.fused.kernels import sum_rows, fill
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -137,11 +137,11 @@ def _backward_neurons(
             for c in range(units):
                 passes = layer.levels == 0 or out[b, c] > 0
                 of_sums[b, c] = grad[b, c] if passes else np.float32(0)
-        add_rows(of_sums, bias)
+        sum_rows(of_sums, bias)
     elif layer.levels > 0:
         of_step_in = _backward_spikes(chain, i, grad, cut, of_sums)
     else:
-        add_rows(grad, bias)
+        sum_rows(grad, bias)
         for b in range(rows):
             for c in range(units):
                 of_sums[b, c] = grad[b, c] * np.float32(chain.unit[i + 1])

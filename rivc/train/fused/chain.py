@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from rivc.quant.compiled import compiled
+from rivc.compiled import compiled
 from rivc.quant.windows import gather
 from rivc.train.fused.kernels import fill
 
@@ -63,7 +63,7 @@ LAYER: Final = np.dtype(
         ("zero", np.float64),  # count that stands for zero at the input
         ("least", np.float64),  # threshold
         ("largest", np.float64),  # threshold
-        ("room", np.float64),  # largest bias
+        ("bias_max", np.float64),
         ("groups", np.int64),  # of a centred readout; 0 elsewhere
     ]
 )
@@ -87,7 +87,8 @@ class Chain(NamedTuple):
         received: by the first layer, in real steps, float32, [block * inputs].
         out: what each layer returned, [kept + block, windows, C] of each, float32; the last block
             is that of states which are not kept.
-        cut: what was rounded and cut off, the same.
+        cut: what becomes the counts of a spiking layer, before it is rounded and cut off; the sums
+            of a readout as they were; laid out as `out`.
         returned: by the readout, float32, [rows * units].
         room: windows of a block, float32.
         counts: rows or padded pictures of a block, uint8.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rivc.quant.compiled import compiled
+from rivc.compiled import compiled
 from rivc.quant.qat.loops import fire
 from rivc.train.fused.centred import add_values, split
 from rivc.train.fused.chain import matrix, what_came, what_left
@@ -77,13 +77,13 @@ def _derive_neurons(chain: Chain, i: int, scale: Floats, sums: Floats) -> None:
     if layer.levels > 0:
         chain.unit[i + 1] = math.exp(np.float64(chain.values[layer.log_step]))
         steps = chain.unit[i + 1], unit_in
-        limits = layer.gain, layer.zero, layer.least, layer.largest, layer.room
+        limits = layer.gain, layer.zero, layer.least, layer.largest, layer.bias_max
         if not layer.is_real:
             hidden_thresholds(bias, steps, sums, scale, limits, q)
     else:
         chain.unit[i + 1] = np.float64(scale[0]) * unit_in
         if not layer.is_real:
-            readout_bias(bias, chain.unit[i + 1], sums, (layer.zero, layer.room), q[1])
+            readout_bias(bias, chain.unit[i + 1], sums, (layer.zero, layer.bias_max), q[1])
 
 
 @compiled

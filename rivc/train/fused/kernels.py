@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rivc.quant.compiled import compiled, reordered
+from rivc.compiled import compiled, reordered
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -154,7 +154,7 @@ def fill(x: Floats, value: Number) -> None:
 
 
 @compiled
-def add_rows(x: Floats, total: Floats) -> None:
+def sum_rows(x: Floats, total: Floats) -> None:
     """Add the sum over the rows, [C]."""
     for b in range(len(x)):
         for c in range(len(total)):

@@ -94,10 +94,14 @@ class FusedLearner:
         return self._memory[1]
 
     def _derive_target(self) -> None:
-        """Derive the integers of another target network, and forget the values of the last."""
+        """Derive the integers of another target network, and forget the values of the last.
+
+        What lies behind the head of a replay never had a value: slots are drawn before it, and it
+        only grows.
+        """
         self._target.derive()
         replay, memory = self._memory
-        memory.owner[: 0 if replay is None else replay.head] = -1  # the rest never had a value
+        memory.owner[: 0 if replay is None else replay.head] = -1
 
     def freeze(self) -> SpikingProgram:
         """Return the program of the parameters as they are now, equal to what `convert` returns.
@@ -145,7 +149,10 @@ class FusedLearner:
         """Put back what `state` returned."""
         self.net.load_state_dict(state["net"])
         self.target_net.load_state_dict(state["target_net"])
-        self._derive_target()
+        self._target.derive()
+        # A replay may be put back in place too, before or after: then other observations have the
+        # numbers of slots whose values were kept.
+        self._memory = None, _memory(0, self._bench)
         self._moments[:] = 0.0
         for i, parameter in enumerate(self.net.parameters()):
             kept = state["optimizer"].get(str(i))

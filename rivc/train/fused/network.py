@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
+from rivc.errors import QuantError
 from rivc.quant import int8
 from rivc.quant.products import NARROW
 from rivc.quant.qat import QuantConv2d
@@ -15,7 +16,7 @@ from rivc.quant.qat.integers import GAUSSIAN_STEP
 from rivc.train.fused.backward import backward
 from rivc.train.fused.chain import LAYER, Chain, returned
 from rivc.train.fused.forward import derive, forward
-from rivc.train.fused.sums import reach
+from rivc.train.fused.sums import padded_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,6 +83,9 @@ class FusedNet:
         net: the torch network; its parameters become views.
         rows: of the largest pass.
         kept: leading ones that a way back may follow; by default, all.
+
+    Raises:
+        QuantError: if a layer of integers has sums that float32 does not hold.
 
     Attributes:
         vector: all parameters.
@@ -187,7 +191,9 @@ def _records(net: QNetwork, vector: Vector) -> NDArray[np.void]:
     records = np.zeros(sum(1 for _ in net.chain()), LAYER)
     synapses = channels = neurons = packed = 0
     shape = net.encoding.shape
-    for record, (layer, _) in zip(records, net.chain(), strict=True):
+    for i, (record, (layer, _)) in enumerate(zip(records, net.chain(), strict=True)):
+        if net.quantized:
+            _require_float32(layer, i)
         units = len(layer.weight)
         places = {
             "units": units,
@@ -215,6 +221,15 @@ def _records(net: QNetwork, vector: Vector) -> NDArray[np.void]:
     return records
 
 
+def _require_float32(layer: QuantLayer, i: int) -> None:
+    """Raise unless sums are exact: the loops take them in float32, in any order."""
+    if layer.carrier.sum_dtype != "float32":
+        raise QuantError(
+            f"sums of layer {i} need {layer.carrier.sum_dtype} and the fused learner takes them in "
+            "float32; set train.learner=torch, or fewer bits or inputs"
+        )
+
+
 def _packed_shape(record: np.void) -> tuple[int, int]:
     """Return the shape of the packed weights of a layer."""
     lines = max(int(record["geometry"]["kernel"]), 1)
@@ -224,7 +239,7 @@ def _packed_shape(record: np.void) -> tuple[int, int]:
 def _bytes(record: np.void) -> int:
     """Return the counts of one state as a product takes them."""
     is_picture = record["geometry"]["kernel"] > 0
-    return math.prod(reach(record["geometry"])) if is_picture else int(record["inputs"])
+    return math.prod(padded_size(record["geometry"])) if is_picture else int(record["inputs"])
 
 
 def _is_packed(net: QNetwork, layer: QuantLayer) -> bool:
@@ -258,5 +273,7 @@ def _constants(layer: QuantLayer) -> dict[str, float]:
         "least": spec.profile.threshold_min,
         "largest": carrier.threshold_max,
         "groups": layer.weight.shape[0] // spec.centred if spec.centred else 0,
-        "room": carrier.bias_max if spec.is_readout else spec.profile.bias_room(carrier.bias_max),
+        "bias_max": carrier.bias_max
+        if spec.is_readout
+        else spec.profile.bias_room(carrier.bias_max),
     }

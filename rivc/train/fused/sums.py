@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rivc.compiled import compiled
 from rivc.quant import int8
-from rivc.quant.compiled import compiled
 from rivc.quant.products import NARROW, multiply, multiply_rows, transpose
 from rivc.quant.windows import pad
 from rivc.train.fused.chain import matrix, received_by, steps_of, what_came, what_left
@@ -80,7 +80,7 @@ def _over_bytes(chain: Chain, layer: Any, x: Any, z: Floats) -> None:
         int8.multiply(counts.reshape(len(z), layer.inputs), words, z)
         return
     count, (stride, corner) = len(z) // layer.windows, steps_of(shape)
-    lines, length = reach(shape)
+    lines, length = padded_size(shape)
     padded = chain.counts[: count * lines * length].reshape(count, lines, length)
     pad(x.reshape(count, shape.lines, shape.length), corner, padded)
     kernel = shape.kernel, shape.kernel * shape.planes
@@ -89,7 +89,7 @@ def _over_bytes(chain: Chain, layer: Any, x: Any, z: Floats) -> None:
 
 
 @compiled
-def reach(shape: Any) -> tuple[int, int]:
+def padded_size(shape: Any) -> tuple[int, int]:
     """Return lines, and numbers of a line, of a padded picture, up to where its windows end."""
     stride, _ = steps_of(shape)
     lines = (shape.down - 1) * stride[0] + shape.kernel

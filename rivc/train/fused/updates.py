@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rivc.quant.compiled import compiled
+from rivc.compiled import compiled
 from rivc.train.fused.backward import backward
 from rivc.train.fused.chain import returned
 from rivc.train.fused.forward import derive, forward
@@ -93,7 +93,7 @@ class Memory(NamedTuple):
 
 
 @compiled
-def gather(columns: Columns, slots: Slots, task: Task, bench: Bench) -> None:
+def put_together(columns: Columns, slots: Slots, task: Task, bench: Bench) -> None:
     """Put the transitions of some slots together; see `Replay.sample`."""
     capacity, count = len(columns.following), len(slots)
     for b in range(count):
@@ -213,7 +213,7 @@ def learn(  # noqa: PLR0913, PLR0917 (compiled loops hold no objects)
     td, margin, size = 0.0, 0.0, 0.0
     for k in range(len(slots)):
         derive(online)
-        gather(columns, slots[k], task, bench)
+        put_together(columns, slots[k], task, bench)
         td, margin = losses(online, target, memory, task, bench)
         backward(online, bench.x[: len(bench.y)], bench.grad_q)
         size = norm(online.grad[: task.clipped])
