@@ -12,7 +12,7 @@ from rivc.quant.qat.loops import unfire
 from rivc.quant.windows import scatter
 from rivc.train.fused.centred import add_gradient
 from rivc.train.fused.chain import as_windows, matrix, steps_of, what_came, what_left
-from rivc.train.fused.kernels import sum_rows, fill
+from rivc.train.fused.kernels import fill, sum_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
