@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rivc.errors import DivergedError, MissingError
+from rivc.errors import DivergedError, MissingError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytest.importorskip("stable_baselines3", reason="pip install 'rivc[sb3]'")
@@ -83,6 +85,84 @@ def test_a_missing_zoo_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(zoo, "find_spec", lambda _: None)
     with pytest.raises(MissingError, match=r"pip install 'rivc\[zoo\]'"):
         zoo.register()
+
+
+ZOO = {
+    "__init__.py": "ALGOS, RAN = {'dqn': object}, []",
+    "hyperparams_opt.py": "HYPERPARAMS_SAMPLER, HYPERPARAMS_CONVERTER = {}, {}",
+    **dict.fromkeys(
+        ("train.py", "enjoy.py", "record_video.py"),
+        "import sys, rl_zoo3; rl_zoo3.RAN.append((__name__, __spec__.name, sys.argv[1:]))",
+    ),
+}
+"""What of rl-zoo3 is touched; a verb notes how it was run."""
+
+
+@pytest.fixture
+def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A package in the place of rl-zoo3, installed or not."""
+
+    def present() -> list[str]:
+        return [name for name in sys.modules if name.partition(".")[0] == "rl_zoo3"]
+
+    (tmp_path / "rl_zoo3").mkdir()
+    for name, text in ZOO.items():
+        (tmp_path / "rl_zoo3" / name).write_text(text)
+    for name in present():
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield import_module("rl_zoo3")
+    for name in present():
+        del sys.modules[name]
+
+
+def test_it_is_one_more_algorithm_of_the_zoo_and_can_be_searched(stub: Any) -> None:
+    zoo.register()
+    search = import_module("rl_zoo3.hyperparams_opt")
+    algos, sampler, converter = (
+        stub.ALGOS,
+        search.HYPERPARAMS_SAMPLER,
+        search.HYPERPARAMS_CONVERTER,
+    )
+    assert algos == {"dqn": object, "rivc": zoo.ZooRIVC}
+    assert sampler == {"rivc": zoo.sampled}
+    assert converter == {"rivc": zoo.converted}
+
+
+@pytest.mark.parametrize(
+    ("verb", "given"),
+    [
+        ("train", ["--algo", "rivc", "--conf-file", "rivc.zoo"]),
+        ("enjoy", ["--algo", "rivc"]),
+        ("record_video", ["--algo", "rivc"]),
+    ],
+)
+def test_a_verb_is_a_module_of_the_zoo_and_options_of_the_user_come_last(
+    stub: Any, monkeypatch: pytest.MonkeyPatch, verb: str, given: list[str]
+) -> None:
+    own = ["--env", "CartPole-v1", "--conf-file", "mine.yml"]
+    monkeypatch.setattr(sys, "argv", ["zoo", verb, *own])
+    zoo.main()
+    [ran] = stub.RAN
+    assert ran == ("__main__", f"rl_zoo3.{verb}", [*given, *own])
+    assert stub.ALGOS["rivc"] is zoo.ZooRIVC
+    assert import_module("rivc.zoo").hyperparams  # what --conf-file names
+
+
+@pytest.mark.parametrize("options", [[], ["--env", "CartPole-v1"], ["plot_train"]])
+def test_another_verb_is_told_in_one_line(
+    stub: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["zoo", *options])
+    with pytest.raises(SystemExit) as stopped:
+        zoo.main()
+    assert stopped.value.code == UsageError.exit_code
+    told = f"rivc: rivc.zoo has no {(options or [''])[0]!r}; known: train, enjoy, record_video\n"
+    assert capsys.readouterr().err == told
+    assert not stub.RAN
 
 
 @pytest.mark.slow

@@ -150,21 +150,17 @@ def _palette(model: mujoco.MjModel, ambient: float) -> NDArray[np.float32]:
     first, second = 255 * rgb, 255 * rgb
     for geom, _, texture in _textured_planes(model):
         texels = _texels(model, texture)
-        quarter = len(texels) // 4
-        first[geom], second[geom] = texels[quarter, -quarter], texels[quarter, quarter]
+        down, across = texels.shape[0] // 4, texels.shape[1] // 4
+        first[geom], second[geom] = texels[down, -across], texels[down, across]
     return np.concatenate([first, second, _sky(model) / max(ambient, 1e-3)]).astype(np.float32)
 
 
-def _checker(model: mujoco.MjModel) -> tuple[float, NDArray[np.int32]]:
-    """Return the cells a metre, and what leads from a geom's colour to its second one, [geoms + 1].
-
-    The last entry is for geom -1, which is what a ray has hit that has hit nothing.
-    """
-    second_colour = np.zeros(model.ngeom + 1, dtype=np.int32)
-    cells_per_m = 1.0
+def _checker(model: mujoco.MjModel) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Return cells a metre, and what leads from a geom's colour to its second one, [geoms] each."""
+    second_colour, cells_per_m = np.zeros(model.ngeom, np.int32), np.ones(model.ngeom)
     for geom, material, _ in _textured_planes(model):
         second_colour[geom] = model.ngeom
-        cells_per_m = float(model.mat_texrepeat[material, 0])  # as it is with texuniform
+        cells_per_m[geom] = model.mat_texrepeat[material, 0]  # as it is with texuniform
     return cells_per_m, second_colour
 
 
@@ -189,8 +185,9 @@ def _textured_planes(model: mujoco.MjModel) -> Iterator[tuple[int, int, int]]:
 
 
 def _texels(model: mujoco.MjModel, texture: int) -> NDArray[np.uint8]:
-    """Return a texture, [H, W, channels]."""
+    """Return a texture, [H, W, 3]; grey ones three times, without what shines through."""
     height, width = int(model.tex_height[texture]), int(model.tex_width[texture])
     n_channels, start = int(model.tex_nchannel[texture]), int(model.tex_adr[texture])
     texels = model.tex_data[start : start + height * width * n_channels]
-    return np.asarray(texels, dtype=np.uint8).reshape(height, width, n_channels)
+    picture = np.asarray(texels, dtype=np.uint8).reshape(height, width, n_channels)
+    return picture[..., :3] if n_channels >= 3 else np.repeat(picture[..., :1], 3, axis=-1)

@@ -20,15 +20,15 @@ class Look(NamedTuple):
     Attributes:
         palette: colours, 0 to 255: of all geoms, their second ones, the sky from straight down to
             straight up, float32, [2 * geoms + levels + 1, 3].
-        second_colour: what leads from a geom's colour to its second one, int32, [geoms + 1].
-        cells_per_m: of a checker.
+        second_colour: what leads from a geom's colour to its second one, int32, [geoms].
+        cells_per_m: of its checker, [geoms].
         lamp: direction to the light, as long as it is bright, [3].
         ambient: brightness of what the light does not reach.
     """
 
     palette: NDArray[np.float32]
     second_colour: NDArray[np.int32]
-    cells_per_m: float
+    cells_per_m: NDArray[np.float64]
     lamp: NDArray[np.float64]
     ambient: float
 
@@ -72,7 +72,8 @@ def _palette_row(hits: Hits, look: Look, b: int, k: int) -> Any:
         first = len(look.palette) - SKY_LEVELS - 1
         level = np.int64((towards[2] + 1.0) * (0.5 * SKY_LEVELS))
         return first + min(max(level, np.int64(0)), np.int64(SKY_LEVELS))
-    across = (towards[0] * hits.distances[b, k] + hits.origin[b, 0]) * look.cells_per_m
-    along = (towards[1] * hits.distances[b, k] + hits.origin[b, 1]) * look.cells_per_m
+    cells = look.cells_per_m[geom]
+    across = (towards[0] * hits.distances[b, k] + hits.origin[b, 0]) * cells
+    along = (towards[1] * hits.distances[b, k] + hits.origin[b, 1]) * cells
     is_second = np.int64(np.floor(across) + np.floor(along)) & 1
     return geom + is_second * look.second_colour[geom]

@@ -66,7 +66,7 @@ def run_whole(parts: tuple[Any, ...], x: Counts, totals: Integers, readout: Inte
 
 @compiled
 def _pass_on(chain: Packed, x: Counts, room: Room, totals: Integers, readout: Integers) -> None:
-    """Pass a block of states on, layer by layer; write its spikes and its readout."""
+    """Pass a block of states on to the readout; write its integers and the spikes of layers."""
     count, last, spiking = len(readout), len(chain.layers) - 1, 0
     for i in range(last):
         layer = chain.layers[i]

@@ -125,11 +125,14 @@ class Job(Section):
 
 
 def read_result(folder: Path, job: Job) -> dict[str, Any] | None:
-    """Return the row that a finished job left; None if it left none, or one of another job."""
+    """Return the row that a finished job left; None if it left none, or another job's, or ruins."""
     path = folder / RESULT_FILE
     if not path.exists():
         return None
-    row = read_json(path)
+    try:
+        row = read_json(path)
+    except DamagedFileError:
+        return None
     return row if row.get("hash") == job.hash else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -173,7 +174,7 @@ def _let_go(processes: list[subprocess.Popen[bytes]]) -> None:
         try:
             process.wait(2 * GRACE_S)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # a session of its own, with all that it started
             process.wait()
 
 

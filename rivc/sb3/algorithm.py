@@ -9,6 +9,7 @@ Reference:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
@@ -221,19 +222,24 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
 
         Returns:
             Actions, and `state`.
+
+        Raises:
+            UsageError: if the shape is neither that of one observation nor of a batch.
         """
-        shape, statistics = self.program.encoding.shape, self._statistics()
-        shown = environments.channels_last(np.asarray(observation), shape)
-        batch = shown.reshape(-1, *shape)
-        raw = batch if statistics is None else statistics.raw(batch)
-        readout = self.chip.infer(self.program.encode(raw)).readout
-        if deterministic:
-            chosen = greedy(readout)
-        else:
+
+        def choose(shown: NDArray[Any]) -> NDArray[np.int64]:
+            statistics = self._statistics()
+            raw = shown if statistics is None else statistics.raw(shown)
+            readout = self.chip.infer(self.program.encode(raw)).readout
+            if deterministic:
+                return greedy(readout)
             scale = self.program.readout_scale
-            chosen = explore(self.config, self._predict_rng, readout, scale, self.num_timesteps)
-        actions = chosen if self.is_multi else chosen[:, 0]
-        return (actions[0] if shown.shape == shape else actions), state
+            return explore(self.config, self._predict_rng, readout, scale, self.num_timesteps)
+
+        actions = environments.answered(
+            observation, self.program, is_multi=self.is_multi, choose=choose
+        )
+        return actions, state
 
     def _statistics(self) -> Statistics | None:
         """What makes a shown observation of a raw one, now."""
@@ -267,8 +273,8 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
                 while the warm-up acts at random counts when that ends.
             log_interval: episodes between two records of the logger; 0 or None: none.
             tb_log_name: of the run in TensorBoard.
-            reset_num_timesteps: start counters, exploration and learning rate anew; network and
-                replay stay.
+            reset_num_timesteps: start counters, exploration and learning rate anew; network,
+                optimizer and replay stay.
             progress_bar: show one.
 
         Raises:
@@ -282,11 +288,12 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
         self.config = kept.config = overridden(self.config, {"train.env_steps": total})
+        if reset_num_timesteps and kept.progress.conversions:
+            before = kept.learner.updates  # which stand: Adam's moments are corrected by them
+            kept.progress = sessions.Progress(conversions=1, updates_before=before)
         callback.on_training_start(
             {"self": self, "total_timesteps": total, "env": self.env}, globals()
         )
-        if reset_num_timesteps and kept.progress.conversions:
-            kept.progress, kept.learner.updates = sessions.Progress(conversions=1), 0
         self._learning = Learning(self, callback, log_interval)
         self._learning.run(kept, self._task, total)
         callback.on_training_end()
@@ -309,12 +316,16 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
         exact_match: bool = True,
         device: Any = "cpu",
     ) -> None:
-        """Take the tensors of a network, from `get_parameters` or a saved model, and convert it."""
+        """Take the tensors of a network, from `get_parameters` or a saved model, and convert it.
+
+        The target network becomes equal to it.
+        """
         if isinstance(load_path_or_dict, str | Path):
             tensors = dict(storage.load(Path(load_path_or_dict)).learner.net.state_dict())
         else:
             tensors = dict(load_path_or_dict["policy"])
         self.policy.load_state_dict(tensors, strict=exact_match)
+        self.learner.sync_target(blend=1.0)
         self._show(convert(self.policy))
 
     def save(
@@ -325,13 +336,17 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
     ) -> None:
         """Write the model: a zip that holds the folder of a run, no pickle, no replay.
 
+        One saved by a callback in the warm-up has learnt nothing yet: it loads with 0 steps, and
+        warms up anew.
+
         Args:
             path: ``.zip`` is added if it has no ending.
             exclude: ignored, as `include`.
             include: there is one form of a saved model.
         """
-        kept = self._model
-        kept.statistics = self._statistics()
+        kept = replace(self._model, statistics=self._statistics())
+        if kept.progress.conversions:  # the step that a callback sees is counted after it
+            kept.progress = replace(kept.progress, env_steps=self.num_timesteps)
         storage.save(kept, convert(kept.learner.net), Path(path))
 
     @classmethod

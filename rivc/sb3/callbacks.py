@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from stable_baselines3.common.logger import Logger
 
+from rivc.sb3.environments import answered
 from rivc.snn_convert.program import greedy
 
 if TYPE_CHECKING:
@@ -68,13 +68,19 @@ class _Model:
         episode_start: Any = None,
         deterministic: bool = True,
     ) -> tuple[NDArray[Any], Any]:
-        """Return the greedy actions of what acts in the run, and the state."""
+        """Return the greedy actions of what acts in the run, and the state.
+
+        Raises:
+            UsageError: if the shape is neither that of one observation nor of a batch.
+        """
         loop = self._trainer.loop
-        x = np.asarray(observation)
-        batch = x.reshape(-1, *loop.program.encoding.shape)
-        actions = greedy(loop.sampler.infer(loop.program.encode(batch)).readout)
-        chosen = actions if loop.program.action_layout[0] > 1 else actions[:, 0]
-        return (chosen[0] if x.shape == loop.program.encoding.shape else chosen), state
+        actions = answered(
+            observation,
+            loop.program,
+            is_multi=loop.program.action_layout[0] > 1,
+            choose=lambda shown: greedy(loop.sampler.infer(loop.program.encode(shown)).readout),
+        )
+        return actions, state
 
     def save(self, path: str | Path) -> None:
         """Write the present program; ``.npz`` is added if the path has no ending."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rivc.snn_convert import SpikingProgram
     from rivc.train.config import Config
 
+    Choose = Callable[[NDArray[Any]], NDArray[np.int64]]
+
 UNREGISTERED = "unregistered"
 
 
@@ -49,6 +51,32 @@ def channels_last(shown: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     if len(shape) == 3 and shown.shape[-3:] == (shape[2], *shape[:2]) != shape:
         return np.moveaxis(shown, -3, -1)
     return shown
+
+
+def answered(
+    observation: Any, program: SpikingProgram, *, is_multi: bool, choose: Choose
+) -> NDArray[Any]:
+    """Return the action of one observation, or those of a batch, as SB3 expects them.
+
+    Args:
+        observation: one or a batch, images with their channels first or last.
+        program: says what one is.
+        is_multi: whether an action is an array, not one integer.
+        choose: from a batch, [N, *shape], to actions, [N, d].
+
+    Raises:
+        UsageError: if it is neither one observation nor a batch.
+    """
+    shape = program.encoding.shape
+    shown = channels_last(np.asarray(observation), shape)
+    is_one = shown.shape == shape
+    if not is_one and shown.shape[1:] != shape:
+        raise UsageError(
+            f"observations have shape {shown.shape}, the policy takes {shape} or a batch of them"
+        )
+    chosen = choose(shown[None] if is_one else shown)
+    actions = chosen if is_multi else chosen[:, 0]
+    return actions[0] if is_one else actions
 
 
 def configured(config: Config) -> Any:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rivc.errors import ConfigError
 from rivc.sb3.logs import records
 from rivc.sb3.normalize import Statistics, normalized_encoding
 from rivc.sb3.worlds import VecWorlds
 from rivc.train import session as sessions
 from rivc.train.collect import Collector
+from rivc.train.config import overridden
+from rivc.train.learners import make_learner
 from rivc.train.loop import Loop
 from rivc.train.replay import Replay
 from rivc.train.setup import make_encoding, profile_name
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from rivc.quant.encoding import InputEncoding
     from rivc.sb3.algorithm import RIVC
     from rivc.sb3.storage import Kept
+    from rivc.train.config import Config
 
 
 class Learning:
@@ -75,8 +80,8 @@ class Learning:
         progress, warm_up = loop.session.progress, loop.session.config.train.warmup_env_steps
         is_resumed, end = progress.env_steps > 0, progress.env_steps + warm_up
         while self.is_running and progress.env_steps < end:
-            loop.gather()
             progress.refill_env_steps += self._model.n_envs * is_resumed
+            loop.gather()
 
     def _iterate(self, loop: Loop) -> None:
         """Convert, gather, learn."""
@@ -121,14 +126,35 @@ class Learning:
 
 def _resumed(kept: Kept, chip: Backend, worlds: VecWorlds) -> sessions.Session | None:
     """Go on with what has been trained, with an empty replay if none was kept."""
-    kept.learner.config = kept.config
     if not kept.progress.conversions:
         return None
+    _follow(kept)
     if kept.replay is None:
         net, capacity = kept.learner.net, kept.config.train.replay_capacity
         kept.replay = Replay(capacity, net.encoding.shape, np.uint8, net.action_layout[0])
     collector = Collector(worlds, kept.replay, kept.rng["explore"])
     return sessions.Session(kept.config, chip, kept.learner, collector, kept.rng, kept.progress)
+
+
+def _follow(kept: Kept) -> None:
+    """Let the learner go on under the kept settings, made anew if it was made for other ones.
+
+    Raises:
+        ConfigError: if a student is to learn from rewards, or what learnt from them is to be one.
+    """
+    learner, config = kept.learner, kept.config
+    if bool(learner.config.distill.parent) != bool(config.distill.parent):
+        raise ConfigError("a model cannot change whether it has a distill.parent; make a new one")
+    if _but_length(learner.config) != _but_length(config):
+        state = copy.deepcopy(learner.state())  # whose tensors are the network's own
+        kept.learner = make_learner(config, learner.net)
+        kept.learner.restore(state)
+    kept.learner.config = config
+
+
+def _but_length(config: Config) -> Config:
+    """Everything a learner is made of: the length of a run is asked for at every update."""
+    return overridden(config, {"train.env_steps": 1})
 
 
 def _begun(

@@ -117,6 +117,9 @@ class GymnasiumVecEnv(VecEnv):  # type: ignore[misc]  # SB3 is optional, so mypy
 
 
 def _success(info: dict[str, Any], i: int) -> dict[str, bool]:
-    """What the last step of an episode said of success, if anything."""
-    marks = info.get("final_info", {}).get("is_success")
-    return {} if marks is None else {"is_success": bool(marks[i])}
+    """What the last step of an episode said of success, if anything; a mask tells who did."""
+    final = info.get("final_info", {})
+    marks, who = final.get("is_success"), final.get("_is_success")
+    if marks is None or (who is not None and not who[i]):
+        return {}
+    return {"is_success": bool(marks[i])}

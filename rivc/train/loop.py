@@ -68,7 +68,8 @@ class Loop:
         """Take the updates that are due."""
         session, progress, train = self.session, self.session.progress, self.session.config.train
         gathered = progress.env_steps - progress.refill_env_steps - train.warmup_env_steps
-        count = int(gathered * train.updates_per_env_step) - session.learner.updates
+        taken = session.learner.updates - progress.updates_before
+        count = int(gathered * train.updates_per_env_step) - taken
         if count > 0:
             self.last_update = session.learner.update(
                 session.replay, session.rng["replay"], progress.env_steps, count

@@ -11,7 +11,8 @@ import math
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from rivc.snn_convert.storage import read_plain
+from rivc.errors import DamagedFileError
+from rivc.snn_convert.storage import read_plain, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,10 +31,17 @@ class Recorder:
     """
 
     def __init__(self, folder: Path, keep: int = 0) -> None:
-        """Open the folder's record and cut it to its first `keep` records."""
+        """Open the folder's record and cut it to its first `keep` records.
+
+        Raises:
+            DamagedFileError: if it holds fewer.
+        """
         self.path = folder / METRICS
         kept = _head(self.path, keep)
-        self.path.write_text("".join(line + "\n" for line in kept))
+        if len(kept) < keep:
+            what = f"{self.path} holds {len(kept)} records of {keep} before the checkpoint"
+            raise DamagedFileError(f"{what}; restore it, or start the run afresh")
+        write_atomically(self.path, "".join(line + "\n" for line in kept).encode())
         self.count = len(kept)
         self._file = self.path.open("a", buffering=1)
         self._board = _Board(folder / "tensorboard" / EVENTS)

@@ -60,6 +60,7 @@ class Progress:
         backend_failures: chips that failed and were replaced by the emulator.
         emulated_env_steps: in which the emulator stood in for the chip.
         refill_env_steps: in which a replay that was not kept filled again, without updates.
+        updates_before: that the learner had taken when these counters began.
         records: lines of the metrics file.
         finished: nothing is left to do.
         done: how often each cadence has come round.
@@ -73,6 +74,7 @@ class Progress:
     backend_failures: int = 0
     emulated_env_steps: int = 0
     refill_env_steps: int = 0
+    updates_before: int = 0
     records: int = 0
     finished: bool = False
     done: dict[str, int] = field(default_factory=dict)

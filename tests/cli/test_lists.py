@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from rivc.cli import doctor
 from rivc.cli.output import table
 from rivc.envs import task_specs
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
-    import pytest
     from click.testing import Result
     from numpy.typing import NDArray
 
@@ -104,6 +105,16 @@ def test_doctor_names_what_is_missing_and_the_remedy(
     [row] = [line for line in result.stdout.splitlines() if line.startswith("no-such-package")]
     assert row.split(maxsplit=2)[1:] == ["missing", "pip install 'rivc[train]'"]
     assert result.stderr == "rivc: training does not work here: no-such-package missing\n"
+
+
+def test_doctor_tells_whether_bytes_are_multiplied_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vnni = pytest.importorskip("rivc.quant.vnni")
+    for lanes, found in ((16, "VNNI, 512 bits"), (0, "not in this processor; floats do")):
+        monkeypatch.setattr(vnni, "instruction_lanes", lambda lanes=lanes: lanes)
+        [check] = [c for c in doctor.examine() if c.name == "byte products"]
+        assert (check.found, check.ok, check.needed) == (found, lanes > 0, False)
 
 
 def test_a_table_leaves_empty_columns_out() -> None:

@@ -97,6 +97,16 @@ def test_a_result_that_a_killed_suite_left_is_collected(
     assert table.done(jobs)[0]["results"][0]["return_mean"] == 42.0
 
 
+def test_the_ruins_of_a_result_are_done_again(
+    monkeypatch: pytest.MonkeyPatch, jobs: list[Job], row: Make, tmp_path: Path
+) -> None:
+    place = jobs[0].folder(tmp_path / JOBS_FOLDER)
+    place.mkdir(parents=True)
+    (place / RESULT_FILE).write_bytes(b'{"hash": ')
+    stand_in(monkeypatch, lambda job: leaves(row(job, 1.0)))
+    assert len(run_jobs(jobs, tmp_path, 1, nothing).done(jobs)) == len(jobs)
+
+
 def test_ctrl_c_lets_go_of_every_process(
     monkeypatch: pytest.MonkeyPatch, jobs: list[Job], tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import zipfile
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 
 from rivc.errors import ConfigError, DamagedFileError, MissingError, UsageError
 from rivc.snn_convert import reference
@@ -32,7 +34,11 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecCheckNan, VecNormalize, VecTransposeImage
 
-from rivc.sb3 import RIVC
+from rivc.sb3 import RIVC, learning, storage
+from rivc.train.config import overridden
+from rivc.train.fused import FusedLearner
+from rivc.train.learner import Learner
+from rivc.train.learners import make_learner
 
 TINY: dict[str, Any] = {
     "hidden": [8],
@@ -95,6 +101,20 @@ def test_predict_answers_with_the_program_and_not_the_network(trained: RIVC) -> 
     assert np.shape(one) == ()
 
 
+@pytest.mark.parametrize("shape", [(), (5,), (4, 5), (8,), (2, 3, 4), (0,)])
+def test_observations_of_another_shape_are_told(trained: RIVC, shape: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match=r"the policy takes \(4,\) or a batch of them") as error:
+        trained.predict(np.zeros(shape, np.float32), deterministic=True)
+    assert str(shape) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_one_observation_and_a_batch_of_none_are_answered(trained: RIVC) -> None:
+    assert trained.predict(np.zeros(4, np.float32))[0].shape == ()
+    assert trained.predict(np.zeros((1, 4), np.float32))[0].shape == (1,)
+    assert trained.predict(np.zeros((0, 4), np.float32))[0].shape == (0,)
+
+
 def test_exploration_is_drawn_for_each_environment(trained: RIVC) -> None:
     x = np.repeat(observations(1), 400, axis=0)
     assert len(set(trained.predict(x)[0])) == 2
@@ -130,6 +150,19 @@ def test_an_evaluation_saves_the_best_and_may_stop(tmp_path: Path) -> None:
     assert np.isfinite(look.best_mean_reward)
     assert best.program.encoding == one.program.encoding
     assert (tmp_path / "all" / "rl_model_80_steps.zip").exists()
+
+
+def test_a_model_that_a_callback_saves_has_made_the_steps_of_its_name(tmp_path: Path) -> None:
+    one = model().learn(160, CheckpointCallback(save_freq=10, save_path=str(tmp_path)))
+    found = {n: RIVC.load(tmp_path / f"rl_model_{n}_steps") for n in range(20, 161, 20)}
+    counted = {n: (again.num_timesteps, again.progress.env_steps) for n, again in found.items()}
+    assert counted == {n: (n, n) if n > 64 else (0, 0) for n in found}  # 64: the warm-up
+    assert one.progress.env_steps == 160
+    refilled = found[120]
+    refilled.set_env(vec_env())
+    refilled.learn(40, CheckpointCallback(20, str(tmp_path / "on")), reset_num_timesteps=False)
+    again = RIVC.load(tmp_path / "on" / "rl_model_160_steps").progress
+    assert (again.env_steps, again.refill_env_steps) == (160, 40)
 
 
 def test_evaluate_policy_plays_the_chip(trained: RIVC) -> None:
@@ -184,7 +217,25 @@ def test_learning_again_begins_the_counters_and_keeps_the_network() -> None:
     one.learn(96)
     assert one.num_timesteps == 96
     assert one.program.encoding == encoding
-    assert one.learner.updates == int((96 - 64) * 0.125)
+    assert one.learner.updates == 2 * int((96 - 64) * 0.125)  # the optimizer stays as well
+
+
+def test_after_learning_again_adam_steps_as_that_of_torch(tmp_path: Path) -> None:
+    """It corrects its moments by the updates there were, so none may be forgotten."""
+    one = model(learner="fused").learn(160)
+    theirs = Learner(one.config, copy.deepcopy(one.policy))
+    theirs.restore(copy.deepcopy(one.learner.state()))
+    one.learn(2)  # new counters, and no update yet
+    theirs.config = one.config
+    for learner in (one.learner, theirs):
+        learner.update(one._model.replay, np.random.default_rng(0), env_steps=0)
+    for found, expected in zip(one.policy.parameters(), theirs.net.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    assert one.learner.updates == theirs.updates
+    one.save(tmp_path / "model")
+    again = RIVC.load(tmp_path / "model")
+    assert again.progress.updates_before == int((160 - 64) * 0.125)
+    assert again.learner.state()["optimizer"].keys() == theirs.state()["optimizer"].keys()
 
 
 def test_damaged_models_are_told(trained: RIVC, tmp_path: Path) -> None:
@@ -213,6 +264,17 @@ def test_parameters_go_out_and_in(trained: RIVC) -> None:
         np.array_equal(a.weight, b.weight)
         for a, b in zip(other.program.layers, trained.program.layers, strict=True)
     )
+
+
+@pytest.mark.parametrize("kind", ["torch", "fused"])
+def test_parameters_that_come_in_are_those_of_the_target_as_well(trained: RIVC, kind: str) -> None:
+    other = model(seed=3, learner=kind)
+    other.set_parameters(trained.get_parameters())
+    assert isinstance(other.learner, Learner | FusedLearner)
+    target = other.learner.target_net
+    assert all(torch.equal(target.state_dict()[k], v) for k, v in other.policy.state_dict().items())
+    x = torch.zeros((1, 4), dtype=torch.uint8)
+    assert torch.equal(target(x), trained.policy(x))
 
 
 def test_statistics_of_vec_normalize_become_part_of_the_program() -> None:
@@ -275,9 +337,43 @@ def test_turned_pictures_teach_the_same() -> None:
 
 def test_a_loaded_model_may_take_another_configuration(trained: RIVC, tmp_path: Path) -> None:
     trained.save(tmp_path / "model")
-    again = RIVC.load(tmp_path / "model", config="quickstart", gamma=0.9, hidden=[8])
+    other = {"gamma": 0.9, "gap_coef": 0.5, "margin": 4.0, "n_step": 3, "warmup_env_steps": 64}
+    again = RIVC.load(tmp_path / "model", config="quickstart", hidden=[8], **other)
     assert again.config.train.discount == 0.9
     assert again.config.train.batch_size == 64
+    again.set_env(vec_env())
+    again.learn(96)
+    learner, fresh = again.learner, make_learner(again.config, copy.deepcopy(again.policy))
+    assert isinstance(learner, FusedLearner)
+    assert isinstance(fresh, FusedLearner)
+    assert learner._task == fresh._task
+    assert len(learner._bench.slots) == len(fresh._bench.slots) == 2 * 64
+
+
+def test_a_learner_made_anew_keeps_what_it_has_learnt(trained: RIVC, tmp_path: Path) -> None:
+    trained.save(tmp_path / "model")
+    kept = storage.load(tmp_path / "model")
+    old, state = kept.learner, copy.deepcopy(kept.learner.state())
+    kept.config = overridden(kept.config, {"train.env_steps": 7})
+    learning._follow(kept)
+    assert kept.learner is old
+    kept.config = overridden(kept.config, {"train.batch_size": 64})
+    learning._follow(kept)
+    assert kept.learner is not old
+    for part in ("net", "target_net"):
+        assert all(torch.equal(kept.learner.state()[part][k], v) for k, v in state[part].items())
+    moments = kept.learner.state()["optimizer"]
+    assert all(
+        torch.equal(moments[i][k], v) for i, m in state["optimizer"].items() for k, v in m.items()
+    )
+    assert kept.learner.updates == state["updates"] > 0
+
+
+def test_a_loaded_model_does_not_become_a_student(trained: RIVC, tmp_path: Path) -> None:
+    trained.save(tmp_path / "model")
+    again = RIVC.load(tmp_path / "model", vec_env(), **{"distill.parent": "teacher"})
+    with pytest.raises(ConfigError, match=r"distill\.parent"):
+        again.learn(96)
 
 
 def test_the_logger_is_told_under_the_names_of_sb3(tmp_path: Path) -> None:

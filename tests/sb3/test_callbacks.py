@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from rivc.errors import UsageError
 from rivc.snn_convert import SpikingProgram
 from rivc.train import Trainer, load_config
 
@@ -36,6 +37,9 @@ class Stopping(BaseCallback):
     def _on_step(self) -> bool:
         actions, _ = self.model.predict(np.zeros((3, 4), np.float32))
         assert actions.shape == (3,)
+        assert self.model.predict(np.zeros(4, np.float32))[0].shape == ()
+        with pytest.raises(UsageError, match="a batch of them"):
+            self.model.predict(np.zeros((4, 5), np.float32))
         assert self.locals["env_steps"] == self.num_timesteps
         return self.n_calls < 2
 

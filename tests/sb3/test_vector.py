@@ -57,6 +57,29 @@ def test_a_time_limit_truncates() -> None:
     assert all(info["TimeLimit.truncated"] for info in infos)
 
 
+class Telling(gym.Wrapper[Any, Any, Any, Any]):
+    """Episodes of three steps, whose info holds what it was given."""
+
+    def __init__(self, info: dict[str, Any]) -> None:
+        super().__init__(gym.make("CartPole-v1", max_episode_steps=3))
+        self.info = info
+
+    def step(self, action: Any) -> Any:
+        return *self.env.step(action)[:4], self.info
+
+
+def test_success_is_what_a_copy_says_and_nothing_if_it_says_nothing() -> None:
+    said: list[dict[str, Any]] = [{"is_success": True}, {}, {"is_success": False}]
+    copies = [lambda info=info: Telling(info) for info in said]
+    same = AutoresetMode.SAME_STEP
+    env = GymnasiumVecEnv(gym.vector.SyncVectorEnv(copies, autoreset_mode=same))
+    env.reset()
+    for _ in range(3):
+        _, _, dones, infos = env.step(np.zeros(3, np.int64))
+    assert dones.all()
+    assert [{k: v for k, v in info.items() if k == "is_success"} for info in infos] == said
+
+
 def test_it_is_learnt_in() -> None:
     env = gym.make_vec("CartPole-v1", 2, **SAME)
     one = RIVC("MlpPolicy", env, hidden=[8], learning_starts=64, batch_size=8).learn(96)

@@ -214,6 +214,14 @@ def test_updates_taken_together_are_those_taken_one_by_one() -> None:
     assert together.updates == alone.updates == 3
 
 
+def test_a_batch_of_another_size_is_refused() -> None:
+    fused = FusedLearner(settings({}), network())
+    before, fused.config = parameters(fused.net), settings({"train.batch_size": 2 * BATCH})
+    with pytest.raises(ConfigError, match=f"batch_size is {2 * BATCH}, .* made for {BATCH}"):
+        fused.update(replay(), np.random.default_rng(0), 0)
+    assert torch.equal(parameters(fused.net), before)
+
+
 @pytest.mark.parametrize("n_step", [1, 3])
 def test_its_batch_is_that_of_the_replay(n_step: int) -> None:
     config = settings({"train.n_step": n_step, "train.reward_scale": 1.0})

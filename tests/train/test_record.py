@@ -72,3 +72,12 @@ def test_a_record_larger_than_any_run_writes_is_not_read(
     (tmp_path / METRICS).write_text('{"env_steps": 1}\n')
     with pytest.raises(DamagedFileError, match="more than 10 bytes"):
         read_metrics(tmp_path)
+
+
+def test_records_that_are_gone_are_told(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    recorder.write({"env_steps": 1})
+    recorder.close()
+    with pytest.raises(DamagedFileError, match="holds 1 records of 2"):
+        Recorder(tmp_path, keep=2)
+    assert len(read_metrics(tmp_path)) == 1  # as before

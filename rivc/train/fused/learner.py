@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from rivc.errors import ConfigError
 from rivc.snn_convert import convert
 from rivc.train.fused.network import FusedNet
 from rivc.train.fused.updates import Bench, Memory, Task, learn
@@ -61,8 +62,14 @@ class FusedLearner:
         Raises:
             DivergedError: if a loss or gradient is not finite; that update and those after it
                 changed nothing then, not even the state of `rng`.
+            ConfigError: if `config` asks for batches of another size than it did at first.
         """
         before, size = rng.bit_generator.state, self.config.train.batch_size
+        if size != len(self._bench.y):  # compiled loops would write past its end
+            raise ConfigError(
+                f"train.batch_size is {size}, this learner was made for {len(self._bench.y)}; "
+                "make a new one and restore this one's state"
+            )
         taken, td, margin, norm = learn(
             self._online.chain,
             self._target.chain,

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import mujoco
 import numpy as np
 import pytest
+from PIL import Image
 
 from rivc.envs.cameras import RayCamera
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SCENE = """
 <mujoco>
@@ -172,3 +178,22 @@ def test_a_picture_belongs_to_the_caller(scene: tuple[mujoco.MjModel, mujoco.MjD
     data.cam_xpos[0, 0] += 1.0
     assert (camera(data) != first).any()
     np.testing.assert_array_equal(first, copy)
+
+
+@pytest.mark.parametrize("kind", ["2d", "grey", "alpha"])
+def test_any_texture_of_a_floor_becomes_a_checker(tmp_path: Path, kind: str) -> None:
+    texels = np.full((16, 256, 4), 10, np.uint8)
+    texels[:8, :128] = texels[8:, 128:] = 200
+    picture = texels[..., 0] if kind == "grey" else texels if kind == "alpha" else texels[..., :3]
+    Image.fromarray(picture).save(tmp_path / "floor.png")
+    xml = SCENE.replace(
+        'builtin="checker" rgb1="1 1 1" rgb2=".2 .2 .2"\n             width="32" height="32"',
+        f'file="{tmp_path / "floor.png"}"' + (' nchannel="4"' if kind == "alpha" else ""),
+    )
+    assert xml != SCENE
+    model = mujoco.MjModel.from_xml_string(xml)
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    seen = RayCamera(model, "top", size=(32, 32))(data)
+    floor = RayCamera(model, "top", size=(32, 32)).geoms(data) == 0
+    assert len(np.unique(seen[floor].reshape(-1, 3), axis=0)) == 2
