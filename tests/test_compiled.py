@@ -16,8 +16,8 @@ pytest.importorskip("numba")
 ROOT = Path(__file__).parents[1]
 RUN = """
 import numba, numpy as np
-from rivc.quant.windows import pad
-pad(np.ones((1, 2, 2), np.uint8), (0, 0), np.zeros((1, 2, 2), np.uint8))
+from rivc.quant.windows import pad, windows_of
+pad(np.ones(4, np.uint8), windows_of((2, 2, 1)), np.zeros(4, np.uint8))
 stats = pad.stats
 print(sum(stats.cache_misses.values()), stats.cache_path, numba.config.CACHE_DIR, sep="|")
 """

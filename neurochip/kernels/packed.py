@@ -1,7 +1,7 @@
 """A program as flat arrays: where those of each layer lie, and the shapes it meets, is data.
 
-Every layer receives pictures, lines of counts, and reads windows of them. That of a dense layer is
-the whole of its one line. To flatten moves nothing, for pictures lie in the order that it asks for.
+Every layer reads windows of pictures (`rivc.quant.windows`). To flatten moves nothing, for pictures
+lie in the order that it asks for.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from rivc.compiled import compiled
 from rivc.neurochip.floats import CACHE_BYTES
 from rivc.neurochip.kernels.stairs import reach, stairs
 from rivc.quant import int8
+from rivc.quant.windows import WINDOWS, windows_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,21 +24,10 @@ if TYPE_CHECKING:
 
 LAYER: Final = np.dtype(
     [
+        ("geometry", WINDOWS),
         ("is_pool", np.bool_),
-        ("is_line", np.bool_),  # one window, which is one line: rows of a matrix
         ("is_copied", np.bool_),  # pictures do not end where windows do, or lack SLACK
-        ("lines", np.int64),  # of a picture that is received
-        ("columns", np.int64),
         ("planes", np.int64),  # counts of a pixel
-        ("kernel", np.int64),  # lines of a window
-        ("line", np.int64),  # counts of one of them
-        ("stride", np.int64),
-        ("top", np.int64),
-        ("left", np.int64),
-        ("padded_lines", np.int64),  # up to where windows end
-        ("padded_length", np.int64),  # of a line, in counts
-        ("down", np.int64),  # windows of a picture
-        ("across", np.int64),
         ("units", np.int64),
         ("weight", np.int64),  # first place among all weights
         ("packed", np.int64),  # and among packed ones
@@ -51,11 +41,11 @@ SUM_LIMIT: Final = 1 << 31
 
 
 class Form(NamedTuple):
-    """What a layer does to pictures; a dense layer is a window of one pixel.
+    """What a layer does to pictures.
 
     Attributes:
-        received: (H, W, C).
-        emitted: the same.
+        units: of the windows, or planes that pass through a pool.
+        received: shape.
         window: lines and columns.
         stride: in both directions.
         padding: zeros at top, left, bottom, right.
@@ -63,8 +53,8 @@ class Form(NamedTuple):
         is_pool: a maximum instead of a weighted sum.
     """
 
+    units: int
     received: tuple[int, ...]
-    emitted: tuple[int, ...]
     window: tuple[int, int] = (1, 1)
     stride: int = 1
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -132,11 +122,11 @@ def lay_out(layers: Any, weights: NDArray[np.int8], words: NDArray[np.int32]) ->
         layer = layers[i]
         if layer.is_pool:
             continue
-        size = layer.kernel * layer.line
+        size = layer.geometry.kernel * layer.geometry.line
         given = weights[layer.weight : layer.weight + layer.units * size]
         end = layer.packed + layer.words * layer.width
         packed = words[layer.packed : end].reshape(layer.words, layer.width)
-        int8.pack(given.reshape(layer.units, size), layer.kernel, packed)
+        int8.pack(given.reshape(layer.units, size), layer.geometry.kernel, packed)
 
 
 def _by_window(layer: Layer) -> NDArray[np.int8]:
@@ -147,9 +137,9 @@ def _by_window(layer: Layer) -> NDArray[np.int8]:
 
 def _form(layer: Layer, received: tuple[int, ...], emitted: tuple[int, ...]) -> Form:
     if layer.kind == "dense":
-        return Form((1, 1, *received), (1, 1, *emitted), frac_bits=layer.frac_bits)
+        return Form(emitted[-1], received, frac_bits=layer.frac_bits)
     how = layer.window, layer.stride, layer.padding, layer.frac_bits
-    return Form(received, emitted, *how, layer.kind == "maxpool2d")
+    return Form(emitted[-1], received, *how, layer.kind == "maxpool2d")
 
 
 @lru_cache(maxsize=64)
@@ -159,46 +149,33 @@ def _layout(forms: tuple[Form, ...]) -> Layout:
     weight = packed = neurons = 0
     for record, form in zip(layers, forms, strict=True):
         places = {"weight": weight, "packed": packed, "neurons": neurons}
-        for name, value in (_geometry(form) | places).items():
+        for name, value in (_facts(form) | places).items():
             record[name] = value
         if not form.is_pool:
-            units = form.emitted[2]
-            weight += units * int(record["kernel"] * record["line"])
+            geometry = record["geometry"]
+            weight += form.units * int(geometry["kernel"] * geometry["line"])
             packed += int(record["words"] * record["width"])
-            neurons += units
-    padded = layers["padded_lines"] * layers["padded_length"] * layers["is_copied"]
-    emitted = layers["down"] * layers["across"] * layers["units"]
+            neurons += form.units
+    geometry = layers["geometry"]
+    padded = geometry["padded_lines"] * geometry["padded_length"] * layers["is_copied"]
+    emitted = geometry["down"] * geometry["across"] * layers["units"]
     sums = emitted * ~layers["is_pool"]
     room = int(padded.max()), int(emitted.max()), int(sums.max())
     few = CACHE_BYTES // (room[0] + 2 * room[1] + 4 * room[2])
     return Layout(layers, packed, max(1, few - few % 4), room)
 
 
-def _geometry(form: Form) -> dict[str, int]:
-    """What `LAYER` says of windows."""
-    (lines, columns, planes), (down, across, units) = form.received, form.emitted
-    (kernel, side), stride = form.window, form.stride
-    line = side * planes
-    padded = (down - 1) * stride + kernel, ((across - 1) * stride + side) * planes
-    words, width = (0, 0) if form.is_pool else int8.packed_shape(kernel, line, units)
-    is_whole = padded == (lines, columns * planes) and not any(form.padding)
+def _facts(form: Form) -> dict[str, Any]:
+    """What `LAYER` says of a layer alone."""
+    windows = windows_of(form.received, form.window, form.stride, form.padding)
+    kernel, line = int(windows["kernel"]), int(windows["line"])
+    words, width = (0, 0) if form.is_pool else int8.packed_shape(kernel, line, form.units)
     return {
+        "geometry": windows,
         "is_pool": form.is_pool,
-        "is_line": padded == (1, line),
-        "is_copied": not form.is_pool and (line < 4 or not is_whole),
-        "lines": lines,
-        "columns": columns,
-        "planes": planes,
-        "kernel": kernel,
-        "line": line,
-        "stride": stride,
-        "top": form.padding[0],
-        "left": form.padding[1],
-        "padded_lines": padded[0],
-        "padded_length": padded[1],
-        "down": down,
-        "across": across,
-        "units": units,
+        "is_copied": not form.is_pool and (line < 4 or not windows["is_whole"]),
+        "planes": form.received[-1],
+        "units": form.units,
         "words": words,
         "width": width,
         "frac_bits": form.frac_bits,

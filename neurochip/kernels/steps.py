@@ -17,7 +17,7 @@ from rivc.neurochip.floats import few_at_a_time
 from rivc.neurochip.kernels.loops import add_rows, add_up, fire, pool, read_out
 from rivc.neurochip.kernels.stairs import integer, reach, stairs
 from rivc.neurochip.staircase import narrowest
-from rivc.quant.windows import gather
+from rivc.quant.windows import gather, windows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,19 +66,17 @@ def conv2d(layer: Layer, shape: tuple[int, ...], levels_in: int) -> Step:
     """Return the step of a convolution."""
     farthest = reach(layer, levels_in)
     dtype = narrowest(farthest + 1)
-    out, channels, kernel_h, kernel_w = layer.weight.shape
+    out = len(layer.weight)
     columns = np.ascontiguousarray(layer.weight.transpose(2, 3, 1, 0), dtype).reshape(-1, out)
     height, width, _ = layer.output_shape(shape)
-    stride = layer.stride, layer.stride * channels
-    corner = layer.padding[0], layer.padding[1] * channels
+    windows = windows_of(shape, layer.window, layer.stride, layer.padding)
     blank = np.zeros if any(layer.padding) else np.empty
     spikes = _firing(layer, farthest)
 
     def step(x: Counts) -> Counts:
-        rows = blank((len(x), height, width, kernel_h, kernel_w * channels), dtype)
-        gather(x.reshape(len(x), shape[0], shape[1] * channels), stride, corner, rows)
-        sums = rows.reshape(len(x) * height * width, len(columns)) @ columns
-        return spikes(sums).reshape(len(x), height, width, out)
+        rows = blank((len(x) * height * width, len(columns)), dtype)
+        gather(x.reshape(x.size), windows, rows)
+        return spikes(rows @ columns).reshape(len(x), height, width, out)
 
     return few_at_a_time(step, height * width * len(columns))
 

@@ -70,43 +70,33 @@ def _pass_on(chain: Packed, x: Counts, room: Room, totals: Integers, readout: In
     count, last, spiking = len(readout), len(chain.layers) - 1, 0
     for i in range(last):
         layer = chain.layers[i]
-        size = layer.down * layer.across * layer.units
-        emitted = room.emitted[i % 2][: count * size]
+        size = layer.geometry.down * layer.geometry.across * layer.units
+        emitted, sums = room.emitted[i % 2][: count * size], room.sums[: count * size]
         if layer.is_pool:
             _pool(layer, x, count, emitted)
         else:
-            _add(chain, layer, x, count, room)
-            _fire(chain, layer, room.sums[: count * size], emitted)
+            _add(chain, layer, x, room, sums)
+            _fire(chain, layer, sums, emitted)
             add_up(emitted.reshape(count, size), totals[spiking])
             spiking += 1
         x = emitted
     layer = chain.layers[last]
-    _add(chain, layer, x, count, room)
+    _add(chain, layer, x, room, room.sums[: count * layer.units])
     for b in range(count):
         for j in range(layer.units):
             readout[b, j] = chain.bias[j] + room.sums[b * layer.units + j]
 
 
 @compiled
-def _add(chain: Packed, layer: Any, x: Counts, count: int, room: Room) -> None:
-    """Write the weighted sums of a layer for some states."""
+def _add(chain: Packed, layer: Any, x: Counts, room: Room, sums: NDArray[np.int32]) -> None:
+    """Write the weighted sums of a layer for some states, flat."""
     if layer.is_copied:
-        length = layer.columns * layer.planes
-        size = layer.padded_lines * layer.padded_length
-        pad(
-            x.reshape(count, layer.lines, length),
-            (layer.top, layer.left * layer.planes),
-            room.padded[: count * size].reshape(count, layer.padded_lines, layer.padded_length),
-        )
+        pad(x, layer.geometry, room.padded)
         x = room.padded
     end = layer.packed + layer.words * layer.width
     words = chain.words[layer.packed : end].reshape(layer.words, layer.width)
-    pictures, across, right = count, layer.across, layer.stride * layer.planes
-    if layer.is_line:  # all states are one line, of which each is a window
-        pictures, across, right = 1, count, layer.line
-    sums = room.sums[: count * layer.down * layer.across * layer.units]
-    out = sums.reshape(pictures, layer.down, across, layer.units)
-    int8.convolve(x, words, (layer.kernel, layer.line), (layer.stride, right), out)
+    rows = sums.reshape(len(sums) // layer.units, layer.units)
+    int8.weigh(x, layer.geometry, words, rows)
 
 
 @compiled
@@ -119,13 +109,15 @@ def _fire(chain: Packed, layer: Any, sums: NDArray[np.int32], emitted: Counts) -
 
 @compiled
 def _pool(layer: Any, x: Counts, count: int, emitted: Counts) -> None:
+    """Write the largest counts of the windows of some states."""
     for k in range(len(emitted)):
         emitted[k] = 0
+    windows, planes = layer.geometry, layer.planes
     pool(
-        x.reshape(count, layer.lines, layer.columns, layer.planes),
-        (layer.kernel, layer.stride),
-        (layer.top, layer.left),
-        emitted.reshape(count, layer.down, layer.across, layer.units),
+        x.reshape(count, windows.lines, windows.length // planes, planes),
+        (windows.kernel, windows.step),
+        (windows.top, windows.left // planes),
+        emitted.reshape(count, windows.down, windows.across, planes),
     )
 
 

@@ -72,56 +72,27 @@ def pack(weight: NDArray[Any], lines: int, words: Words) -> None:
 
 
 @compiled
-def multiply(x: Counts, words: Words, out: NDArray[Any]) -> None:
-    """Write x @ w.T, [R, I] times [C, I].
+def weigh(x: Counts, windows: Any, words: Words, sums: NDArray[Any]) -> None:
+    """Write the weighted sums of windows of pictures.
 
     Args:
-        x: counts.
-        words: packed weights of one line.
-        out: [R, C], int32 or float32, in C order.
+        x: padded pictures (`rivc.quant.windows.pad`), flat, with `SLACK` bytes behind them.
+        windows: a record of `rivc.quant.windows.WINDOWS`.
+        words: packed weights.
+        sums: [B * h * w, units], int32 or float32, in C order.
     """
-    if x.shape[1] < 4:
-        x = _one_word(x)
-    inputs = x.shape[1]
-    shape = Shape(1, inputs, 0, len(words), words.shape[1], out.shape[1])
-    arrays = x.reshape(x.size), words.reshape(words.size), out.reshape(out.size)
-    for left in range(0, out.shape[1], WIDE):
-        _rows(arrays, shape, (0, inputs), (0, len(x)), left)
-
-
-@compiled
-def convolve(x: Counts, words: Words, kernel: Pair, stride: Pair, out: NDArray[Any]) -> None:
-    """Write the product of windows of pictures and weights.
-
-    Args:
-        x: padded pictures, [B, H, W * C], flat, with `SLACK` bytes behind them.
-        words: packed weights of kh lines.
-        kernel: lines, and counts of a line.
-        stride: from one window to the next, in lines and in counts.
-        out: [B, h, w, units], int32 or float32, in C order.
-    """
-    count, down, across, units = out.shape
-    pitch = (across - 1) * stride[1] + kernel[1]
-    size = ((down - 1) * stride[0] + kernel[0]) * pitch
-    each = len(words) // kernel[0]
-    shape = Shape(kernel[0], kernel[1], pitch, each, words.shape[1], units)
-    arrays = x, words.reshape(words.size), out.reshape(out.size)
+    pitch, units = windows.padded_length, sums.shape[1]
+    each = len(words) // windows.kernel
+    shape = Shape(windows.kernel, windows.line, pitch, each, words.shape[1], units)
+    arrays = x, words.reshape(words.size), sums.reshape(sums.size)
     for left in range(0, units, WIDE):
-        for b in range(count):
-            for y in range(down):
-                first = b * size + y * stride[0] * pitch
-                rows = (b * down + y) * across
-                _rows(arrays, shape, (first, stride[1]), (rows, across), left)
-
-
-@compiled
-def _one_word(x: Counts) -> Counts:
-    """Return rows of four bytes."""
-    padded = np.zeros((len(x), 4), np.uint8)
-    for b in range(len(x)):
-        for k in range(x.shape[1]):
-            padded[b, k] = x[b, k]
-    return padded
+        if windows.is_row:
+            _rows(arrays, shape, (0, pitch), (0, len(sums)), left)
+            continue
+        for row in range(0, len(sums), windows.across):
+            b, y = divmod(row // windows.across, windows.down)
+            first = (b * windows.padded_lines + y * windows.step) * pitch
+            _rows(arrays, shape, (first, windows.right), (row, windows.across), left)
 
 
 @compiled

@@ -1,90 +1,148 @@
-"""Windows of pictures as rows of a matrix, and back; importing this needs numba.
+"""Windows of pictures: where they lie, as rows of a matrix, and back; importing this needs numba.
 
-A convolution then is one product of matrices, on the emulator as in training.
+A convolution then is one product of matrices, on the emulator as in training. A dense layer is one
+too: its picture is one line, which is its only window.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from rivc.compiled import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Pair = tuple[int, int]
+    Windows = Any  # a record of `WINDOWS`
+
+WINDOWS: Final = np.dtype(
+    [
+        ("lines", np.int64),  # of a picture
+        ("length", np.int64),  # of a line, in numbers
+        ("kernel", np.int64),  # lines of a window
+        ("line", np.int64),  # numbers of one of them
+        ("down", np.int64),  # windows of a picture
+        ("across", np.int64),
+        ("step", np.int64),  # lines from one to the next
+        ("right", np.int64),  # numbers from one to the next
+        ("top", np.int64),  # lines padded above a picture
+        ("left", np.int64),  # numbers padded before a line
+        ("padded_lines", np.int64),  # up to where windows end
+        ("padded_length", np.int64),
+        ("is_whole", np.bool_),  # a picture ends where windows do, with nothing around it
+        ("is_row", np.bool_),  # one window of one line: pictures are rows of a matrix
+    ]
+)
+
+
+def windows_of(
+    received: tuple[int, ...],
+    window: tuple[int, int] = (1, 1),
+    stride: int = 1,
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0),
+) -> Windows:
+    """Return the windows of pictures.
+
+    Args:
+        received: shape of a picture, (H, W, C); (inputs,) of a dense layer.
+        window: lines and columns.
+        stride: in both directions.
+        padding: zeros at top, left, bottom, right.
+
+    Example:
+        >>> windows = windows_of((32, 32, 3), (3, 3), 2, (0, 0, 1, 1))
+        >>> int(windows["down"]), int(windows["line"]), int(windows["padded_length"])
+        (16, 9, 99)
+    """
+    height, width, planes = (1, 1, *received)[-3:]
+    (kernel, side), (top, left, bottom, right) = window, padding
+    down = (top + height + bottom - kernel) // stride + 1
+    across = (left + width + right - side) // stride + 1
+    picture = height, width * planes
+    padded = (down - 1) * stride + kernel, ((across - 1) * stride + side) * planes
+    steps = stride, stride * planes, top, left * planes
+    is_whole = padded == picture and not any(padding)
+    is_row = kernel == down == across == 1
+    places = *picture, kernel, side * planes, down, across, *steps, *padded, is_whole, is_row
+    [record] = np.array([places], WINDOWS)
+    return record
 
 
 @compiled
-def gather(x: NDArray[Any], stride: Pair, corner: Pair, rows: NDArray[Any]) -> None:
-    """Write the windows of pictures, [B, H, W * C], to rows, [B, h, w, kh, kw * C].
+def gather(x: NDArray[Any], windows: Windows, rows: NDArray[Any]) -> None:
+    """Write the windows of pictures, flat, to rows, [B * h * w, kh * kw * C].
 
     What lies outside of a picture is left as it is.
-
-    Args:
-        x: pictures.
-        stride: from one window to the next, in lines and in numbers.
-        corner: what is padded above a picture and to its left, in the same.
-        rows: windows.
     """
-    (down, right), (top, left) = stride, corner
-    for b in range(rows.shape[0]):
-        for y in range(rows.shape[1]):
-            line = y * down - top
-            first, end = max(0, -line), min(rows.shape[3], x.shape[1] - line)
-            for p in range(rows.shape[2]):
-                at = p * right - left
-                start, stop = max(0, -at), min(rows.shape[4], x.shape[2] - at)
+    pictures, out = _pictures(x, windows), _by_line(rows, windows)
+    for b in range(out.shape[0]):
+        for y in range(out.shape[1]):
+            line = y * windows.step - windows.top
+            first, end = max(0, -line), min(out.shape[3], pictures.shape[1] - line)
+            for p in range(out.shape[2]):
+                at = p * windows.right - windows.left
+                start, stop = max(0, -at), min(out.shape[4], pictures.shape[2] - at)
                 for i in range(first, end):
-                    source = x[b, line + i, at + start : at + stop]
-                    target = rows[b, y, p, i, start:stop]
+                    source = pictures[b, line + i, at + start : at + stop]
+                    target = out[b, y, p, i, start:stop]
                     for k in range(len(source)):
                         target[k] = source[k]
 
 
 @compiled
-def scatter(rows: NDArray[Any], stride: Pair, corner: Pair, x: NDArray[Any]) -> None:
+def scatter(rows: NDArray[Any], windows: Windows, x: NDArray[Any]) -> None:
     """Add windows to where `gather` takes them from: its transpose."""
-    (down, right), (top, left) = stride, corner
-    for b in range(rows.shape[0]):
-        for y in range(rows.shape[1]):
-            line = y * down - top
-            first, end = max(0, -line), min(rows.shape[3], x.shape[1] - line)
-            for p in range(rows.shape[2]):
-                at = p * right - left
-                start, stop = max(0, -at), min(rows.shape[4], x.shape[2] - at)
+    pictures, given = _pictures(x, windows), _by_line(rows, windows)
+    for b in range(given.shape[0]):
+        for y in range(given.shape[1]):
+            line = y * windows.step - windows.top
+            first, end = max(0, -line), min(given.shape[3], pictures.shape[1] - line)
+            for p in range(given.shape[2]):
+                at = p * windows.right - windows.left
+                start, stop = max(0, -at), min(given.shape[4], pictures.shape[2] - at)
                 for i in range(first, end):
-                    source = rows[b, y, p, i, start:stop]
-                    target = x[b, line + i, at + start : at + stop]
+                    source = given[b, y, p, i, start:stop]
+                    target = pictures[b, line + i, at + start : at + stop]
                     for k in range(len(target)):
                         target[k] += source[k]
 
 
 @compiled
-def pad(x: NDArray[Any], corner: Pair, padded: NDArray[Any]) -> None:
-    """Copy pictures, [B, H, L], with zeros around them, in any type, to [B, H', L'].
-
-    Args:
-        x: pictures, lines of numbers.
-        corner: lines above a picture, and numbers to its left.
-        padded: written; ends where the last window does, which may be before a picture does.
-    """
-    (top, left), (_, lines, length) = corner, padded.shape
-    width = min(x.shape[2], length - left)
-    for b in range(len(x)):
+def pad(x: NDArray[Any], windows: Windows, padded: NDArray[Any]) -> None:
+    """Copy pictures, flat, with zeros around them, up to where windows end; in any type."""
+    pictures = _pictures(x, windows)
+    count, lines, length = len(pictures), windows.padded_lines, windows.padded_length
+    out = padded[: count * lines * length].reshape(count, lines, length)
+    top, left = windows.top, windows.left
+    width = min(pictures.shape[2], length - left)
+    for b in range(count):
         for y in range(lines):
-            line = padded[b, y]
-            is_inside = top <= y < top + x.shape[1]
+            line = out[b, y]
+            is_inside = top <= y < top + pictures.shape[1]
             blank = left if is_inside else length
             for k in range(blank):
                 line[k] = 0
             if is_inside:
-                source, target, rest = (
-                    x[b, y - top],
-                    line[left : left + width],
-                    line[left + width :],
-                )
+                source, target = pictures[b, y - top], line[left : left + width]
+                rest = line[left + width :]
                 for k in range(width):
                     target[k] = source[k]
                 for k in range(len(rest)):
                     rest[k] = 0
+
+
+@compiled
+def _pictures(x: NDArray[Any], windows: Windows) -> Any:
+    """View numbers as pictures, [B, H, W * C]."""
+    count = len(x) // (windows.lines * windows.length)
+    return x.reshape(count, windows.lines, windows.length)
+
+
+@compiled
+def _by_line(rows: NDArray[Any], windows: Windows) -> Any:
+    """View rows as windows, [B, h, w, kh, kw * C]."""
+    down, across = windows.down, windows.across
+    count = len(rows) // (down * across)
+    return rows.reshape(count, down, across, windows.kernel, windows.line)

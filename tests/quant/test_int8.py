@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +14,12 @@ pytest.importorskip("numba")
 from numba import njit
 
 from rivc.quant import int8, vnni
-from rivc.quant.windows import pad
+from rivc.quant.windows import gather, pad, windows_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GUARD = -7  # what lies behind the sums must stay
-Product = Callable[..., None]
 
 
 def numbers(seed: int, *shape: int) -> tuple[NDArray[np.uint8], np.random.Generator]:
@@ -43,21 +41,18 @@ def guarded(*shape: int, kind: str) -> tuple[NDArray[Any], NDArray[Any]]:
     return room[:size].reshape(shape), room[size:]
 
 
-def check_dense(multiply: Product, rows: int, inputs: int, units: int, kind: str) -> None:
-    x, rng = numbers(rows, rows, inputs)
-    weight = rng.integers(-127, 128, (units, inputs)).astype(np.int8)
-    sums, guard = guarded(rows, units, kind=kind)
-    multiply(x, packed(weight, 1, np.int8), sums)
-    np.testing.assert_array_equal(sums, x.astype(np.int64) @ weight.T.astype(np.int64))
-    assert (guard == GUARD).all()
-
-
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 9), st.integers(1, 70), st.integers(1, 70), st.sampled_from(["int32", "float32"])
 )
 def test_dense_sums_are_those_of_integers(rows: int, inputs: int, units: int, kind: str) -> None:
-    check_dense(int8.multiply, rows, inputs, units, kind)
+    room, rng = numbers(rows, rows * inputs + int8.SLACK)
+    x = room[: rows * inputs].reshape(rows, inputs)
+    weight = rng.integers(-127, 128, (units, inputs)).astype(np.int8)
+    sums, guard = guarded(rows, units, kind=kind)
+    int8.weigh(room, windows_of((inputs,)), packed(weight, 1, np.int8), sums)
+    np.testing.assert_array_equal(sums, x.astype(np.int64) @ weight.T.astype(np.int64))
+    assert (guard == GUARD).all()
 
 
 @settings(max_examples=60, deadline=None)
@@ -70,21 +65,23 @@ def test_windows_are_multiplied_where_they_lie(data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 3))
     x, rng = numbers(high, count, high, wide, planes)
     weight = rng.integers(-127, 128, (units, kernel * kernel * planes)).astype(np.int8)
-    around = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0))).astype(np.int64)
-    windows = np.lib.stride_tricks.sliding_window_view(around, (kernel, kernel), (1, 2))
-    windows = windows[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)
-    _, down, across = windows.shape[:3]
-    expected = windows.reshape(count, down, across, -1) @ weight.T.astype(np.int64)
+    around = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    every = np.lib.stride_tricks.sliding_window_view(around, (kernel, kernel), (1, 2))
+    rows = every[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)
+    rows = rows.reshape(-1, kernel * kernel * planes)
 
-    lines, length = (down - 1) * stride + kernel, ((across - 1) * stride + kernel) * planes
-    room = np.full(count * lines * length + int8.SLACK, 255, np.uint8)
-    padded = room[: -int8.SLACK].reshape(count, lines, length)
-    pad(x.reshape(count, high, wide * planes), (top, left * planes), padded)
-    sums, guard = guarded(count, down, across, units, kind="int32")
-    words = packed(weight, kernel, np.float32)
-    int8.convolve(room, words, (kernel, kernel * planes), (stride, stride * planes), sums)
-    np.testing.assert_array_equal(sums, expected)
+    windows = windows_of((high, wide, planes), (kernel, kernel), stride, (top, left, bottom, right))
+    gathered = np.zeros_like(rows)
+    gather(x.ravel(), windows, gathered)
+    np.testing.assert_array_equal(gathered, rows)
+    size = count * int(windows["padded_lines"] * windows["padded_length"])
+    room = np.full(size + int8.SLACK, 255, np.uint8)
+    pad(x.ravel(), windows, room)
+    sums, guard = guarded(len(rows), units, kind="int32")
+    int8.weigh(room, windows, packed(weight, kernel, np.float32), sums)
+    np.testing.assert_array_equal(sums, rows.astype(np.int64) @ weight.T.astype(np.int64))
     assert (guard == GUARD).all()
+    assert (room[size:] == 255).all()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from rivc.quant.products import NARROW, add_product, multiply, transpose
 from rivc.quant.qat.loops import unfire
 from rivc.quant.windows import scatter
 from rivc.train.fused.centred import add_gradient
-from rivc.train.fused.chain import as_windows, matrix, steps_of, what_came, what_left
+from rivc.train.fused.chain import matrix, received_by, what_came, what_left
 from rivc.train.fused.kernels import fill, sum_rows
 
 if TYPE_CHECKING:
@@ -84,17 +84,14 @@ def _backward_block(chain: Chain, x: Counts, some: tuple[int, int]) -> None:
 def _backward_inputs(chain: Chain, layer: Any, grad: Floats) -> None:
     """Write the gradient of what a layer got to `back[0]`, for that of its sums, [R, C]."""
     w_q = matrix(chain.w_q, layer.synapses, layer.units, layer.inputs)
-    shape = layer.geometry
-    if shape.kernel == 0:
+    if layer.geometry.is_row:
         multiply(grad, w_q, matrix(chain.back[0], 0, len(grad), layer.inputs))
         return
     rows = matrix(chain.room, 0, len(grad), layer.inputs)
     multiply(grad, w_q, rows)
-    count = len(grad) // layer.windows
-    x = chain.back[0][: count * shape.lines * shape.length]
+    x = chain.back[0][: len(grad) // layer.windows * received_by(layer)]
     fill(x, np.float32(0))
-    windows = as_windows(rows, shape, count)
-    scatter(windows, *steps_of(shape), x.reshape(count, shape.lines, shape.length))
+    scatter(rows, layer.geometry, x)
 
 
 @compiled

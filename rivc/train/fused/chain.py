@@ -3,8 +3,8 @@
 Where the arrays of a layer lie in the flat ones is data, so that the loops of `forward` and
 `backward` are compiled once for all networks.
 
-A convolution is a dense layer over windows: its rows are the windows of all pictures, and what they
-return, row by row, is the next picture. Passes take as many states at a time as keep windows in the
+Rows of a layer are the windows of all pictures (`rivc.quant.windows`), and what they return, row by
+row, is the next picture. Passes take as many states at a time as keep windows in the
 cache.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from rivc.compiled import compiled
-from rivc.quant.windows import gather
+from rivc.quant.windows import WINDOWS, gather
 from rivc.train.fused.kernels import fill
 
 if TYPE_CHECKING:
@@ -25,26 +25,12 @@ if TYPE_CHECKING:
     Counts = NDArray[np.uint8]
     Record = Any
 
-GEOMETRY: Final = np.dtype(
-    [
-        ("kernel", np.int64),  # 0 of a dense layer
-        ("stride", np.int64),
-        ("top", np.int64),
-        ("left", np.int64),
-        ("down", np.int64),  # windows of a picture
-        ("across", np.int64),
-        ("lines", np.int64),  # of a picture that is received
-        ("length", np.int64),  # of a line, in numbers
-        ("planes", np.int64),  # numbers of a pixel
-        ("is_padded", np.bool_),
-    ]
-)
 LAYER: Final = np.dtype(
     [
         ("units", np.int64),
         ("inputs", np.int64),  # of one unit
-        ("windows", np.int64),  # rows of a state; 1 of a dense layer
-        ("geometry", GEOMETRY),
+        ("windows", np.int64),  # rows of a state
+        ("geometry", WINDOWS),
         ("is_real", np.bool_),  # of float training, which ignores the chip
         ("weight", np.int64),  # first place in the vector of parameters
         ("bias", np.int64),
@@ -160,23 +146,25 @@ def what_came(
         some: states, (first, count).
         steps: value of one count at the input and the count that stands for zero.
     """
-    layer, count = chain.layers[i], some[1]
+    layer, (first, count) = chain.layers[i], some
     flat, size = chain.received, received_by(layer)
     if i == 0:
-        _as_steps(x[some[0] * size : (some[0] + count) * size], steps, flat)
+        _as_steps(x[first * size : (first + count) * size], steps, flat)
     else:
-        flat = chain.out[_place(chain, i - 1, some[0]) :]
-    if layer.geometry.kernel == 0:
+        flat = chain.out[_place(chain, i - 1, first) :]
+    if layer.geometry.is_row:
         return matrix(flat, 0, count, layer.inputs)
-    blank = -steps[1] * steps[0] if i == 0 else np.float32(0)
-    return _windows(chain, layer, flat[: count * size], blank)
+    rows = matrix(chain.room, 0, count * layer.windows, layer.inputs)
+    if not layer.geometry.is_whole:
+        fill(rows.reshape(rows.size), -steps[1] * steps[0] if i == 0 else np.float32(0))
+    gather(flat[: count * size], layer.geometry, rows)
+    return rows
 
 
 @compiled
 def received_by(layer: Any) -> Any:
     """Return how many numbers a layer gets for one state."""
-    shape = layer.geometry
-    return layer.inputs if shape.kernel == 0 else shape.lines * shape.length
+    return layer.geometry.lines * layer.geometry.length
 
 
 @compiled
@@ -185,30 +173,3 @@ def _as_steps(x: Counts, steps: tuple[Any, Any], received: Floats) -> None:
     unit, zero = steps
     for k in range(len(x)):
         received[k] = (np.float32(x[k]) - zero) * unit
-
-
-@compiled
-def _windows(chain: Chain, layer: Any, x: Floats, blank: Any) -> Floats:
-    """Return the windows of pictures as rows; `blank` stands around pictures."""
-    shape = layer.geometry
-    count = len(x) // (shape.lines * shape.length)
-    rows = matrix(chain.room, 0, count * layer.windows, layer.inputs)
-    if shape.is_padded:
-        fill(rows.reshape(rows.size), blank)
-    pictures = x.reshape(count, shape.lines, shape.length)
-    gather(pictures, *steps_of(shape), as_windows(rows, shape, count))
-    return rows
-
-
-@compiled
-def steps_of(shape: Any) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Stride and corner of windows, as `rivc.quant.windows` counts them."""
-    stride = shape.stride, shape.stride * shape.planes
-    return stride, (shape.top, shape.left * shape.planes)
-
-
-@compiled
-def as_windows(rows: Floats, shape: Any, count: int) -> Floats:
-    """View rows of windows as `rivc.quant.windows` takes them."""
-    line = shape.kernel * shape.planes
-    return rows.reshape(count, shape.down, shape.across, shape.kernel, line)

@@ -13,10 +13,10 @@ from rivc.quant import int8
 from rivc.quant.products import NARROW
 from rivc.quant.qat import QuantConv2d
 from rivc.quant.qat.integers import GAUSSIAN_STEP
+from rivc.quant.windows import windows_of
 from rivc.train.fused.backward import backward
 from rivc.train.fused.chain import LAYER, Chain, returned
 from rivc.train.fused.forward import derive, forward
-from rivc.train.fused.sums import padded_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,7 +100,8 @@ class FusedNet:
         rows_of, units, inputs = layers["windows"], layers["units"], layers["inputs"]
         block, kept = _block(layers, rows), rows if kept is None else kept
         left = (kept + block) * int((rows_of * units).sum())
-        counted = layers[layers["is_packed"]]
+        counted, geometry = layers[layers["is_packed"]], layers["geometry"]
+        widest = int((geometry["padded_lines"] * geometry["padded_length"]).max())
         is_wide = any(layer.carrier.dtype == "float64" for layer, _ in net.chain())
         self.chain = Chain(
             layers=layers,
@@ -119,7 +120,7 @@ class FusedNet:
             cut=np.zeros(left, np.float32),
             returned=np.zeros(rows * last["units"], np.float32),
             room=np.zeros(block * int((rows_of * inputs).max()), np.float32),
-            counts=np.zeros(block * max(map(_bytes, layers)) + int8.SLACK, np.uint8),
+            counts=np.zeros(block * widest + int8.SLACK, np.uint8),
             back=np.zeros(
                 (2, block * int((rows_of * np.maximum(units, inputs)).max())), np.float32
             ),
@@ -180,7 +181,7 @@ def _places(layers: NDArray[np.void], net: QNetwork) -> list[Place]:
 
 def _block(layers: NDArray[np.void], rows: int) -> int:
     """Return how many states a pass takes at a time."""
-    if not layers["geometry"]["kernel"].any():
+    if layers["geometry"]["is_row"].all():
         return rows
     numbers = int((layers["windows"] * layers["inputs"]).max())
     return min(rows, max(1, CACHED // numbers // TALL) * TALL)
@@ -198,7 +199,6 @@ def _records(net: QNetwork, vector: Vector) -> NDArray[np.void]:
         places = {
             "units": units,
             "inputs": layer.spec.fan_in,
-            "windows": 1,
             "is_real": not net.quantized,
             "weight": vector.first(layer.weight),
             "bias": vector.first(layer.bias),
@@ -209,12 +209,9 @@ def _records(net: QNetwork, vector: Vector) -> NDArray[np.void]:
             "channels": channels,
             "neurons": neurons,
         }
-        for name, value in (places | _constants(layer)).items():
+        windows, shape = _windows(layer, shape)
+        for name, value in (places | windows | _constants(layer)).items():
             record[name] = value
-        if isinstance(layer, QuantConv2d):
-            record["geometry"], shape = _geometry(layer, shape)
-            record["windows"] = math.prod(shape[:2])
-        record["words"], record["width"] = _packed_shape(record)
         synapses, channels = synapses + layer.weight.numel(), channels + units
         neurons += units * int(record["windows"])
         packed += int(record["words"] * record["width"]) * bool(record["is_packed"])
@@ -230,35 +227,22 @@ def _require_float32(layer: QuantLayer, i: int) -> None:
         )
 
 
-def _packed_shape(record: np.void) -> tuple[int, int]:
-    """Return the shape of the packed weights of a layer."""
-    lines = max(int(record["geometry"]["kernel"]), 1)
-    return int8.packed_shape(lines, int(record["inputs"]) // lines, int(record["units"]))
-
-
-def _bytes(record: np.void) -> int:
-    """Return the counts of one state as a product takes them."""
-    is_picture = record["geometry"]["kernel"] > 0
-    return math.prod(padded_size(record["geometry"])) if is_picture else int(record["inputs"])
-
-
 def _is_packed(net: QNetwork, layer: QuantLayer) -> bool:
     """Whether sums are taken over bytes: of counts, and of enough units to fill registers."""
     return int8.IS_FAST and net.quantized and len(layer.weight) >= NARROW
 
 
-def _geometry(
-    layer: QuantConv2d, shape: tuple[int, ...]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return a `GEOMETRY` record of pictures of a shape, (H, W, C), and the shape that follows."""
-    height, width, planes = shape
-    top, left, bottom, right = layer.padding
-    filters, _, kernel, _ = layer.weight.shape
-    down = (top + height + bottom - kernel) // layer.stride + 1
-    across = (left + width + right - kernel) // layer.stride + 1
-    picture = height, width * planes, planes
-    record = kernel, layer.stride, top, left, down, across, *picture, any(layer.padding)
-    return record, (down, across, filters)
+def _windows(layer: QuantLayer, shape: tuple[int, ...]) -> tuple[dict[str, Any], tuple[int, ...]]:
+    """Return what `LAYER` says of windows of pictures of a shape, and the shape that follows."""
+    units = len(layer.weight)
+    geometry = windows_of((layer.spec.fan_in,))
+    if isinstance(layer, QuantConv2d):
+        _, _, kernel, side = layer.weight.shape
+        geometry = windows_of(shape, (kernel, side), layer.stride, layer.padding)
+    down, across = int(geometry["down"]), int(geometry["across"])
+    words, width = int8.packed_shape(int(geometry["kernel"]), int(geometry["line"]), units)
+    found = {"geometry": geometry, "windows": down * across, "words": words, "width": width}
+    return found, (down, across, units)
 
 
 def _constants(layer: QuantLayer) -> dict[str, float]:

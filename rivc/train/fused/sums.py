@@ -13,7 +13,7 @@ from rivc.compiled import compiled
 from rivc.quant import int8
 from rivc.quant.products import NARROW, multiply, multiply_rows, transpose
 from rivc.quant.windows import pad
-from rivc.train.fused.chain import matrix, received_by, steps_of, what_came, what_left
+from rivc.train.fused.chain import matrix, received_by, what_came, what_left
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +30,7 @@ def lay_out(chain: Chain, layer: Any) -> None:
     w_q = matrix(chain.w_q, layer.synapses, layer.units, layer.inputs)
     if layer.is_packed:
         words = matrix(chain.packed, layer.packed, layer.words, layer.width)
-        int8.pack(w_q, max(layer.geometry.kernel, 1), words)
+        int8.pack(w_q, layer.geometry.kernel, words)
     else:
         transpose(w_q, matrix(chain.w_t, layer.synapses, layer.inputs, layer.units))
 
@@ -71,26 +71,6 @@ def _over_floats(chain: Chain, layer: Any, x: Floats, z: Floats) -> None:
 
 @compiled
 def _over_bytes(chain: Chain, layer: Any, x: Any, z: Floats) -> None:
+    pad(x, layer.geometry, chain.counts)
     words = matrix(chain.packed, layer.packed, layer.words, layer.width)
-    shape = layer.geometry
-    if shape.kernel == 0:
-        counts = chain.counts[: len(x)]
-        for k in range(len(counts)):
-            counts[k] = np.uint8(x[k])
-        int8.multiply(counts.reshape(len(z), layer.inputs), words, z)
-        return
-    count, (stride, corner) = len(z) // layer.windows, steps_of(shape)
-    lines, length = padded_size(shape)
-    padded = chain.counts[: count * lines * length].reshape(count, lines, length)
-    pad(x.reshape(count, shape.lines, shape.length), corner, padded)
-    kernel = shape.kernel, shape.kernel * shape.planes
-    out = z.reshape(count, shape.down, shape.across, layer.units)
-    int8.convolve(chain.counts, words, kernel, stride, out)
-
-
-@compiled
-def padded_size(shape: Any) -> tuple[int, int]:
-    """Return lines, and numbers of a line, of a padded picture, up to where its windows end."""
-    stride, _ = steps_of(shape)
-    lines = (shape.down - 1) * stride[0] + shape.kernel
-    return lines, (shape.across - 1) * stride[1] + shape.kernel * shape.planes
+    int8.weigh(chain.counts, layer.geometry, words, z)
