@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from rivc.neurochip.emulator import Emulator, choose_kernels
+from rivc.neurochip.emulator import Emulator
 from rivc.snn_convert.program import greedy
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ class Actor:
     .. math:: a_g = argmax_j r_{gj}(x), \quad x = encode(observation)
 
     with the readout r of the definition and the lowest index on ties. Encoding, layers and argmax
-    are one compiled call for a program of dense layers; what this call does not take goes through
-    `Emulator`.
+    are one compiled call where `Emulator` has one; what this call does not take goes through
+    `Emulator.infer`. One thread at a time: the observation is copied to the same place.
 
     Args:
         program: the policy.
@@ -53,7 +53,7 @@ class Actor:
         is_image = program.encoding.kind == "image"
         self._seen = np.zeros(self._shape, np.uint8 if is_image else np.float64)
         self._types = _BYTES if is_image else _REALS
-        self._act = choose_kernels(compiled).actor(program)
+        self._act = self._chip.act
         self(self._seen)  # compiles
 
     def __call__(self, observation: ArrayLike) -> NDArray[np.int64]:

@@ -15,6 +15,7 @@ import numpy as np
 from rivc.compiled import why_not
 from rivc.errors import BackendError, MissingError
 from rivc.neurochip.backend import Inference, Violation, require_fit
+from rivc.neurochip.floats import NUMPY, Calls
 from rivc.neurochip.limits import ChipLimits
 from rivc.quant.exact import SIGNIFICAND
 from rivc.snn_convert.reference import check_counts
@@ -22,7 +23,7 @@ from rivc.snn_convert.reference import check_counts
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rivc.neurochip.floats import Counts, Kernels, Run
+    from rivc.neurochip.floats import Act, Counts, Kernels, Run
     from rivc.snn_convert import SpikingProgram
 
 # Sign included, so one bit of the significand is left, which keeps the floor of a quotient exact.
@@ -52,7 +53,12 @@ class Emulator:
     def __init__(self, *, compiled: bool | None = None) -> None:
         self._compiled = compiled
         self._program: SpikingProgram | None = None
-        self._run: Run | None = None
+        self._calls: Calls | None = None
+
+    @property
+    def act(self) -> Act | None:
+        """What writes the greedy actions of one observation in one call; None if nothing does."""
+        return self._calls and self._calls.act
 
     def check(self, program: SpikingProgram) -> list[Violation]:
         """Return every limit that the program exceeds: only widths beyond float64 do."""
@@ -64,23 +70,23 @@ class Emulator:
         """Prepare the kernels of a program; the first time on a machine, compile them."""
         require_fit(self, program)
         kernels = choose_kernels(self._compiled)
-        self._run = kernels.whole(program) or _layer_by_layer(kernels, program)
+        self._calls = kernels.calls(program) or Calls(_layer_by_layer(kernels, program))
         self._program = program
-        self._run(np.zeros((1, *program.encoding.shape), np.uint8))  # compiles
+        self._calls.run(np.zeros((1, *program.encoding.shape), np.uint8))  # compiles
 
     def infer(self, counts: NDArray[np.uint8]) -> Inference:
         """Run the loaded program on unsigned counts, uint8, [B, *shape]."""
-        if self._program is None or self._run is None:
+        if self._program is None or self._calls is None:
             raise BackendError("no program is loaded on the emulator; call load(program) first")
         x = check_counts(self._program, counts)
         # Loops are compiled for arrays in C order that could be written.
-        readout, spikes = self._run(x if x.flags.carray else x.copy())
+        readout, spikes = self._calls.run(x if x.flags.carray else x.copy())
         readout = readout.astype(np.int64, copy=False).reshape(-1, *self._program.action_layout)
         return Inference(readout, spikes)
 
     def close(self) -> None:
         """Forget the program."""
-        self._program = self._run = None
+        self._program = self._calls = None
 
 
 def _layer_by_layer(kernels: Kernels, program: SpikingProgram) -> Run:
@@ -120,6 +126,4 @@ def choose_kernels(compiled: bool | None = None) -> Kernels:
         from rivc.neurochip.kernels import COMPILED
 
         return COMPILED
-    from rivc.neurochip.floats import NUMPY
-
     return NUMPY

@@ -30,6 +30,19 @@ if TYPE_CHECKING:
 CACHE_BYTES: Final = 1 << 20  # of windows that are gathered at a time
 
 
+class Calls(NamedTuple):
+    """A program as one call.
+
+    Attributes:
+        run: from counts, [B, *shape], to readout and spikes.
+        act: from an observation, and where to write its actions, to whether it could be taken; None
+            where this takes more than one call.
+    """
+
+    run: Run
+    act: Act | None = None
+
+
 class Kernels(NamedTuple):
     """One way to run layers.
 
@@ -37,14 +50,12 @@ class Kernels(NamedTuple):
         steps: by kind, from a layer, the shape and the largest count that it receives to the
             function from what it receives to what it emits, [B, *shape].
         totals: the spikes of each state.
-        whole: from a program to all of its layers in one call; None where there is no such call.
-        actor: from a program to what writes the actions for an observation; None likewise.
+        calls: from a program to all of its layers in one call; None where there is no such call.
     """
 
     steps: Mapping[str, Callable[[Layer, tuple[int, ...], int], Step]]
     totals: Callable[[Counts], NDArray[Any]]
-    whole: Callable[[SpikingProgram], Run | None] = lambda _: None
-    actor: Callable[[SpikingProgram], Act | None] = lambda _: None
+    calls: Callable[[SpikingProgram], Calls | None] = lambda _: None
 
 
 def _totals(x: Counts) -> NDArray[np.float64]:

@@ -17,16 +17,12 @@ from rivc.neurochip.kernels import rows, steps, whole
 from rivc.quant import int8
 
 if TYPE_CHECKING:
-    from rivc.neurochip.floats import Act, Run
+    from rivc.neurochip.floats import Calls
     from rivc.snn_convert import SpikingProgram
 
 
-def _runner(program: SpikingProgram) -> Run | None:
-    return (int8.IS_FAST and whole.runner(program)) or rows.runner(program)
-
-
-def _actor(program: SpikingProgram) -> Act | None:
-    return (int8.IS_FAST and whole.actor(program)) or rows.actor(program)
+def _calls(program: SpikingProgram) -> Calls | None:
+    return (int8.IS_FAST and whole.calls(program)) or rows.calls(program)
 
 
 COMPILED: Final = Kernels(
@@ -37,6 +33,5 @@ COMPILED: Final = Kernels(
         "flatten": flatten,
     },
     steps.totals,
-    _runner,
-    _actor,
+    _calls,
 )

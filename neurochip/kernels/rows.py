@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from rivc.compiled import compiled
+from rivc.neurochip.kernels.calls import Loops, make_calls
 from rivc.neurochip.kernels.loops import add_rows, add_up, choose, encode, fire, read_out
 from rivc.neurochip.kernels.stairs import integer, reach, stairs
 from rivc.neurochip.kernels.steps import type_of_readout
@@ -14,7 +15,7 @@ from rivc.neurochip.kernels.steps import type_of_readout
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rivc.neurochip.floats import Act, Run
+    from rivc.neurochip.floats import Calls
     from rivc.snn_convert import SpikingProgram
 
     Counts = NDArray[np.uint8]
@@ -50,17 +51,13 @@ class Rows(NamedTuple):
 
 
 @compiled
-def run_rows(parts: tuple[Any, ...], x: Counts, totals: Integers, readout: Integers) -> None:
-    """Write the spikes of each layer, [layers, B], and the readout, [B, out].
+def run_rows(parts: tuple[Any, ...], given: Counts, totals: Integers, readout: Integers) -> None:
+    """Write the spikes of each layer, [layers, B], and the readout, [B, out], for counts, flat.
 
     `parts` are those of `Rows`; numba takes a plain tuple from Python in half the time.
     """
-    _run(Rows(*parts), x, totals, readout)
-
-
-@compiled
-def _run(chain: Rows, x: Counts, totals: Integers, readout: Integers) -> None:
-    rows, last = len(x), len(chain.layers) - 1
+    chain, rows = Rows(*parts), len(readout)
+    x, last = given.reshape(rows, chain.layers[0].inputs), len(chain.layers) - 1
     for i in range(last):
         layer = chain.layers[i]
         at, end, size = 3 * layer.neurons, layer.neurons + layer.units, layer.inputs * layer.units
@@ -92,47 +89,24 @@ def act_rows(
         observation: [features].
         actions: one a group.
     """
-    chain, x = Rows(*parts), np.empty((1, len(observation)), np.uint8)
-    if not encode(observation, ranges, levels, x[0]):
+    chain, x = Rows(*parts), np.empty(len(observation), np.uint8)
+    if not encode(observation, ranges, levels, x):
         return False
-    totals = np.empty((len(chain.layers) - 1, 1), np.int64)
+    totals = np.empty((len(chain.layers), 1), np.int64)
     readout = np.empty((1, len(chain.bias)), np.int64)
-    _run(chain, x, totals, readout)
+    run_rows(parts, x, totals, readout)
     choose(readout[0], actions)
     return True
 
 
-def runner(program: SpikingProgram) -> Run | None:
-    """Return the function from counts to readout and spikes; None unless all layers are dense."""
-    if not _is_dense(program):
+LOOPS: Final = Loops(run_rows, act_rows)  # pictures meet a flatten layer at least
+
+
+def calls(program: SpikingProgram) -> Calls | None:
+    """Return the calls of a program; None unless all layers are dense."""
+    if any(layer.kind != "dense" for layer in program.layers):
         return None
-    parts, spiking = tuple(_chain(program)), len(program.layers) - 1
-    units = program.shapes[-1][0]
-
-    def run(x: Counts) -> tuple[Integers, Integers]:
-        totals = np.empty((spiking, len(x)), np.int64)
-        readout = np.empty((len(x), units), np.int64)
-        run_rows(parts, x, totals, readout)
-        return readout, totals
-
-    return run
-
-
-def actor(program: SpikingProgram) -> Act | None:
-    """Return the function from an observation, float64, [features], and where to write actions.
-
-    None unless all layers are dense. It returns False if the observation holds NaN.
-    """
-    encoding = program.encoding
-    if not _is_dense(program):
-        return None
-    parts, levels = tuple(_chain(program)), encoding.levels
-    ranges = np.array([encoding.low, encoding.step])
-    return lambda observation, actions: act_rows(parts, ranges, levels, observation, actions)
-
-
-def _is_dense(program: SpikingProgram) -> bool:
-    return all(layer.kind == "dense" for layer in program.layers)
+    return make_calls(program, tuple(_chain(program)), LOOPS)
 
 
 def _chain(program: SpikingProgram) -> Rows:

@@ -5,11 +5,12 @@ States are passed on in blocks that the cache holds. What a block needs is made 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from rivc.compiled import compiled
+from rivc.neurochip.kernels.calls import Loops, make_calls
 from rivc.neurochip.kernels.loops import add_up, choose, encode, fire, pool
 from rivc.neurochip.kernels.packed import Packed, pack
 from rivc.quant import int8
@@ -18,7 +19,7 @@ from rivc.quant.windows import pad
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rivc.neurochip.floats import Act, Run
+    from rivc.neurochip.floats import Calls
     from rivc.snn_convert import SpikingProgram
 
     Counts = NDArray[np.uint8]
@@ -170,34 +171,10 @@ def _act(parts: tuple[Any, ...], x: Counts, actions: Integers) -> None:
     choose(readout[0], actions)
 
 
-def runner(program: SpikingProgram) -> Run | None:
-    """Return the function from counts to readout and spikes; None unless int32 holds all sums."""
+LOOPS: Final = Loops(run_whole, act_on_vector, act_on_picture)
+
+
+def calls(program: SpikingProgram) -> Calls | None:
+    """Return the calls of a program; None unless int32 holds all sums."""
     packed = pack(program)
-    if packed is None:
-        return None
-    parts, units = tuple(packed), len(packed.bias)
-    spiking = sum(layer.levels > 0 for layer in program.layers)
-
-    def infer(x: Counts) -> tuple[Integers, Integers]:
-        totals = np.empty((spiking, len(x)), np.int64)
-        readout = np.empty((len(x), units), np.int64)
-        run_whole(parts, x.reshape(x.size), totals, readout)
-        return readout, totals
-
-    return infer
-
-
-def actor(program: SpikingProgram) -> Act | None:
-    """Return the function from an observation and where to write actions; None likewise.
-
-    It takes float64, [features], or a picture, uint8, and returns False if it holds NaN, or what no
-    count may be.
-    """
-    packed, encoding = pack(program), program.encoding
-    if packed is None:
-        return None
-    parts, levels = tuple(packed), encoding.levels
-    if encoding.kind == "image":
-        return lambda seen, actions: act_on_picture(parts, levels, seen.reshape(-1), actions)
-    ranges = np.array([encoding.low, encoding.step])
-    return lambda seen, actions: act_on_vector(parts, ranges, levels, seen, actions)
+    return packed and make_calls(program, tuple(packed), LOOPS)
