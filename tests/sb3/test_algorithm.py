@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import json
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -12,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from rivc.errors import ConfigError, DamagedFileError, MissingError, UsageError
+from rivc.errors import ConfigError, UsageError
 from rivc.snn_convert import reference
 from rivc.snn_convert.program import greedy
 
@@ -34,36 +32,10 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecCheckNan, VecNormalize, VecTransposeImage
 
-from rivc.sb3 import RIVC, learning, storage
-from rivc.train.config import overridden
+from rivc.sb3 import RIVC
 from rivc.train.fused import FusedLearner
 from rivc.train.learner import Learner
-from rivc.train.learners import make_learner
-
-TINY: dict[str, Any] = {
-    "hidden": [8],
-    "warmup_env_steps": 64,
-    "batch_size": 8,
-    "updates_per_env_step": 0.125,
-    "audit.states": 4,
-}
-
-
-def vec_env(copies: int = 2) -> Any:
-    return make_vec_env("CartPole-v1", copies, seed=0)
-
-
-def model(env: Any = None, **settings: Any) -> RIVC:
-    return RIVC("MlpPolicy", env or vec_env(), **{**TINY, "seed": 0, **settings})
-
-
-@pytest.fixture(scope="module")
-def trained() -> RIVC:
-    return model().learn(160)
-
-
-def observations(count: int = 50) -> np.ndarray[Any, Any]:
-    return np.random.default_rng(0).normal(size=(count, 4)).astype(np.float32)
+from tests.sb3_models import model, observations, vec_env
 
 
 class Watched(BaseCallback):
@@ -152,63 +124,9 @@ def test_an_evaluation_saves_the_best_and_may_stop(tmp_path: Path) -> None:
     assert (tmp_path / "all" / "rl_model_80_steps.zip").exists()
 
 
-def test_a_model_that_a_callback_saves_has_made_the_steps_of_its_name(tmp_path: Path) -> None:
-    one = model().learn(160, CheckpointCallback(save_freq=10, save_path=str(tmp_path)))
-    found = {n: RIVC.load(tmp_path / f"rl_model_{n}_steps") for n in range(20, 161, 20)}
-    counted = {n: (again.num_timesteps, again.progress.env_steps) for n, again in found.items()}
-    assert counted == {n: (n, n) if n > 64 else (0, 0) for n in found}  # 64: the warm-up
-    assert one.progress.env_steps == 160
-    refilled = found[120]
-    refilled.set_env(vec_env())
-    refilled.learn(40, CheckpointCallback(20, str(tmp_path / "on")), reset_num_timesteps=False)
-    again = RIVC.load(tmp_path / "on" / "rl_model_160_steps").progress
-    assert (again.env_steps, again.refill_env_steps) == (160, 40)
-
-
 def test_evaluate_policy_plays_the_chip(trained: RIVC) -> None:
     mean, _ = evaluate_policy(trained, vec_env(1), n_eval_episodes=2)
     assert mean >= 8
-
-
-def test_a_model_comes_back_whole_without_pickle(trained: RIVC, tmp_path: Path) -> None:
-    trained.save(tmp_path / "model")
-    with zipfile.ZipFile(tmp_path / "model.zip") as archive:
-        assert {name.rpartition(".")[2] for name in archive.namelist()} == {
-            "yaml",
-            "json",
-            "npz",
-            "safetensors",
-        }
-    again = RIVC.load(tmp_path / "model")
-    assert again.program.sha256 == trained.program.sha256
-    x = observations()
-    assert np.array_equal(
-        again.predict(x, deterministic=True)[0], trained.predict(x, deterministic=True)[0]
-    )
-    assert again.num_timesteps == trained.num_timesteps
-    assert again.get_env() is None
-    with pytest.raises(UsageError, match="set_env"):
-        again.learn(10)
-
-
-def test_an_unpacked_model_is_a_run(trained: RIVC, tmp_path: Path) -> None:
-    from rivc.train.policy import load_policy
-    from rivc.train.run import RunFolder
-
-    trained.save(tmp_path / "model.zip")
-    with zipfile.ZipFile(tmp_path / "model.zip") as archive:
-        archive.extractall(tmp_path / "run")
-    policy = load_policy(RunFolder.open(tmp_path / "run"))
-    assert policy.program.sha256 == trained.program.sha256
-
-
-def test_a_loaded_model_learns_on_after_refilling_its_replay(trained: RIVC, tmp_path: Path) -> None:
-    trained.save(tmp_path / "model")
-    again = RIVC.load(tmp_path / "model", env=vec_env(4))
-    again.learn(128, reset_num_timesteps=False)
-    assert again.num_timesteps == 288
-    assert again.learner.updates == int((288 - 2 * 64) * 0.125)
-    assert again.program.encoding == trained.program.encoding
 
 
 def test_learning_again_begins_the_counters_and_keeps_the_network() -> None:
@@ -218,43 +136,6 @@ def test_learning_again_begins_the_counters_and_keeps_the_network() -> None:
     assert one.num_timesteps == 96
     assert one.program.encoding == encoding
     assert one.learner.updates == 2 * int((96 - 64) * 0.125)  # the optimizer stays as well
-
-
-def test_after_learning_again_adam_steps_as_that_of_torch(tmp_path: Path) -> None:
-    """It corrects its moments by the updates there were, so none may be forgotten."""
-    one = model(learner="fused").learn(160)
-    theirs = Learner(one.config, copy.deepcopy(one.policy))
-    theirs.restore(copy.deepcopy(one.learner.state()))
-    one.learn(2)  # new counters, and no update yet
-    theirs.config = one.config
-    for learner in (one.learner, theirs):
-        learner.update(one._model.replay, np.random.default_rng(0), env_steps=0)
-    for found, expected in zip(one.policy.parameters(), theirs.net.parameters(), strict=True):
-        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
-    assert one.learner.updates == theirs.updates
-    one.save(tmp_path / "model")
-    again = RIVC.load(tmp_path / "model")
-    assert again.progress.updates_before == int((160 - 64) * 0.125)
-    assert again.learner.state()["optimizer"].keys() == theirs.state()["optimizer"].keys()
-
-
-def test_damaged_models_are_told(trained: RIVC, tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match="no model"):
-        RIVC.load(tmp_path / "nothing")
-    (tmp_path / "text.zip").write_text("no zip")
-    with pytest.raises(DamagedFileError, match="not a model"):
-        RIVC.load(tmp_path / "text")
-    with zipfile.ZipFile(tmp_path / "sb3.zip", "w") as archive:
-        archive.writestr("../policy.pth", b"")
-    with pytest.raises(DamagedFileError, match="no model has"):
-        RIVC.load(tmp_path / "sb3.zip")
-    trained.save(tmp_path / "model.zip")
-    data = bytearray((tmp_path / "model.zip").read_bytes())
-    at = data.index(b'"updates":') + 11
-    data[at : at + 1] = b"9"
-    (tmp_path / "model.zip").write_bytes(data)
-    with pytest.raises(DamagedFileError):
-        RIVC.load(tmp_path / "model.zip")
 
 
 def test_parameters_go_out_and_in(trained: RIVC) -> None:
@@ -290,25 +171,6 @@ def test_statistics_of_vec_normalize_become_part_of_the_program() -> None:
     assert one.program.encoding != model().learn(160).program.encoding
 
 
-def test_a_loaded_model_is_shown_what_its_environment_showed(tmp_path: Path) -> None:
-    """As by `enjoy` of rl-zoo3: statistics in their own file, no environment in the model."""
-    env = VecNormalize(vec_env())
-    one = model(env).learn(160)
-    raw = observations()
-    shown = env.normalize_obs(raw)
-    expected, _ = one.predict(shown, deterministic=True)
-    one.save(tmp_path / "model")
-    alone = RIVC.load(tmp_path / "model")
-    assert np.array_equal(alone.predict(shown, deterministic=True)[0], expected)
-    alone.save(tmp_path / "again")
-    twice = RIVC.load(tmp_path / "again")
-    assert np.array_equal(twice.predict(shown, deterministic=True)[0], expected)
-    twice.set_env(vec_env())  # which shows raw ones
-    assert np.array_equal(
-        twice.predict(env.unnormalize_obs(shown), deterministic=True)[0], expected
-    )
-
-
 def test_pictures_may_come_with_their_channels_first() -> None:
     config = {"conv": [[4, 3, 3]], "hidden": [8], "warmup_env_steps": 64}
     task = make_vec_env("rivc/PanServo-v0", 2, seed=0)
@@ -333,47 +195,6 @@ def test_turned_pictures_teach_the_same() -> None:
     assert learnt(VecTransposeImage) == upright
     plain = learnt(lambda task: VecNormalize(task, norm_obs=False))
     assert plain == upright == learnt(lambda t: VecTransposeImage(VecNormalize(t, norm_obs=False)))
-
-
-def test_a_loaded_model_may_take_another_configuration(trained: RIVC, tmp_path: Path) -> None:
-    trained.save(tmp_path / "model")
-    other = {"gamma": 0.9, "gap_coef": 0.5, "margin": 4.0, "n_step": 3, "warmup_env_steps": 64}
-    again = RIVC.load(tmp_path / "model", config="quickstart", hidden=[8], **other)
-    assert again.config.train.discount == 0.9
-    assert again.config.train.batch_size == 64
-    again.set_env(vec_env())
-    again.learn(96)
-    learner, fresh = again.learner, make_learner(again.config, copy.deepcopy(again.policy))
-    assert isinstance(learner, FusedLearner)
-    assert isinstance(fresh, FusedLearner)
-    assert learner._task == fresh._task
-    assert len(learner._bench.slots) == len(fresh._bench.slots) == 2 * 64
-
-
-def test_a_learner_made_anew_keeps_what_it_has_learnt(trained: RIVC, tmp_path: Path) -> None:
-    trained.save(tmp_path / "model")
-    kept = storage.load(tmp_path / "model")
-    old, state = kept.learner, copy.deepcopy(kept.learner.state())
-    kept.config = overridden(kept.config, {"train.env_steps": 7})
-    learning._follow(kept)
-    assert kept.learner is old
-    kept.config = overridden(kept.config, {"train.batch_size": 64})
-    learning._follow(kept)
-    assert kept.learner is not old
-    for part in ("net", "target_net"):
-        assert all(torch.equal(kept.learner.state()[part][k], v) for k, v in state[part].items())
-    moments = kept.learner.state()["optimizer"]
-    assert all(
-        torch.equal(moments[i][k], v) for i, m in state["optimizer"].items() for k, v in m.items()
-    )
-    assert kept.learner.updates == state["updates"] > 0
-
-
-def test_a_loaded_model_does_not_become_a_student(trained: RIVC, tmp_path: Path) -> None:
-    trained.save(tmp_path / "model")
-    again = RIVC.load(tmp_path / "model", vec_env(), **{"distill.parent": "teacher"})
-    with pytest.raises(ConfigError, match=r"distill\.parent"):
-        again.learn(96)
 
 
 def test_the_logger_is_told_under_the_names_of_sb3(tmp_path: Path) -> None:

@@ -3,113 +3,31 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from rivc.errors import ConfigError, DivergedError, QuantError
-from rivc.nets import build_network
 from rivc.quant import int8
-from rivc.quant.products import multiply, multiply_rows, transpose
 from rivc.snn_convert import convert
-from rivc.train import load_config
 from rivc.train.fused import FusedLearner
 from rivc.train.fused.updates import put_together
 from rivc.train.learner import Learner
 from rivc.train.learners import make_learner, why_not_fused
-from rivc.train.replay import Replay
-
-if TYPE_CHECKING:
-    from rivc.nets import QNetwork
-    from rivc.train import Config
-
-INPUTS, LAYOUT, BATCH = 7, (3, 4), 32
-PICTURE, CONV = (9, 7, 2), ((5, 3, 2), (6, 2, 1))
-HARD = {"train.inverse_temperature": float("inf")}
-CASES: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
-    "default": ({}, (4, 4)),
-    "single": ({"train.double_q": False}, (4, 4)),
-    "dqn": ({**HARD, "train.gap_coef": 0.0}, (2, 2)),
-    "advantage": (HARD, (8, 8)),
-    "unclipped": ({"train.gap_clip": float("-inf")}, (3, 2)),
-    "no margin": ({"train.margin_coef": 0.0}, (1, 1)),
-    "wide margin": ({"train.margin": 1e4, "train.n_step": 3}, (4, 1)),
-    "floats": ({"quant.enabled": False}, (4, 4)),
-    "centred": ({"net.readout": "centred"}, (4, 4)),
-    "centred, hard": ({**HARD, "net.readout": "centred", "train.double_q": False}, (2, 2)),
-    "centred floats": ({"net.readout": "centred", "quant.enabled": False}, (4, 4)),
-    "centred pictures": ({"net.readout": "centred", "net.conv": CONV}, (4, 4)),
-    "small steps": ({"train.max_grad_norm": 1e-3}, (5, 6)),
-    "pictures": ({"net.conv": CONV}, (4, 4)),
-    "pictures in floats": ({"net.conv": CONV, "quant.enabled": False}, (4, 4)),
-    "pictures of few bits": ({"net.conv": CONV, "train.margin": 16.5}, (2, 1)),  # off the kink
-}
-
-
-def network(weight_bits: int = 4, activation_bits: int = 4, **options: Any) -> QNetwork:
-    conv = options.pop("conv", ())
-    net = build_network(
-        "conv" if conv else "mlp",
-        input_shape=options.pop("shape", PICTURE if conv else (INPUTS,)),
-        conv=conv,
-        action_layout=options.pop("layout", LAYOUT),
-        hidden=options.pop("hidden", (24, 16)),
-        weight_bits=weight_bits,
-        activation_bits=activation_bits,
-        seed=1,
-        **options,
-    )
-    with torch.no_grad():  # a readout that starts near zero has few gradients to compare
-        net.layers[-1].weight.mul_(60)
-        for layer, _ in net.chain():
-            layer.bias.normal_(0, 0.1, generator=torch.Generator().manual_seed(2))
-    return net
-
-
-def replay(shape: tuple[int, ...] = (INPUTS,)) -> Replay:
-    rng = np.random.default_rng(3)
-    memory = Replay(256, shape, np.uint8, LAYOUT[0])
-    slots = memory.open(rng.integers(0, 256, (256, *shape)))
-    action = rng.integers(0, LAYOUT[1], (255, LAYOUT[0]))
-    memory.close(slots[:-1], action, rng.normal(size=255) * 9, rng.random(255) < 0.1, slots[1:])
-    return memory
-
-
-def settings(overrides: dict[str, Any]) -> Config:
-    return load_config("quickstart", {"train.batch_size": BATCH, **overrides})
-
-
-def pair(case: str) -> tuple[Learner, FusedLearner]:
-    overrides, widths = CASES[case]
-    config = settings(overrides)
-    net = network(*widths, conv=config.net.conv, readout=config.net.readout)
-    net.quantized = config.quant.enabled
-    return Learner(config, net), FusedLearner(config, copy.deepcopy(net))
-
-
-def step(learner: Learner | FusedLearner, seed: int = 0) -> tuple[float, float]:
-    info = learner.update(
-        replay(learner.net.encoding.shape), np.random.default_rng(seed), env_steps=seed * 100
-    )
-    return info.td_loss, info.margin_loss
-
-
-def gradient(learner: Learner | FusedLearner) -> torch.Tensor:
-    """Every gradient of the last update, before it was clipped where that shows."""
-    if isinstance(learner, Learner):
-        grads = [
-            torch.zeros_like(p) if p.grad is None else p.grad for p in learner.net.parameters()
-        ]
-        return torch.cat([grad.flatten() for grad in grads])
-    vector = learner._online.vector
-    parts = [torch.from_numpy(vector.view(vector.grad, p)) for p in learner.net.parameters()]
-    return torch.cat([part.flatten() for part in parts])
-
-
-def parameters(net: QNetwork) -> torch.Tensor:
-    return torch.cat([p.detach().flatten() for p in net.parameters()])
+from tests.learners import (
+    BATCH,
+    CASES,
+    CONV,
+    gradient,
+    network,
+    pair,
+    parameters,
+    replay,
+    settings,
+    step,
+)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -242,21 +160,6 @@ def test_its_batch_is_that_of_the_replay(n_step: int) -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 7, 3), (8, 4, 33), (6, 9, 17), (13, 18, 64)])
-def test_products_are_those_of_numpy(shape: tuple[int, int, int]) -> None:
-    rows, depth, width = shape
-    rng = np.random.default_rng(0)
-    x = rng.integers(0, 256, (rows, depth)).astype(np.float32)
-    w = rng.integers(-7, 8, (depth, width)).astype(np.float32)
-    out, turned = np.full((rows, width), np.nan, np.float32), np.empty((width, depth), np.float32)
-    multiply(x, w, out)
-    np.testing.assert_array_equal(out, x @ w)
-    transpose(w, turned)
-    np.testing.assert_array_equal(turned, w.T)
-    multiply_rows(x, turned, out)
-    np.testing.assert_array_equal(out, x @ w)
-
-
 def test_the_target_follows_by_its_share() -> None:
     _, fused = pair("default")
     old = parameters(fused.target_net)
@@ -340,68 +243,3 @@ def test_what_it_cannot_train_is_left_to_torch() -> None:
 def test_a_network_is_fused_unless_torch_is_asked_for(conv: Any) -> None:
     assert isinstance(make_learner(settings({}), network(conv=conv)), FusedLearner)
     assert isinstance(make_learner(settings({"train.learner": "torch"}), network()), Learner)
-
-
-def test_values_of_the_target_are_those_of_the_present_one() -> None:
-    """What is remembered of a batch is used until the target moves, and equals a fresh pass."""
-    learner, memory = FusedLearner(settings({}), network(conv=CONV)), replay(PICTURE)
-    for seed in range(6):
-        learner.update(memory, np.random.default_rng(seed), 0)
-        if seed == 3:
-            learner.sync_target()
-        x = learner._bench.x.astype(np.uint8).reshape(-1, *PICTURE)
-        if seed != 3:
-            fresh = learner.target_net(torch.from_numpy(x)).numpy()
-            np.testing.assert_array_equal(learner._memory[1].q, fresh)
-    assert (learner._memory[1].owner >= 0).any()
-
-
-def follow(learner: FusedLearner, memory: Replay, seed: int) -> None:
-    """Update, and compare the target's values with a fresh pass."""
-    learner.update(memory, np.random.default_rng(seed), 0)
-    x = torch.from_numpy(learner._bench.x.astype(np.uint8))
-    np.testing.assert_array_equal(learner._memory[1].q, learner.target_net(x).numpy())
-
-
-def test_slots_that_are_overwritten_have_other_values() -> None:
-    learner, memory = FusedLearner(settings({}), network()), replay()
-    for seed in range(4):
-        follow(learner, memory, seed)
-    rng = np.random.default_rng(5)
-    slots = memory.open(rng.integers(0, 256, (128, INPUTS)))
-    action = rng.integers(0, LAYOUT[1], (127, LAYOUT[0]))
-    memory.close(slots[:-1], action, rng.normal(size=127), rng.random(127) < 0.1, slots[1:])
-    for seed in range(4):
-        follow(learner, memory, seed)
-    assert (learner._memory[1].owner >= memory.capacity).any()
-
-
-def test_values_at_hand_are_used() -> None:
-    learner, memory = FusedLearner(settings({}), network()), replay()
-    follow(learner, memory, 0)
-    kept = learner._memory[1]
-    kept.values[kept.owner >= 0] = 7.0
-    learner.update(memory, np.random.default_rng(0), 0)
-    assert (kept.q == 7.0).all()
-    learner.sync_target()
-    learner.update(memory, np.random.default_rng(0), 0)
-    assert not (kept.q == 7.0).any()
-
-
-def test_a_replay_put_back_in_place_has_other_values() -> None:
-    learner, memory = FusedLearner(settings({}), network()), replay()
-    follow(learner, memory, 0)
-    rows = memory.rows(0, 256)
-    rows["observation"] = 255 - rows["observation"]
-    learner.restore(copy.deepcopy(learner.state()))
-    memory.restore(0, rows)
-    follow(learner, memory, 0)
-
-
-def test_another_replay_has_values_of_its_own() -> None:
-    learner, (first, second) = FusedLearner(settings({}), network()), (replay(), replay())
-    second.columns.observation[:] = 255 - second.columns.observation
-    for memory in (first, second):
-        learner.update(memory, np.random.default_rng(0), 0)
-    x = torch.from_numpy(learner._bench.x.astype(np.uint8))
-    np.testing.assert_array_equal(learner._memory[1].q, learner.target_net(x).numpy())
