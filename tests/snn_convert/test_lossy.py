@@ -107,6 +107,22 @@ def test_a_lossy_state_runs_the_same_again_alone_and_in_any_company(
         np.testing.assert_array_equal(alone.readout[0], whole.readout[b])
 
 
+@pytest.mark.parametrize("loss", EVERY_LOSS)
+@settings(max_examples=20)
+@given(program=programs(), data=st.data())
+def test_who_watches_changes_nothing(
+    loss: str, program: SpikingProgram, data: st.DataObject
+) -> None:
+    """Where nobody watches, the spikes of a layer arrive at once, and not tick by tick."""
+    states, lossy = data.draw(counts_for(program)), Lossy(**{loss: EVERY_LOSS[loss]})
+    alone, watched = (run(program, states, lossy=lossy, raster=raster) for raster in (False, True))
+    np.testing.assert_array_equal(alone.readout, watched.readout)
+    np.testing.assert_array_equal(alone.spike_counts, watched.spike_counts)
+    np.testing.assert_array_equal(alone.ticks, watched.ticks)
+    for ours, theirs in zip(alone.counts, watched.counts, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.parametrize("loss", ["membrane_noise", "weight_noise", "dropped_spikes"])
 def test_another_seed_is_another_chip(
     loss: str, program: SpikingProgram, counts: np.ndarray
@@ -305,6 +321,27 @@ def test_a_membrane_saturates_at_the_smallest_number_too() -> None:
     program = replace(program, layers=layers)
     done = run(program, np.zeros((1, 1), np.uint8), lossy=Lossy(membrane_bits=8))
     assert done.readout.item() == -128
+
+
+def test_what_saturates_on_the_way_is_lost() -> None:
+    """15 - 4 passes the register of four bits in the first tick, 15 - 3 * 4 in the end does not."""
+    hidden = Layer(
+        "dense",
+        2 * np.eye(2, dtype=np.int8),
+        np.zeros(2, np.int32),
+        np.full(2, 2, np.int32),
+        weight_bits=3,
+        levels=3,
+    )
+    last = Layer("dense", np.array([[15, -4]], np.int8), np.zeros(1, np.int32), weight_bits=5)
+    encoding = InputEncoding("vector", (2,), 2, (0.0,) * 2, (1.0,) * 2)
+    program = SpikingProgram(encoding, (hidden, last), 1.0, (1, 1), "ideal")
+    counts = np.array([[1, 3]], np.uint8)
+    assert run(program, counts).readout.item() == 3
+    for raster in (False, True):
+        assert (
+            run(program, counts, lossy=Lossy(membrane_bits=4), raster=raster).readout.item() == -1
+        )
 
 
 def test_a_gate_is_no_larger_than_its_register() -> None:

@@ -22,7 +22,7 @@ def test_values_of_the_target_are_those_of_the_present_one() -> None:
         learner.update(memory, np.random.default_rng(seed), 0)
         if seed == 3:
             learner.sync_target()
-        x = learner._bench.x.astype(np.uint8).reshape(-1, *PICTURE)
+        x = learner._bench.x.reshape(-1, *PICTURE)
         if seed != 3:
             fresh = learner.target_net(torch.from_numpy(x)).numpy()
             np.testing.assert_array_equal(learner._memory[1].q, fresh)
@@ -32,7 +32,7 @@ def test_values_of_the_target_are_those_of_the_present_one() -> None:
 def follow(learner: FusedLearner, memory: Replay, seed: int) -> None:
     """Update, and compare the target's values with a fresh pass."""
     learner.update(memory, np.random.default_rng(seed), 0)
-    x = torch.from_numpy(learner._bench.x.astype(np.uint8))
+    x = torch.from_numpy(learner._bench.x)
     np.testing.assert_array_equal(learner._memory[1].q, learner.target_net(x).numpy())
 
 
@@ -76,5 +76,5 @@ def test_another_replay_has_values_of_its_own() -> None:
     second.columns.observation[:] = 255 - second.columns.observation
     for memory in (first, second):
         learner.update(memory, np.random.default_rng(0), 0)
-    x = torch.from_numpy(learner._bench.x.astype(np.uint8))
+    x = torch.from_numpy(learner._bench.x)
     np.testing.assert_array_equal(learner._memory[1].q, learner.target_net(x).numpy())
