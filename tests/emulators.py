@@ -9,7 +9,7 @@ import pytest
 
 from rivc.neurochip import Actor
 from rivc.neurochip.emulator import Emulator
-from rivc.quant import int8
+from rivc.quant import weighing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ WAYS: Final = ("bytes", "rows", "numpy")  # compiled for fast bytes, for slow on
 def chosen(way: str) -> Iterator[bool]:
     """Take programs this way; the value says whether loops are compiled."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(int8, "IS_FAST", way == "bytes")
+        patch.setattr(weighing, "BYTES_ARE_FAST", way == "bytes")
         yield way != "numpy"
 
 

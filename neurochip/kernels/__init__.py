@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from rivc.neurochip.floats import Kernels, flatten
 from rivc.neurochip.kernels import rows, steps, whole
-from rivc.quant import int8
+from rivc.quant import weighing
 
 if TYPE_CHECKING:
     from rivc.neurochip.floats import Calls
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def _calls(program: SpikingProgram) -> Calls | None:
-    return (int8.IS_FAST and whole.calls(program)) or rows.calls(program)
+    return (weighing.BYTES_ARE_FAST and whole.calls(program)) or rows.calls(program)
 
 
 COMPILED: Final = Kernels(

@@ -14,7 +14,7 @@ import numpy as np
 from rivc.compiled import compiled
 from rivc.neurochip.floats import CACHE_BYTES
 from rivc.neurochip.kernels.stairs import reach, stairs
-from rivc.quant import int8
+from rivc.quant import weighing
 from rivc.quant.windows import WINDOWS, windows_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ LAYER: Final = np.dtype(
         ("units", np.int64),
         ("weight", np.int64),  # first place among all weights
         ("packed", np.int64),  # and among packed ones
-        ("words", np.int64),  # their shape, see `rivc.quant.int8`
+        ("words", np.int64),  # their shape, see `rivc.quant.weighing`
         ("width", np.int64),
         ("neurons", np.int64),  # first place among all units
         ("frac_bits", np.int64),
@@ -83,7 +83,7 @@ class Packed(NamedTuple):
 
     Attributes:
         layers: `LAYER` records, the readout last.
-        words: weights of all layers as `rivc.quant.int8` takes them.
+        words: weights of all layers as `rivc.quant.weighing` takes them.
         stairs: of all units, [3, units] of each spiking layer.
         bias: of the readout, int64.
         block: see `Layout`.
@@ -126,7 +126,7 @@ def lay_out(layers: Any, weights: NDArray[np.int8], words: NDArray[np.int32]) ->
         given = weights[layer.weight : layer.weight + layer.units * size]
         end = layer.packed + layer.words * layer.width
         packed = words[layer.packed : end].reshape(layer.words, layer.width)
-        int8.pack(given.reshape(layer.units, size), layer.geometry.kernel, packed)
+        weighing.pack(given.reshape(layer.units, size), layer.geometry.kernel, packed)
 
 
 def _by_window(layer: Layer) -> NDArray[np.int8]:
@@ -169,7 +169,7 @@ def _facts(form: Form) -> dict[str, Any]:
     """What `LAYER` says of a layer alone."""
     windows = windows_of(form.received, form.window, form.stride, form.padding)
     kernel, line = int(windows["kernel"]), int(windows["line"])
-    words, width = (0, 0) if form.is_pool else int8.packed_shape(kernel, line, form.units)
+    words, width = (0, 0) if form.is_pool else weighing.packed_shape(kernel, line, form.units, 4)
     return {
         "geometry": windows,
         "is_pool": form.is_pool,

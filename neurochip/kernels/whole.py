@@ -13,7 +13,7 @@ from rivc.compiled import compiled
 from rivc.neurochip.kernels.calls import Loops, make_calls
 from rivc.neurochip.kernels.loops import add_up, choose, encode, fire, pool
 from rivc.neurochip.kernels.packed import Packed, pack
-from rivc.quant import int8
+from rivc.quant.weighing import SLACK, weigh
 from rivc.quant.windows import pad
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def run_whole(parts: tuple[Any, ...], x: Counts, totals: Integers, readout: Inte
     states, block = len(readout), min(chain.block, len(readout))
     padded, emitted, sums = chain.room
     room = Room(
-        np.empty(block * padded + int8.SLACK, np.uint8),
+        np.empty(block * padded + SLACK, np.uint8),
         np.empty((2, block * emitted), np.uint8),
         np.empty(block * sums, np.int32),
     )
@@ -97,7 +97,7 @@ def _add(chain: Packed, layer: Any, x: Counts, room: Room, sums: NDArray[np.int3
     end = layer.packed + layer.words * layer.width
     words = chain.words[layer.packed : end].reshape(layer.words, layer.width)
     rows = sums.reshape(len(sums) // layer.units, layer.units)
-    int8.weigh(x, layer.geometry, words, rows)
+    weigh(x, layer.geometry, words, rows)
 
 
 @compiled

@@ -112,9 +112,9 @@ def examine() -> Iterator[Check]:
 
 
 def _byte_products() -> Check:
-    """What makes the emulator and training several times faster, with numba: `rivc.quant.int8`."""
+    """What makes the emulator and training several times faster, with numba: `rivc.quant.lanes`."""
     try:
-        from rivc.quant.vnni import instruction_lanes
+        from rivc.quant.lanes import instruction_lanes
     except ImportError:
         return Check("byte products", ok=False, found="", needed=False, remedy=INSTALL_FAST)
     lanes = instruction_lanes()

@@ -46,6 +46,11 @@ def best_step(h: Tensor, levels: int) -> Tensor:
     h = h.flatten()
     h = h[:: max(1, len(h) // _VALUES)]
     top = h.max().clamp_min(_TINY)
-    steps = torch.linspace(0.05, 1.0, _TRIALS).unsqueeze(1) * top / levels
-    counts = torch.floor(h / steps + 0.5).clamp_(0, levels)
-    return steps[(counts * steps - h).square_().mean(1).argmin(), 0]
+    steps = torch.linspace(0.05, 1.0, _TRIALS) * top / levels
+    return steps[torch.stack([_error(h, step, levels) for step in steps]).argmin()]
+
+
+def _error(h: Tensor, step: Tensor, levels: int) -> Tensor:
+    """Return the mean squared error of one step; a step at a time stays in the cache."""
+    counts = (h / step).add_(0.5).floor_().clamp_(0, levels)
+    return counts.mul_(step).sub_(h).square_().mean()

@@ -16,15 +16,6 @@ NEAR: Final = 32  # lines of what is written that the first cache holds
 
 
 @reordered
-def multiply(x: Floats, w: Floats, out: Floats) -> None:
-    """Write x @ w, [B, K] times [K, N]."""
-    for b in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            out[b, j] = 0
-    add_product(x, w, out)
-
-
-@reordered
 def add_product(x: Floats, w: Floats, out: Floats) -> None:
     """Add x @ w, [B, K] times [K, N], four rows and four columns of `x` at a time.
 
@@ -64,17 +55,6 @@ def _add_row(x: Floats, w: Floats, out: Floats) -> None:
         factor = x[k]
         for j in range(len(out)):
             out[j] += factor * w[k, j]
-
-
-@reordered
-def multiply_rows(x: Floats, w: Floats, out: Floats) -> None:
-    """Write x @ w.T, [B, K] times [N, K], for few N."""
-    for b in range(len(x)):
-        for j in range(len(w)):
-            total = w.dtype.type(0)
-            for k in range(w.shape[1]):
-                total += x[b, k] * w[j, k]
-            out[b, j] = total
 
 
 @reordered

@@ -110,8 +110,8 @@ def scatter(rows: NDArray[Any], windows: Windows, x: NDArray[Any]) -> None:
 
 
 @compiled
-def pad(x: NDArray[Any], windows: Windows, padded: NDArray[Any]) -> None:
-    """Copy pictures, flat, with zeros around them, up to where windows end; in any type."""
+def pad(x: NDArray[Any], windows: Windows, padded: NDArray[Any], blank: Any = 0) -> None:
+    """Copy pictures, flat, with `blank` around them, up to where windows end; in any type."""
     pictures = _pictures(x, windows)
     count, lines, length = len(pictures), windows.padded_lines, windows.padded_length
     out = padded[: count * lines * length].reshape(count, lines, length)
@@ -121,16 +121,16 @@ def pad(x: NDArray[Any], windows: Windows, padded: NDArray[Any]) -> None:
         for y in range(lines):
             line = out[b, y]
             is_inside = top <= y < top + pictures.shape[1]
-            blank = left if is_inside else length
-            for k in range(blank):
-                line[k] = 0
+            before = left if is_inside else length
+            for k in range(before):
+                line[k] = blank
             if is_inside:
                 source, target = pictures[b, y - top], line[left : left + width]
                 rest = line[left + width :]
                 for k in range(width):
                     target[k] = source[k]
                 for k in range(len(rest)):
-                    rest[k] = 0
+                    rest[k] = blank
 
 
 @compiled

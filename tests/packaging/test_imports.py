@@ -19,9 +19,9 @@ NEEDS_MORE = (  # torch, or numba
     "rivc.neurochip.kernels",
     "rivc.codec.loops",
     "rivc.codec.mixing",
-    "rivc.quant.int8",
+    "rivc.quant.lanes",
     "rivc.quant.products",
-    "rivc.quant.vnni",
+    "rivc.quant.weighing",
     "rivc.quant.windows",
 )
 FOLDERS = {

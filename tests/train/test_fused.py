@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rivc.errors import ConfigError, DivergedError, QuantError
-from rivc.quant import int8
+from rivc.quant import weighing
 from rivc.snn_convert import convert
 from rivc.train.fused import FusedLearner
 from rivc.train.fused.updates import put_together
@@ -81,9 +81,9 @@ def test_sums_over_bytes_and_over_floats_train_alike(
     """Bit for bit, with integers of full range."""
     found = []
     for is_fast in (False, True):
-        monkeypatch.setattr(int8, "IS_FAST", is_fast)
+        monkeypatch.setattr(weighing, "BYTES_ARE_FAST", is_fast)
         learner = FusedLearner(settings({}), network(**options))
-        assert learner._online.chain.layers["is_packed"].any() == is_fast
+        assert learner._online.chain.layers["over_bytes"].any() == is_fast
         losses = [step(learner, seed) for seed in range(4)]
         found.append((losses, parameters(learner.net)))
     (floats, by_floats), (over_bytes, by_bytes) = found

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rivc.compiled import compiled
-from rivc.quant.products import NARROW, add_product, multiply, transpose
+from rivc.quant.products import NARROW, add_product, transpose
 from rivc.quant.qat.loops import unfire
+from rivc.quant.weighing import add_outer, weigh
 from rivc.quant.windows import scatter
 from rivc.train.fused.centred import add_gradient
 from rivc.train.fused.chain import matrix, received_by, what_came, what_left
@@ -69,14 +70,15 @@ def _backward_block(chain: Chain, x: Counts, some: tuple[int, int]) -> None:
         of_sums = matrix(chain.back[1], 0, rows, layer.units)
         of_step_in = _backward_neurons(chain, i, of_left, of_sums, some)
         came = what_came(chain, x, i, some, steps)
-        _weight_gradient(of_sums, came, matrix(chain.grad, layer.weight, layer.units, layer.inputs))
+        _weight_gradient(chain, layer, of_sums, came)
         if i > 0:
             _backward_inputs(chain, layer, of_sums)
             if layer.groups > 0 and not layer.is_real:
                 common = matrix(chain.common, 0, layer.groups, layer.inputs)
                 ratio = chain.unit[i] / chain.unit[i + 1]
-                of_x = matrix(chain.back[0], 0, *came.shape)
-                of_step_in += add_gradient(came, common, ratio, of_sums, of_x)
+                states = matrix(came, 0, rows, layer.inputs)
+                of_x = matrix(chain.back[0], 0, rows, layer.inputs)
+                of_step_in += add_gradient(states, common, ratio, of_sums, of_x)
             chain.grad[chain.layers[i - 1].log_step] += np.float32(of_step_in)
 
 
@@ -84,24 +86,36 @@ def _backward_block(chain: Chain, x: Counts, some: tuple[int, int]) -> None:
 def _backward_inputs(chain: Chain, layer: Any, grad: Floats) -> None:
     """Write the gradient of what a layer got to `back[0]`, for that of its sums, [R, C]."""
     w_q = matrix(chain.w_q, layer.synapses, layer.units, layer.inputs)
+    flat = grad.reshape(grad.size)
     if layer.geometry.is_row:
-        multiply(grad, w_q, matrix(chain.back[0], 0, len(grad), layer.inputs))
+        weigh(flat, layer.sums, w_q, matrix(chain.back[0], 0, len(grad), layer.inputs))
         return
     rows = matrix(chain.room, 0, len(grad), layer.inputs)
-    multiply(grad, w_q, rows)
+    weigh(flat, layer.sums, w_q, rows)
     x = chain.back[0][: len(grad) // layer.windows * received_by(layer)]
     fill(x, np.float32(0))
     scatter(rows, layer.geometry, x)
 
 
 @compiled
-def _weight_gradient(of_sums: Floats, x: Floats, grad: Floats) -> None:
+def _weight_gradient(chain: Chain, layer: Any, of_sums: Floats, came: Floats) -> None:
+    """Add the gradient of the weights of a layer that got `came`, flat."""
+    grad = matrix(chain.grad, layer.weight, layer.units, layer.inputs)
+    if layer.geometry.is_row:
+        _add_rows(of_sums, matrix(came, 0, len(of_sums), layer.inputs), grad)
+    else:
+        add_outer(of_sums, came, layer.geometry, grad)
+
+
+@compiled
+def _add_rows(of_sums: Floats, x: Floats, grad: Floats) -> None:
     """Add of_sums.T @ x, [C, I]; for few inputs, the other way round."""
     if x.shape[1] >= NARROW:
         add_product(of_sums.T, x, grad)
         return
     turned, back = np.empty((x.shape[1], len(grad)), np.float32), np.empty_like(grad)
-    multiply(x.T, of_sums, turned)
+    fill(turned.reshape(turned.size), np.float32(0))
+    add_product(x.T, of_sums, turned)
     transpose(turned, back)
     for c in range(len(grad)):
         for k in range(grad.shape[1]):

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from rivc.compiled import compiled
-from rivc.quant.windows import WINDOWS, gather
-from rivc.train.fused.kernels import fill
+from rivc.quant.windows import WINDOWS, pad
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,14 +30,15 @@ LAYER: Final = np.dtype(
         ("inputs", np.int64),  # of one unit
         ("windows", np.int64),  # rows of a state
         ("geometry", WINDOWS),
+        ("sums", WINDOWS),  # a row of sums, as the way back takes them
         ("is_real", np.bool_),  # of float training, which ignores the chip
         ("weight", np.int64),  # first place in the vector of parameters
         ("bias", np.int64),
         ("log_step", np.int64),
         ("synapses", np.int64),  # first place among all weights
-        ("is_packed", np.bool_),  # sums are taken over bytes
-        ("packed", np.int64),  # first place among packed weights
-        ("words", np.int64),  # their shape, see `rivc.quant.int8`
+        ("over_bytes", np.bool_),  # sums are taken over bytes, not floats
+        ("packed", np.int64),  # first place among packed weights of its kind
+        ("words", np.int64),  # their shape, see `rivc.quant.weighing`
         ("width", np.int64),
         ("channels", np.int64),  # and among all units
         ("neurons", np.int64),  # and among all numbers that leave a layer
@@ -65,8 +65,8 @@ class Chain(NamedTuple):
         values: parameters, float32, [P].
         grad: of a loss, float32, [P].
         w_q: weights that sums are taken with, [C, I] of each layer, float32.
-        w_t: the same, [I, C]; of a layer whose weights are not packed.
-        packed: integer weights as `rivc.quant.int8` takes them, int32.
+        floats: the same as `rivc.quant.weighing` takes them, float32, [I, padded C].
+        packed: instead, of layers over bytes, int32.
         scale: of the weights, and the sums of integer weights, float32, [2, units].
         q: threshold and offset, in the widest type that carries a membrane, [2, units].
         unit: value of one count that each layer receives; the last is that of the readout.
@@ -76,8 +76,9 @@ class Chain(NamedTuple):
         cut: what becomes the counts of a spiking layer, before it is rounded and cut off; the sums
             of a readout as they were; laid out as `out`.
         returned: by the readout, float32, [rows * units].
-        room: windows of a block, float32.
-        counts: rows or padded pictures of a block, uint8.
+        room: gradients of windows of a block, float32.
+        padded: pictures of a block, float32.
+        counts: the same, uint8.
         back: gradients on the way, float32, [2, block * widest].
         rest: weights and biases of a centred readout without `common`, float32, [C * (I + 1)].
         common: mean weights and biases of its groups, float32, [d * (I + 1)].
@@ -89,7 +90,7 @@ class Chain(NamedTuple):
     values: Floats
     grad: Floats
     w_q: Floats
-    w_t: Floats
+    floats: Floats
     packed: NDArray[np.int32]
     scale: Floats
     q: Floats
@@ -99,6 +100,7 @@ class Chain(NamedTuple):
     cut: Floats
     returned: Floats
     room: Floats
+    padded: Floats
     counts: NDArray[np.uint8]
     back: Floats
     rest: Floats
@@ -137,7 +139,7 @@ def _place(chain: Chain, i: int, first: int) -> Any:
 def what_came(
     chain: Chain, x: Counts, i: int, some: tuple[int, int], steps: tuple[Any, Any]
 ) -> Floats:
-    """Return what layer `i` got for some states, [R, inputs].
+    """Return what layer `i` got for some states, padded pictures, flat.
 
     Args:
         chain: after the layers before.
@@ -152,13 +154,11 @@ def what_came(
         _as_steps(x[first * size : (first + count) * size], steps, flat)
     else:
         flat = chain.out[_place(chain, i - 1, first) :]
-    if layer.geometry.is_row:
-        return matrix(flat, 0, count, layer.inputs)
-    rows = matrix(chain.room, 0, count * layer.windows, layer.inputs)
-    if not layer.geometry.is_whole:
-        fill(rows.reshape(rows.size), -steps[1] * steps[0] if i == 0 else np.float32(0))
-    gather(flat[: count * size], layer.geometry, rows)
-    return rows
+    if layer.geometry.is_whole:
+        return flat[: count * size]
+    blank = -steps[1] * steps[0] if i == 0 else np.float32(0)
+    pad(flat[: count * size], layer.geometry, chain.padded, blank)
+    return chain.padded[: count * layer.geometry.padded_lines * layer.geometry.padded_length]
 
 
 @compiled

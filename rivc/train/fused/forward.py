@@ -114,7 +114,8 @@ def _forward_layer(chain: Chain, x: Counts, i: int, some: tuple[int, int]) -> No
     else:
         _read_out(z, offset, np.float32(chain.unit[i + 1]), cut)
         if layer.groups > 0:
-            _add_values(chain, i, what_came(chain, x, i, some, value_of_counts(chain)), z)
+            came = what_came(chain, x, i, some, value_of_counts(chain))
+            _add_values(chain, i, matrix(came, 0, some[1], layer.inputs), z)
 
 
 @compiled

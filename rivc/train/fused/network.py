@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from rivc.errors import QuantError
-from rivc.quant import int8
-from rivc.quant.products import NARROW
+from rivc.quant import weighing
 from rivc.quant.qat import QuantConv2d
 from rivc.quant.qat.integers import GAUSSIAN_STEP
 from rivc.quant.windows import windows_of
@@ -100,7 +99,7 @@ class FusedNet:
         rows_of, units, inputs = layers["windows"], layers["units"], layers["inputs"]
         block, kept = _block(layers, rows), rows if kept is None else kept
         left = (kept + block) * int((rows_of * units).sum())
-        counted, geometry = layers[layers["is_packed"]], layers["geometry"]
+        geometry, words = layers["geometry"], layers["words"] * layers["width"]
         widest = int((geometry["padded_lines"] * geometry["padded_length"]).max())
         is_wide = any(layer.carrier.dtype == "float64" for layer, _ in net.chain())
         self.chain = Chain(
@@ -109,9 +108,9 @@ class FusedNet:
             block=block,
             values=self.vector.values,
             grad=self.vector.grad,
-            w_q=np.zeros(int((units * inputs).sum()), np.float32),
-            w_t=np.zeros(int((units * inputs).sum()), np.float32),
-            packed=np.zeros(int((counted["words"] * counted["width"]).sum()), np.int32),
+            w_q=np.zeros(int((units * inputs).sum()) + weighing.WIDE, np.float32),
+            floats=np.zeros(int(words[~layers["over_bytes"]].sum()), np.float32),
+            packed=np.zeros(int(words[layers["over_bytes"]].sum()), np.int32),
             scale=np.zeros((2, int(units.sum())), np.float32),
             q=np.ones((2, int(units.sum())), np.float64 if is_wide else np.float32),
             unit=np.full(len(layers) + 1, math.exp(float(net.input_log_step))),
@@ -120,7 +119,8 @@ class FusedNet:
             cut=np.zeros(left, np.float32),
             returned=np.zeros(rows * last["units"], np.float32),
             room=np.zeros(block * int((rows_of * inputs).max()), np.float32),
-            counts=np.zeros(block * widest + int8.SLACK, np.uint8),
+            padded=np.zeros(block * widest, np.float32),
+            counts=np.zeros(block * widest + weighing.SLACK, np.uint8),
             back=np.zeros(
                 (2, block * int((rows_of * np.maximum(units, inputs)).max())), np.float32
             ),
@@ -191,6 +191,7 @@ def _records(net: QNetwork, vector: Vector) -> NDArray[np.void]:
     """Say of each layer where its arrays lie and what the loops need to know of it."""
     records = np.zeros(sum(1 for _ in net.chain()), LAYER)
     synapses = channels = neurons = packed = 0
+    over_bytes = weighing.BYTES_ARE_FAST and net.quantized
     shape = net.encoding.shape
     for i, (record, (layer, _)) in enumerate(zip(records, net.chain(), strict=True)):
         if net.quantized:
@@ -204,17 +205,17 @@ def _records(net: QNetwork, vector: Vector) -> NDArray[np.void]:
             "bias": vector.first(layer.bias),
             "log_step": vector.first(layer.log_step),
             "synapses": synapses,
-            "is_packed": _is_packed(net, layer),
+            "over_bytes": over_bytes,
             "packed": packed,
             "channels": channels,
             "neurons": neurons,
         }
-        windows, shape = _windows(layer, shape)
+        windows, shape = _windows(layer, shape, 4 if over_bytes else 1)
         for name, value in (places | windows | _constants(layer)).items():
             record[name] = value
         synapses, channels = synapses + layer.weight.numel(), channels + units
         neurons += units * int(record["windows"])
-        packed += int(record["words"] * record["width"]) * bool(record["is_packed"])
+        packed += int(record["words"] * record["width"])
     return records
 
 
@@ -227,22 +228,24 @@ def _require_float32(layer: QuantLayer, i: int) -> None:
         )
 
 
-def _is_packed(net: QNetwork, layer: QuantLayer) -> bool:
-    """Whether sums are taken over bytes: of counts, and of enough units to fill registers."""
-    return int8.IS_FAST and net.quantized and len(layer.weight) >= NARROW
+def _windows(
+    layer: QuantLayer, shape: tuple[int, ...], each: int
+) -> tuple[dict[str, Any], tuple[int, ...]]:
+    """Return what `LAYER` says of windows of pictures of a shape, and the shape that follows.
 
-
-def _windows(layer: QuantLayer, shape: tuple[int, ...]) -> tuple[dict[str, Any], tuple[int, ...]]:
-    """Return what `LAYER` says of windows of pictures of a shape, and the shape that follows."""
+    Weights are packed in words of `each` inputs.
+    """
     units = len(layer.weight)
     geometry = windows_of((layer.spec.fan_in,))
     if isinstance(layer, QuantConv2d):
         _, _, kernel, side = layer.weight.shape
         geometry = windows_of(shape, (kernel, side), layer.stride, layer.padding)
     down, across = int(geometry["down"]), int(geometry["across"])
-    words, width = int8.packed_shape(int(geometry["kernel"]), int(geometry["line"]), units)
+    words, width = weighing.packed_shape(
+        int(geometry["kernel"]), int(geometry["line"]), units, each
+    )
     found = {"geometry": geometry, "windows": down * across, "words": words, "width": width}
-    return found, (down, across, units)
+    return found | {"sums": windows_of((units,))}, (down, across, units)
 
 
 def _constants(layer: QuantLayer) -> dict[str, float]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rivc.compiled import compiled
-from rivc.quant import int8
-from rivc.quant.products import NARROW, multiply, multiply_rows, transpose
+from rivc.quant import weighing
+from rivc.quant.products import transpose
 from rivc.quant.windows import pad
 from rivc.train.fused.chain import matrix, received_by, what_came, what_left
 
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 def lay_out(chain: Chain, layer: Any) -> None:
     """Bring the weights of a layer into the order in which the product takes them."""
     w_q = matrix(chain.w_q, layer.synapses, layer.units, layer.inputs)
-    if layer.is_packed:
+    if layer.over_bytes:
         words = matrix(chain.packed, layer.packed, layer.words, layer.width)
-        int8.pack(w_q, layer.geometry.kernel, words)
+        weighing.pack(w_q, layer.geometry.kernel, words)
     else:
-        transpose(w_q, matrix(chain.w_t, layer.synapses, layer.inputs, layer.units))
+        words = matrix(chain.floats, layer.packed, layer.words, layer.width)
+        transpose(w_q, words[:, : layer.units])
 
 
 @compiled
@@ -42,8 +43,10 @@ def add_up(chain: Chain, x: Counts, i: int, some: tuple[int, int], z: Floats) ->
     `x` holds the counts of all states at the input, flat.
     """
     layer, (first, count) = chain.layers[i], some
-    if not layer.is_packed:
-        _over_floats(chain, layer, what_came(chain, x, i, some, value_of_counts(chain)), z)
+    if not layer.over_bytes:
+        words = matrix(chain.floats, layer.packed, layer.words, layer.width)
+        came = what_came(chain, x, i, some, value_of_counts(chain))
+        weighing.weigh(came, layer.geometry, words, z)
     elif i == 0:
         size = received_by(layer)
         _over_bytes(chain, layer, x[first * size : (first + count) * size], z)
@@ -62,15 +65,7 @@ def value_of_counts(chain: Chain) -> tuple[Any, Any]:
 
 
 @compiled
-def _over_floats(chain: Chain, layer: Any, x: Floats, z: Floats) -> None:
-    if layer.units < NARROW:
-        multiply_rows(x, matrix(chain.w_q, layer.synapses, layer.units, layer.inputs), z)
-    else:
-        multiply(x, matrix(chain.w_t, layer.synapses, layer.inputs, layer.units), z)
-
-
-@compiled
 def _over_bytes(chain: Chain, layer: Any, x: Any, z: Floats) -> None:
     pad(x, layer.geometry, chain.counts)
     words = matrix(chain.packed, layer.packed, layer.words, layer.width)
-    int8.weigh(chain.counts, layer.geometry, words, z)
+    weighing.weigh(chain.counts, layer.geometry, words, z)

@@ -124,10 +124,6 @@ def put_together(columns: Columns, slots: Slots, task: Task, bench: Bench) -> No
 def value(target: Chain, memory: Memory, bench: Bench) -> None:
     """Write the target network's values of a batch to `memory.q`."""
     size, d, n = memory.q.shape
-    if target.layers[0].is_real:
-        forward(target, bench.x)
-        memory.q[:] = returned(target, size).reshape(size, d, n)
-        return
     count, capacity = _find_absent(memory, bench), len(memory.owner)
     if count > 0:
         forward(target, memory.x[:count])
