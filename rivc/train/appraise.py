@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from rivc.envs.factory import Task
     from rivc.nets import QNetwork
+    from rivc.nets.network import Integers
     from rivc.neurochip import Backend
     from rivc.train.policy import Policy
 
@@ -90,16 +91,18 @@ def appraise(
 
 
 @torch.no_grad()
-def decide(net: QNetwork, counts: Counts) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def decide(
+    net: QNetwork, counts: Counts, integers: Integers
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the FPNN's greedy actions, [B, d], and its readout in integers, [B, d, n].
 
     A network trained in reals has no integers: its action values are rounded to readout steps.
     """
     x = torch.from_numpy(counts)
     if net.quantized:
-        readout = net.readout(x).numpy()
+        readout = net.readout(x, integers).numpy()
         return greedy(readout), readout
-    steps = (net(x).double() / net.readout_scale()).numpy()
+    steps = (net(x).double() / net.readout_scale(integers)).numpy()
     return greedy(steps), np.rint(steps).astype(np.int64)
 
 
@@ -114,10 +117,15 @@ class _Witness:
     mismatches: int = 0
     spikes: int = 0
     sample: list[Counts] = field(default_factory=list)  # one state of every step, by turns
+    integers: Integers = field(init=False)
+
+    def __post_init__(self) -> None:
+        with torch.no_grad():
+            self.integers = self.policy.net.integers()
 
     def act(self, observation: NDArray[Any]) -> NDArray[np.int64]:
         counts = self.policy.program.encode(observation)
-        actions, readout = decide(self.policy.net, counts)
+        actions, readout = decide(self.policy.net, counts, self.integers)
         self.sample.append(counts[self.states % len(counts)])
         self.states += len(counts)
         if self.chip is None:

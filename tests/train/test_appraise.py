@@ -73,7 +73,7 @@ def test_a_program_that_is_not_the_networks_is_found_out() -> None:
 def test_a_network_in_reals_is_compared_in_readout_steps() -> None:
     net = network(quantized=False)
     counts = np.random.default_rng(0).integers(0, 256, (16, 4), dtype=np.uint8)
-    actions, readout = decide(net, counts)
+    actions, readout = decide(net, counts, net.integers())
     q = net(torch.from_numpy(counts)).numpy()
     assert actions.tolist() == q.argmax(2).tolist()
     np.testing.assert_allclose(
