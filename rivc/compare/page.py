@@ -9,6 +9,7 @@ from rivc import __version__
 from rivc.compare.publish import drawings, state
 from rivc.report import comparison
 from rivc.report.comparison import ALL, CHANCE, LEGEND, PAIRS, bits, form_name
+from rivc.report.effects import NOTE, TITLE
 from rivc.report.page import Card, Charts, Code, Folded, Page, Section, Table, Text
 from rivc.report.svg import dots, lines
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rivc.report.statistics import Estimate
 
 
+ELSEWHERE: Final = {ALL, PAIRS, TITLE}  # tables that have a section of their own
 MOST_ROWS: Final = 24  # of a table that is not folded
 
 
@@ -44,6 +46,7 @@ def comparison_page(found: Comparison, commands: Sequence[str]) -> Page:
             _what(found),
             _works(grids, shown),
             *_better(found, grids, shown),
+            *_worth(grids, shown),
             *_flips(shown),
             _tasks(grids, shown),
             Section("again", "How to reproduce", _left(found), [Code("\n".join(commands))]),
@@ -145,6 +148,14 @@ def _better(found: Comparison, grids: dict[str, Grid], shown: dict[str, Drawing]
     return [Section("better", "Who is better", lead, blocks)]
 
 
+def _worth(grids: dict[str, Grid], shown: dict[str, Drawing]) -> list[Section]:
+    if TITLE not in grids:
+        return []
+    lead = "An interval that holds 0 decides nothing; where it is narrow, the setting does nothing."
+    blocks = [*_charts(shown, "effects", NOTE), *_table(grids, TITLE)]
+    return [Section("worth", TITLE, lead, blocks)]
+
+
 def _flips(shown: dict[str, Drawing]) -> list[Section]:
     caption = (
         "Share of states in which a form acts otherwise than the network, by action gap over "
@@ -158,7 +169,7 @@ def _flips(shown: dict[str, Drawing]) -> list[Section]:
 def _tasks(grids: dict[str, Grid], shown: dict[str, Drawing]) -> Section:
     caption = "Greedy return while training: interquartile mean with its interval."
     blocks = _charts(shown, "curves", caption)
-    blocks += [block for name in grids if name not in {ALL, PAIRS} for block in _table(grids, name)]
+    blocks += [block for name in grids if name not in ELSEWHERE for block in _table(grids, name)]
     lead = "Learning curves, and what each form of the final policies returns."
     return Section("tasks", "Task by task", lead, blocks)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +19,8 @@ from rivc.compare.outcomes import (
 from rivc.compare.table import DONE
 from rivc.errors import UsageError
 from rivc.report import comparison, plots
-from rivc.report.comparison import CHIP, FLOAT_BITS, bits, form_name
+from rivc.report.comparison import CHIP, FLOAT_BITS, Contender, bits, form_name
+from rivc.report.effects import TITLE, effects, effects_csv, effects_grid
 from rivc.report.plots import Axis, Panel
 from rivc.report.statistics import exceeding, interval
 from rivc.snn_convert.storage import write_atomically
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from rivc.compare.outcomes import References
     from rivc.compare.suite import Suite
     from rivc.compare.table import Row, Table
-    from rivc.report.comparison import Contender, Contest, Grid, Line, Pair
+    from rivc.report.comparison import Contest, Grid, Line, Pair
+    from rivc.report.effects import Effect, Sides
     from rivc.report.plots import Panels
     from rivc.report.statistics import Estimate
 
@@ -51,6 +53,7 @@ class Comparison:
         references: of their tasks.
         failed: rows of those that failed.
         jobs: how many there are in all.
+        sides: by setting, variants with and without it, of which its effect is said.
     """
 
     title: str
@@ -58,6 +61,7 @@ class Comparison:
     references: References
     failed: Sequence[Row] = ()
     jobs: int = 0
+    sides: Sides = field(default_factory=dict)
 
     @classmethod
     def of_suite(cls, suite: Suite, work: Sequence[Job], results: Table) -> Comparison:
@@ -69,6 +73,7 @@ class Comparison:
             references=suite.references(),
             failed=[row for row in known if row["status"] != DONE],
             jobs=len(work),
+            sides=suite.sides(),
         )
 
     @cached_property
@@ -92,10 +97,16 @@ class Comparison:
         """How the reference stands against each; none where tasks cannot be put together."""
         return comparison.pairs(self.contest, self.reference) if self.is_normalised else []
 
+    @cached_property
+    def effects(self) -> list[Effect]:
+        """What settings are worth; none where tasks cannot be put together."""
+        return effects(self.contest, self.sides) if self.is_normalised else []
+
     @property
     def grids(self) -> list[Grid]:
-        """Both as tables."""
-        return comparison.grids(self.lines, self.pairs)
+        """All of them as tables."""
+        worth = [effects_grid(self.effects)] if self.effects else []
+        return worth + comparison.grids(self.lines, self.pairs)
 
     @property
     def reference(self) -> str:
@@ -154,6 +165,7 @@ def publish(found: Comparison, folder: Path, *, figures: bool) -> list[Path]:
         "scores.csv": comparison.lines_csv(found.lines).encode(),
         "pairs.csv": comparison.pairs_csv(found.pairs).encode(),
     }
+    files |= {"effects.csv": effects_csv(found.effects).encode()} if found.effects else {}
     files |= {f"{name}.{kind}": x for name, kinds in drawn.items() for kind, x in kinds.items()}
     for name, content in files.items():
         try:
@@ -177,6 +189,7 @@ def drawings(found: Comparison) -> dict[str, Drawing]:
         x = Axis("score (random 0, solved 1)", plots.limits(scores.values()), mark=1.0)
         chance = Axis(f"P({found.reference} is better)", (-0.03, 1.03), mark=0.5)
         drawn |= {
+            "effects": Drawing(f"{TITLE}: difference of mean scores", *_worth(found)),
             "scores": Drawing(comparison.LEGEND, _dots(scores, x), names),
             "improvement": Drawing(comparison.CHANCE, _dots(better, chance), names),
             "profiles": Drawing("Performance profiles", [_profiles(found.contest)], names),
@@ -196,6 +209,13 @@ def _profiles(contest: Contest) -> list[Panel]:
     }
     x, y = Axis("score (random 0, solved 1)"), Axis("share of runs above", (-0.02, 1.02))
     return [Panel(bits(w), x, y, by_width(curves, CHIP, w)) for w in _widths(contest)]
+
+
+def _worth(found: Comparison) -> tuple[Panels, list[str]]:
+    """Panels of effects, as scores have them, and the names of all settings."""
+    values = {Contender(e.name, e.bit_width, e.form): e.score for e in found.effects}
+    x = Axis("score with it less without", plots.limits(values.values()), mark=0.0)
+    return _dots(values, x), list(dict.fromkeys(c.variant for c in values))
 
 
 def _dots(found: Mapping[Contender, Estimate], x: Axis) -> list[list[Panel]]:

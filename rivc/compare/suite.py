@@ -76,6 +76,15 @@ class Exclusion(Section):
         return all(said[key] is None or value in said[key] for key, value in place.items())
 
 
+class Effect(Section):
+    """What a setting is worth: variants that have it, against the same ones without."""
+
+    variants: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_listed)]
+    """That have it."""
+    against: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_listed)]
+    """That do not."""
+
+
 class Suite(Section):
     """A whole comparison."""
 
@@ -97,6 +106,8 @@ class Suite(Section):
     """Combinations that are left out."""
     evaluation: Evaluation = Evaluation()
     """Of every policy."""
+    effects: dict[Name, Effect] = Field(default_factory=dict)
+    """What is to be said of settings, by name."""
 
     def jobs(self) -> list[Job]:
         """Return every job, seed by seed, so that an unfinished suite is balanced.
@@ -124,6 +135,10 @@ class Suite(Section):
     def references(self) -> dict[str, tuple[float, float]]:
         """Return the returns that count as 0 and as 1, by task."""
         return {name: (entry.random, entry.solved) for name, entry in self.tasks.items()}
+
+    def sides(self) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+        """Return the variants with and without each setting that something is to be said of."""
+        return {name: (effect.variants, effect.against) for name, effect in self.effects.items()}
 
     def _places(self) -> Iterator[tuple[str, str, int]]:
         """Task, variant and bit width of every job; a peer trains once, in floating point."""
@@ -194,6 +209,9 @@ def load_suite(source: str | Path) -> Suite:
         _check_names(str(source), what, names)
         for entry in suite.exclude:
             _check_known(f"{source}: exclude", what, getattr(entry, what) or (), names)
+    for name, effect in suite.effects.items():
+        said = [*effect.variants, *effect.against]
+        _check_known(f"{source}: effects.{name}", "variant", said, [*suite.variants])
     for name, task in suite.tasks.items():
         if task.solved == task.random:
             raise ConfigError(f"{source}: tasks.{name}: random and solved are both {task.random}")
@@ -225,11 +243,13 @@ def _check_known(where: str, what: str, said: Iterable[str], names: list[str]) -
 
 def _known_keys(tree: Mapping[str, Any]) -> list[str]:
     """Every dotted key that this very suite could hold."""
-    tasks = tree.get("tasks")
-    named = tasks if isinstance(tasks, dict) else {}
+    named, told = (
+        part if isinstance(part := tree.get(key), dict) else {} for key in ("tasks", "effects")
+    )
     return [
         *Suite.model_fields,
         *(f"tasks.{name}.{key}" for name in named for key in TaskEntry.model_fields),
         *(f"evaluation.{key}" for key in Evaluation.model_fields),
+        *(f"effects.{name}.{key}" for name in told for key in Effect.model_fields),
         *(f"exclude.{i}.{key}" for i in range(64) for key in Exclusion.model_fields),
     ]

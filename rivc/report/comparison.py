@@ -235,7 +235,7 @@ def outcomes_csv(found: Contest) -> str:
         for seeds in tasks.values()
         for o in seeds.values()
     ]
-    return _csv(head, rows)
+    return as_csv(head, rows)
 
 
 def lines_csv(found: Sequence[Line]) -> str:
@@ -248,7 +248,7 @@ def lines_csv(found: Sequence[Line]) -> str:
         for task, value in ({"all": line.score} | line.returns).items()
         if value is not None
     ]
-    return _csv(head, rows)
+    return as_csv(head, rows)
 
 
 def pairs_csv(found: Sequence[Pair]) -> str:
@@ -260,7 +260,7 @@ def pairs_csv(found: Sequence[Pair]) -> str:
         + [v for e in (p.improvement, p.difference) for v in (e.value, e.low, e.high)]
         for p in found
     ]
-    return _csv(head, rows)
+    return as_csv(head, rows)
 
 
 def span(value: Estimate, digits: int = 2) -> str:
@@ -363,7 +363,8 @@ def _rows(head: Sequence[str], cells: Iterable[Sequence[str]]) -> Iterator[str]:
         yield f"| {' | '.join(row)} |"
 
 
-def _csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def as_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table as CSV."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([head, *rows])
     return text.getvalue()

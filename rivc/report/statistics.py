@@ -132,9 +132,13 @@ def interval(
 
 
 def difference(
-    x: Scores, y: Scores, rng: np.random.Generator, resamples: int = RESAMPLES
+    x: Scores,
+    y: Scores,
+    rng: np.random.Generator,
+    resamples: int = RESAMPLES,
+    statistic: Callable[[Scores], Array] = iqm,
 ) -> Estimate:
-    """Return how much the interquartile mean of x is above that of y, seed by seed.
+    """Return how much the interquartile mean, or another, of x is above that of y, seed by seed.
 
     The n-th score of both belongs to the same seed, so both are drawn together.
 
@@ -144,7 +148,7 @@ def difference(
     for a, b in _paired(x, y):
         if a.shape != b.shape:
             raise UsageError(f"pairs need as many seeds, not {a.shape[-1]} and {b.shape[-1]}")
-    return _estimate(lambda s: iqm(s[0]) - iqm(s[1]), [x, y], rng, resamples, True)
+    return _estimate(lambda s: statistic(s[0]) - statistic(s[1]), [x, y], rng, resamples, True)
 
 
 def improvement_interval(

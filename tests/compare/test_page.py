@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ from rivc.compare.publish import Comparison
 from rivc.compare.suite import load_suite
 from rivc.compare.table import dump_row
 from rivc.errors import UsageError
+from rivc.report.comparison import span
 from rivc.report.page import render
 from tests.html import parse
 
@@ -41,9 +43,16 @@ def test_every_section_is_there_in_order(row: Make) -> None:
     assert "2 of 162 jobs are still to be done." in found.text
 
 
+def test_what_settings_are_worth_is_told_where_a_suite_asks(row: Make) -> None:
+    found = replace(compared(row), sides=load_suite("smoke").sides())
+    page = parse(render(comparison_page(found, [])))
+    assert "worth" in page.ids
+    [effect, *_] = found.effects
+    assert span(effect.score) in page.text
+
+
 def test_the_numbers_are_those_of_the_tables(row: Make) -> None:
     from rivc.report import comparison
-    from rivc.report.comparison import span
 
     found = compared(row)
     text = parse(render(comparison_page(found, []))).text

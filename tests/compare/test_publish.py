@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -84,6 +85,18 @@ def test_tables_and_figures_are_written(found: Comparison, tmp_path: Path) -> No
     assert "- failed: a/b/seed3: gone" in text
     assert "80 of 99 jobs are still to be done." in text
     assert len(list(csv.DictReader(io.StringIO((tmp_path / "pairs.csv").read_text())))) > 4
+
+
+def test_what_settings_are_worth_is_written_where_a_suite_asks(
+    found: Comparison, tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    sides = {"the chip": (("rivc",), ("float then converted",))}
+    publish(replace(found, sides=sides), tmp_path, figures=True)
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "effects.csv").read_text())))
+    assert {row["effect"] for row in rows} == {"the chip"}
+    assert "## What each is worth" in (tmp_path / "report.md").read_text()
+    assert (tmp_path / "effects.svg").stat().st_size
 
 
 def test_nothing_done_is_told(tmp_path: Path) -> None:

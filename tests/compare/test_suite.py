@@ -111,6 +111,11 @@ def test_hashes_tell_training_from_evaluation(tiny: Suite, tmp_path: Path) -> No
         ({"bit_widths": [9]}, "bit_widths.0"),
         ({"seeds": 0}, "seeds: Input should be greater than 0"),
         ({"exclude": [{"variant": "non"}]}, "no variant 'non'; did you mean 'none'?"),
+        (
+            {"effects": {"gap": {"variants": "all", "against": ["non"]}}},
+            "effects.gap: no variant 'non'; did you mean 'none'?",
+        ),
+        ({"effects": {"gap": {"variants": "all", "agains": "none"}}}, "did you mean 'effects.gap.against'"),
         ({"exclude": [{"task": "cart"}]}, "no task 'cart'; did you mean 'cartpole'?"),
         ({"exclude": [{"bits": 2}]}, "unknown key 'exclude.0.bits'"),
         ({"evaluation": {"episode": 3}}, "did you mean 'evaluation.episodes'?"),
