@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from rivc.nets.network import as_input, channels_first
+from rivc.quant.qat.staircase import squared_errors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,10 +48,4 @@ def best_step(h: Tensor, levels: int) -> Tensor:
     h = h[:: max(1, len(h) // _VALUES)]
     top = h.max().clamp_min(_TINY)
     steps = torch.linspace(0.05, 1.0, _TRIALS) * top / levels
-    return steps[torch.stack([_error(h, step, levels) for step in steps]).argmin()]
-
-
-def _error(h: Tensor, step: Tensor, levels: int) -> Tensor:
-    """Return the mean squared error of one step; a step at a time stays in the cache."""
-    counts = (h / step).add_(0.5).floor_().clamp_(0, levels)
-    return counts.mul_(step).sub_(h).square_().mean()
+    return steps[squared_errors(h, steps, levels).argmin()]

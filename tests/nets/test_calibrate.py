@@ -7,6 +7,8 @@ import torch
 
 from rivc.nets import QNetwork, build_network
 from rivc.nets.calibrate import best_step, calibrate
+from rivc.quant.qat import staircase
+from rivc.quant.qat.staircase import squared_errors
 
 
 def network(kind: str) -> QNetwork:
@@ -80,3 +82,14 @@ def test_the_best_step_loses_no_more_than_its_neighbours() -> None:
 def test_silence_gives_a_usable_step() -> None:
     step = best_step(torch.zeros(10), 15)
     assert 0 < float(step) < float("inf")
+
+
+def test_errors_of_steps_are_the_same_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    h = torch.randn(5000, generator=torch.Generator().manual_seed(0)).clamp_min(0)
+    steps = torch.linspace(0.01, 0.5, 7)
+    found = squared_errors(h, steps, 15)
+    monkeypatch.setattr(staircase, "why_not", lambda: "told so")
+    torch.testing.assert_close(found, squared_errors(h, steps, 15), rtol=1e-6, atol=0)
+    counts = torch.floor(h.double() / steps[3].double() + 0.5).clamp_max(15)
+    exact = (counts * steps[3].double() - h.double()).square().mean()
+    torch.testing.assert_close(found[3], exact, rtol=1e-5, atol=0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from rivc.compiled import compiled
+from rivc.compiled import compiled, reordered
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,3 +71,30 @@ def unfire(grad: Floats, a: Floats, factor: Floats, top: float, out: Floats) -> 
             totals[1, c] += slope[c]
             passed[c] = slope[c] = zero
     return totals
+
+
+@compiled
+def squared_errors(h: Floats, steps: Floats, top: float, errors: Floats) -> None:
+    """Write the mean squared error of values rounded to counts of each step, [T].
+
+    Args:
+        h: non-negative values, [N].
+        steps: values of one count, [T].
+        top: largest count.
+        errors: written, float64.
+    """
+    for t in range(len(steps)):
+        errors[t] = 0.0
+        for first in range(0, len(h), BLOCK):
+            errors[t] += _squared_error(h[first : first + BLOCK], steps[t], h.dtype.type(top))
+        errors[t] /= len(h)
+
+
+@reordered
+def _squared_error(h: Floats, step: Any, top: Any) -> Any:
+    total = h.dtype.type(0)
+    for i in range(len(h)):
+        count = np.floor(h[i] / step + h.dtype.type(0.5))
+        lost = (count if count < top else top) * step - h[i]
+        total += lost * lost
+    return total

@@ -71,6 +71,28 @@ def unfire(
     return gated * per_channel(factor, grad), channel_sum(gated), channel_sum(gated * a)
 
 
+def squared_errors(h: Tensor, steps: Tensor, levels: int) -> Tensor:
+    """Return the mean squared error of values rounded to counts of each step, float64, [T].
+
+    Args:
+        h: non-negative values, [N].
+        steps: values of one count, [T].
+        levels: the largest count.
+    """
+    if _is_compiled(h):
+        from rivc.quant.qat import loops
+
+        errors = torch.empty(len(steps), dtype=torch.float64)
+        loops.squared_errors(h.contiguous().numpy(), steps.numpy(), levels, errors.numpy())
+        return errors
+    return torch.stack([_squared_error(h, step, levels) for step in steps])
+
+
+def _squared_error(h: Tensor, step: Tensor, levels: int) -> Tensor:
+    counts = (h / step).add_(0.5).floor_().clamp_(max=levels)
+    return counts.mul_(step).sub_(h).square_().double().mean()
+
+
 def per_channel(v: Tensor, x: Tensor) -> Tensor:
     """Shape a vector over channels, [C], to broadcast against `x`."""
     return v if x.dim() == 2 else v.view(-1, 1, 1)
