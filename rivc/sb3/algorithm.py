@@ -362,12 +362,13 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
         Raises:
             MissingError: if there is nothing.
             DamagedFileError: if a part is missing or altered, or it is another library's model.
+            ConfigError: if a setting would make another network of it.
         """
         kept = storage.load(Path(path))
         own = {name: settings.pop(name) for name in OF_CONSTRUCTOR if name in settings}
         given = {name: v for name, v in settings.items() if name not in IGNORED and v is not None}
         policy = "CnnPolicy" if kept.config.net.conv else "MlpPolicy"
-        kept.config = resolve(given.pop("config", kept.config), policy, given)
+        storage.reconfigure(kept, resolve(given.pop("config", kept.config), policy, given))
         model = cls(policy, None, kept.config, _init_setup_model=False, **own)
         model._hold(kept)
         if env is not None:

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from rivc.errors import DamagedFileError, MissingError
+from rivc.errors import ConfigError, DamagedFileError, MissingError
 from rivc.sb3.normalize import Statistics
 from rivc.snn_convert.storage import UNREADABLE, reason, write_atomically
 from rivc.train.checkpoint import load_checkpoint, require_checkpoint, save_checkpoint
 from rivc.train.learners import make_learner
+from rivc.train.loop import updates_due
 from rivc.train.policy import load_program
 from rivc.train.replay import Replay
 from rivc.train.run import RunFolder
@@ -90,6 +91,30 @@ def load(path: Path) -> Kept:
         return _kept(RunFolder.open(found))
     with _unpacked(found) as folder:
         return _kept(RunFolder.open(folder))
+
+
+def reconfigure(kept: Kept, config: Config) -> None:
+    """Give a model another configuration, which holds from here on.
+
+    Raises:
+        ConfigError: if it describes another network.
+    """
+    _require_same_network(kept.config, config)
+    more = updates_due(config, kept.progress) - updates_due(kept.config, kept.progress)
+    kept.progress.updates_before -= more  # what is owed stays, whatever the new pace
+    kept.config = config
+
+
+def _require_same_network(saved: Config, wanted: Config) -> None:
+    """Raise unless a saved network is what a configuration describes."""
+    for section in ("net", "quant"):
+        before, after = (getattr(config, section).model_dump() for config in (saved, wanted))
+        for key in before:
+            if before[key] != after[key]:
+                raise ConfigError(
+                    f"the saved network has {section}.{key}={before[key]}, not {after[key]}; leave "
+                    "it out, or train a new model"
+                )
 
 
 def _state(kept: Kept) -> dict[str, Any]:

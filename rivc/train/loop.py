@@ -14,9 +14,17 @@ from rivc.train.audit import audit
 if TYPE_CHECKING:
     from rivc.snn_convert import SpikingProgram
     from rivc.train.collect import Sampler
+    from rivc.train.config import Config
     from rivc.train.distill import DistillInfo
     from rivc.train.learner import UpdateInfo
-    from rivc.train.session import Session
+    from rivc.train.session import Progress, Session
+
+
+def updates_due(config: Config, progress: Progress) -> int:
+    """Return how many updates belong to the env steps so far, those before them not counted."""
+    train = config.train
+    gathered = progress.env_steps - progress.refill_env_steps - train.warmup_env_steps
+    return max(0, int(gathered * train.updates_per_env_step))
 
 
 class Loop:
@@ -66,10 +74,9 @@ class Loop:
 
     def learn(self) -> None:
         """Take the updates that are due."""
-        session, progress, train = self.session, self.session.progress, self.session.config.train
-        gathered = progress.env_steps - progress.refill_env_steps - train.warmup_env_steps
+        session, progress = self.session, self.session.progress
         taken = session.learner.updates - progress.updates_before
-        count = int(gathered * train.updates_per_env_step) - taken
+        count = updates_due(session.config, progress) - taken
         if count > 0:
             self.last_update = session.learner.update(
                 session.replay, session.rng["replay"], progress.env_steps, count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -80,6 +80,33 @@ def test_a_loaded_model_learns_on_after_refilling_its_replay(trained: RIVC, tmp_
     assert again.num_timesteps == 288
     assert again.learner.updates == int((288 - 2 * 64) * 0.125)
     assert again.program.encoding == trained.program.encoding
+
+
+def test_another_pace_holds_from_where_a_model_was_saved(trained: RIVC, tmp_path: Path) -> None:
+    trained.save(tmp_path / "model")
+    before = trained.learner.updates
+    for pace in (1.0, 0.0625):
+        again = RIVC.load(tmp_path / "model", vec_env(4), updates_per_env_step=pace)
+        again.learn(128, reset_num_timesteps=False)
+        assert again.learner.updates == before + int((128 - 64) * pace)
+        again.save(tmp_path / "again")
+        assert RIVC.load(tmp_path / "again").learner.updates == again.learner.updates
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"hidden": [16]}, r"net\.hidden=\(8,\), not \(16,\)"),
+        ({"quant.weight_bits": 2}, r"quant\.weight_bits=4, not 2"),
+        ({"quant.enabled": False}, r"quant\.enabled=True, not False"),
+    ],
+)
+def test_a_loaded_model_does_not_become_another_network(
+    settings: dict[str, Any], says: str, trained: RIVC, tmp_path: Path
+) -> None:
+    trained.save(tmp_path / "model")
+    with pytest.raises(ConfigError, match=says):
+        RIVC.load(tmp_path / "model", **settings)
 
 
 def test_after_learning_again_adam_steps_as_that_of_torch(tmp_path: Path) -> None:
