@@ -100,13 +100,13 @@ def weigh(x: Numbers, windows: Any, words: Numbers, sums: Numbers) -> None:
     line = windows.line, pitch, len(words) // windows.kernel, each
     shape = Shape(windows.kernel, *line, words.shape[1], sums.shape[1])
     arrays = x, words.reshape(words.size), sums.reshape(sums.size)
-    if windows.is_row:
-        _rows(arrays, shape, (0, pitch), (0, len(sums)))
-        return
-    for row in range(0, len(sums), windows.across):
-        b, y = divmod(row // windows.across, windows.down)
+    across, right = windows.across, windows.right
+    if windows.is_row:  # pictures follow one another as windows do
+        across, right = max(len(sums), 1), pitch
+    for row in range(0, len(sums), across):
+        b, y = divmod(row // across, windows.down)
         first = (b * windows.padded_lines + y * windows.step) * pitch
-        _rows(arrays, shape, (first, windows.right), (row, windows.across))
+        _rows(arrays, shape, (first, right), (row, across))
 
 
 @compiled

@@ -89,7 +89,7 @@ def _derive_neurons(chain: Chain, i: int, scale: Floats, sums: Floats) -> None:
 @compiled
 def forward(chain: Chain, x: Counts) -> None:
     """Pass counts, uint8, [R, inputs], on to the readout; see `returned`."""
-    flat, rows, at = x.reshape(x.size), len(x), 0
+    flat, rows, at = x.reshape(x.size), len(x), np.int64(0)  # 0 has a type of its own
     while at < rows:
         end = chain.kept if at < chain.kept else rows
         some = at, min(chain.block, end - at, rows - at)
