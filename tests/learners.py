@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 INPUTS, LAYOUT, BATCH = 7, (3, 4), 32
 PICTURE, CONV = (9, 7, 2), ((5, 3, 2), (6, 2, 1))
+CORNERS = ((5, 3, 4), (6, 1, 3), (7, 1, 1))  # the second takes one pixel of 3 x 2, the third all
 HARD = {"train.inverse_temperature": float("inf")}
 CASES: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
     "default": ({}, (4, 4)),
@@ -37,6 +38,8 @@ CASES: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
     "small steps": ({"train.max_grad_norm": 1e-3}, (5, 6)),
     "pictures": ({"net.conv": CONV}, (4, 4)),
     "pictures in floats": ({"net.conv": CONV, "quant.enabled": False}, (4, 4)),
+    "corners": ({"net.conv": CORNERS}, (4, 4)),
+    "corners in floats": ({"net.conv": CORNERS, "quant.enabled": False}, (4, 4)),
     "pictures of few bits": ({"net.conv": CONV, "train.margin": 16.5}, (2, 1)),  # off the kink
 }
 

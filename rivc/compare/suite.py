@@ -76,7 +76,7 @@ class Exclusion(Section):
         return all(said[key] is None or value in said[key] for key, value in place.items())
 
 
-class Effect(Section):
+class EffectEntry(Section):
     """What a setting is worth: variants that have it, against the same ones without."""
 
     variants: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_listed)]
@@ -106,7 +106,7 @@ class Suite(Section):
     """Combinations that are left out."""
     evaluation: Evaluation = Evaluation()
     """Of every policy."""
-    effects: dict[Name, Effect] = Field(default_factory=dict)
+    effects: dict[Name, EffectEntry] = Field(default_factory=dict)
     """What is to be said of settings, by name."""
 
     def jobs(self) -> list[Job]:
@@ -212,6 +212,10 @@ def load_suite(source: str | Path) -> Suite:
     for name, effect in suite.effects.items():
         said = [*effect.variants, *effect.against]
         _check_known(f"{source}: effects.{name}", "variant", said, [*suite.variants])
+        if len(effect.variants) != len(effect.against) or len({*said}) != len(said):
+            raise ConfigError(
+                f"{source}: effects.{name}: variants and against must be as many, each named once"
+            )
     for name, task in suite.tasks.items():
         if task.solved == task.random:
             raise ConfigError(f"{source}: tasks.{name}: random and solved are both {task.random}")
@@ -250,6 +254,6 @@ def _known_keys(tree: Mapping[str, Any]) -> list[str]:
         *Suite.model_fields,
         *(f"tasks.{name}.{key}" for name in named for key in TaskEntry.model_fields),
         *(f"evaluation.{key}" for key in Evaluation.model_fields),
-        *(f"effects.{name}.{key}" for name in told for key in Effect.model_fields),
+        *(f"effects.{name}.{key}" for name in told for key in EffectEntry.model_fields),
         *(f"exclude.{i}.{key}" for i in range(64) for key in Exclusion.model_fields),
     ]

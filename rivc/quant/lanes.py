@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from llvmlite import binding, ir
 from numba import config, types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.extending import intrinsic, models, register_model
 
 if TYPE_CHECKING:
@@ -70,9 +71,22 @@ class _FloatsModel(models.PrimitiveModel):  # type: ignore[misc]
         super().__init__(manager, kind, _vector(_FLOAT))
 
 
+_REGISTERS: Final = {
+    types.float32: (Floats(), _FLOAT),
+    types.int32: (Integers(), _WORD),
+    types.uint8: (Integers(), _WORD),
+}
+
+
 def _register(array: Any) -> tuple[types.Type, ir.Type]:
-    """Return what holds numbers of an array, in numba's terms, and what one lane is in LLVM's."""
-    return (Floats(), _FLOAT) if isinstance(array.dtype, types.Float) else (Integers(), _WORD)
+    """Return what holds numbers of an array, in numba's terms, and what one lane is in LLVM's.
+
+    Raises:
+        TypingError: for any other array than those that are read and written right.
+    """
+    if array.layout != "C" or array.dtype not in _REGISTERS:
+        raise TypingError(f"registers hold float32, int32 and uint8 in C order, not {array}")
+    return _REGISTERS[array.dtype]
 
 
 def _shuffled(builder: Any, x: Any, y: Any, places: Iterable[int]) -> Any:
@@ -135,6 +149,7 @@ def weights(_: Any, words: Any, place: Any) -> Typed:
 @instruction
 def leading(_: Any, x: Any, place: Any, count: Any) -> Typed:
     """Return numbers of a float32 array, from a place on; those after `count` are zero."""
+    register, _ = _register(x)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         vector = _vector(_FLOAT)
@@ -143,7 +158,7 @@ def leading(_: Any, x: Any, place: Any, count: Any) -> Typed:
         arguments = [address, _WORD(4), _leading(builder, args[2]), nothing]
         return _masked(builder, "load", vector, arguments, _FLOAT)
 
-    return Floats()(x, place, count), generate
+    return register(x, place, count), generate
 
 
 @instruction
@@ -223,10 +238,10 @@ def plus(_: Any, x: Any, y: Any) -> Typed:
 @instruction
 def store(_: Any, sums: Any, out: Any, place: Any, count: Any) -> Typed:
     """Write the first `count` sums to an int32 or float32 array, from a place on."""
+    _, lane = _register(out)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         value, array, first, limit = args
-        _, lane = _register(signature.args[1])
         if value.type != _vector(lane):
             value = builder.sitofp(value, _vector(lane))
         address = _at(context, builder, signature.args[1], array, first, value.type)

@@ -71,10 +71,10 @@ def packed_shape(lines: int, line: int, units: int, each: int) -> tuple[int, int
 @compiled
 def pack(weight: Numbers, lines: int, words: NDArray[np.int32]) -> None:
     """Pack integer weights, [C, lines * line], in any type; units beyond C are left as they are."""
-    each, line = len(words) // lines, weight.shape[1] // lines
-    rows = np.zeros((len(weight), lines, 4 * each), np.int8)
-    before = 4 * each - 4
-    last = 4 * each - max(line, 4)
+    many, line = len(words) // lines, weight.shape[1] // lines
+    rows = np.zeros((len(weight), lines, 4 * many), np.int8)
+    before = 4 * many - 4
+    last = 4 * many - max(line, 4)
     for c in range(len(weight)):
         for i in range(lines):
             for k in range(before):
@@ -92,13 +92,13 @@ def weigh(x: Numbers, windows: Any, words: Numbers, sums: Numbers) -> None:
         x: padded pictures (`rivc.quant.windows.pad`), flat: uint8 with `SLACK` bytes behind them,
             or float32.
         windows: a record of `rivc.quant.windows.WINDOWS`.
-        words: packed weights, int32 (`pack`), or float32, [inputs, width >= units]; the sixteen
-            from each fourth of the last ones on are read, so that some room is behind them.
+        words: packed weights, int32 (`pack`), or float32, [inputs, width >= units]; thirty-two at a
+            time are read, so up to `WIDE - 1` numbers behind the last, and not used.
         sums: [B * h * w, units], float32, or int32 of bytes, in C order.
     """
-    pitch, each = windows.padded_length, words.itemsize // x.itemsize
-    line = windows.line, pitch, len(words) // windows.kernel, each
-    shape = Shape(windows.kernel, *line, words.shape[1], sums.shape[1])
+    lines, pitch, (many, width) = windows.kernel, windows.padded_length, words.shape
+    each = words.itemsize // x.itemsize
+    shape = Shape(lines, windows.line, pitch, many // lines, each, width, sums.shape[1])
     arrays = x, words.reshape(words.size), sums.reshape(sums.size)
     across, right = windows.across, windows.right
     if windows.is_row:  # pictures follow one another as windows do
@@ -111,7 +111,10 @@ def weigh(x: Numbers, windows: Any, words: Numbers, sums: Numbers) -> None:
 
 @compiled
 def _rows(arrays: Any, shape: Shape, steps: Pair, rows: Pair) -> None:
-    """Write the sums of rows that follow one another, as many at a time as there are registers.
+    """Write the sums of rows that follow one another.
+
+    Eight rows of sixteen units keep both pipelines of a processor full with one load of weights for
+    eight products; what is left has fewer rows, and takes twice as many units for it.
 
     Args:
         arrays: inputs, packed weights and sums, all flat.

@@ -32,7 +32,7 @@ WINDOWS: Final = np.dtype(
         ("padded_lines", np.int64),  # up to where windows end
         ("padded_length", np.int64),
         ("is_whole", np.bool_),  # a picture ends where windows do, with nothing around it
-        ("is_row", np.bool_),  # one window of one line: pictures are rows of a matrix
+        ("is_row", np.bool_),  # a picture is one line and one window: a row of a matrix
     ]
 )
 
@@ -64,7 +64,7 @@ def windows_of(
     padded = (down - 1) * stride + kernel, ((across - 1) * stride + side) * planes
     steps = stride, stride * planes, top, left * planes
     is_whole = padded == picture and not any(padding)
-    is_row = kernel == down == across == 1
+    is_row = is_whole and kernel == down == across == 1
     places = *picture, kernel, side * planes, down, across, *steps, *padded, is_whole, is_row
     [record] = np.array([places], WINDOWS)
     return record

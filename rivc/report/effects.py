@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 TITLE: Final = "What each is worth"
 NOTE: Final = (
     "Mean score with it less mean score without, 95 % interval of a stratified bootstrap over "
-    "seeds, each with its own."
+    "seeds, the same ones on both sides."
 )
 
 

@@ -120,8 +120,7 @@ class _Witness:
     integers: Integers = field(init=False)
 
     def __post_init__(self) -> None:
-        with torch.no_grad():
-            self.integers = self.policy.net.integers()
+        self.integers = self.policy.net.integers()
 
     def act(self, observation: NDArray[Any]) -> NDArray[np.int64]:
         counts = self.policy.program.encode(observation)

@@ -110,9 +110,9 @@ def test_doctor_names_what_is_missing_and_the_remedy(
 def test_doctor_tells_whether_bytes_are_multiplied_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    vnni = pytest.importorskip("rivc.quant.lanes")
+    lanes_of = pytest.importorskip("rivc.quant.lanes")
     for lanes, found in ((16, "VNNI, 512 bits"), (0, "not in this processor; floats do")):
-        monkeypatch.setattr(vnni, "instruction_lanes", lambda lanes=lanes: lanes)
+        monkeypatch.setattr(lanes_of, "instruction_lanes", lambda lanes=lanes: lanes)
         [check] = [c for c in doctor.examine() if c.name == "byte products"]
         assert (check.found, check.ok, check.needed) == (found, lanes > 0, False)
 

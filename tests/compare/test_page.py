@@ -47,6 +47,8 @@ def test_what_settings_are_worth_is_told_where_a_suite_asks(row: Make) -> None:
     found = replace(compared(row), sides=load_suite("smoke").sides())
     page = parse(render(comparison_page(found, [])))
     assert "worth" in page.ids
+    assert page.text.count("Mean score with it less mean score without") == 2  # picture and table
+    assert replace(found, references=dict.fromkeys(found.references, RAW)).effects == []
     [effect, *_] = found.effects
     assert span(effect.score) in page.text
 

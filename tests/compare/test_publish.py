@@ -12,6 +12,7 @@ import pytest
 from rivc.compare.outcomes import RAW, curve_panels, flip_panels, outcomes
 from rivc.compare.publish import Comparison, publish
 from rivc.compare.suite import load_suite
+from rivc.compare.table import Table
 from rivc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -97,6 +98,15 @@ def test_what_settings_are_worth_is_written_where_a_suite_asks(
     assert {row["effect"] for row in rows} == {"the chip"}
     assert "## What each is worth" in (tmp_path / "report.md").read_text()
     assert (tmp_path / "effects.svg").stat().st_size
+
+
+def test_a_suite_names_the_settings(row: Make, tmp_path: Path) -> None:
+    suite, results = load_suite("smoke"), Table(tmp_path / "table.jsonl")
+    jobs = suite.jobs()
+    for job in jobs:
+        results.append(row(job, 100.0))
+    found = Comparison.of_suite(suite, jobs, results)
+    assert {effect.name for effect in found.effects} == {"everything"}
 
 
 def test_nothing_done_is_told(tmp_path: Path) -> None:

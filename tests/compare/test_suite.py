@@ -116,6 +116,12 @@ def test_hashes_tell_training_from_evaluation(tiny: Suite, tmp_path: Path) -> No
             "effects.gap: no variant 'non'; did you mean 'none'?",
         ),
         (
+            {"effects": {"gap": {"variants": ["al"], "against": "none"}}},
+            "effects.gap: no variant 'al'; did you mean 'all'?",
+        ),
+        ({"effects": {"gap": {"variants": ["all", "none"], "against": "none"}}}, "be as many"),
+        ({"effects": {"gap": {"variants": "all", "against": "all"}}}, "each named once"),
+        (
             {"effects": {"gap": {"variants": "all", "agains": "none"}}},
             "did you mean 'effects.gap.against'",
         ),

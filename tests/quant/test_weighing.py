@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 pytest.importorskip("numba")
 
 from numba import njit
+from numba.core.errors import TypingError
 
 from rivc.quant import lanes as registers
 from rivc.quant import weighing
@@ -175,11 +176,20 @@ def test_sums_are_the_same_with_each_instruction(
     assert ("vpdpbusd" in next(iter(add.inspect_asm().values()))) == (lanes > 0)
 
 
+@pytest.mark.parametrize("sums", [np.zeros((1, 2)), np.zeros((1, 4), np.int32)[:, ::2]])
+def test_arrays_that_would_be_read_wrongly_are_refused(sums: Numbers) -> None:
+    x, words = np.zeros(2 + weighing.SLACK, np.uint8), np.zeros((1, weighing.WIDE), np.int32)
+    with pytest.raises(TypingError):
+        weighing.weigh(x, windows_of((2,)), words, sums)
+
+
 @pytest.mark.parametrize("features", [{"avx512vnni": True}, {"avxvnni": True}, {}])
 def test_the_instruction_is_that_of_the_processor(
     features: dict[str, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registers.binding, "get_host_cpu_features", lambda: features)
+    for name, value in {"CPU_NAME": None, "CPU_FEATURES": None, "ENABLE_AVX": 1}.items():
+        monkeypatch.setattr(registers.config, name, value)
     lanes = 16 if "avx512vnni" in features else 8 if features else 0
     assert registers.instruction_lanes() == lanes
     monkeypatch.setattr(registers.config, "CPU_NAME", "generic")

@@ -52,6 +52,12 @@ def test_its_interval_is_that_of_seeds_drawn_together() -> None:
     assert (effect.score.low, effect.score.high) == (1.0, 3.0)
 
 
+def test_means_are_taken_which_an_effect_on_few_runs_moves() -> None:
+    found = made({"both": {"a": [0.5, 0.5, 0.5, 0.5, 2.5]}, "gap": {"a": [0.5] * 5}})
+    [effect] = effects(found, {"margin": (("both",), ("gap",))})
+    assert effect.score.value == pytest.approx(0.4)
+
+
 def test_widths_and_forms_are_kept_apart_and_chips_come_first() -> None:
     found: Contest = {}
     for width, form in ((4, "2 ticks"), (4, "chip"), (2, "chip"), (2, "fpnn")):

@@ -13,6 +13,7 @@ from rivc.errors import ConfigError, DivergedError, QuantError
 from rivc.quant import weighing
 from rivc.snn_convert import convert
 from rivc.train.fused import FusedLearner
+from rivc.train.fused import network as passes
 from rivc.train.fused.updates import put_together
 from rivc.train.learner import Learner
 from rivc.train.learners import make_learner, why_not_fused
@@ -40,6 +41,27 @@ def test_losses_and_gradients_equal_those_of_torch(case: str) -> None:
         assert ratio > 10
         return
     assert float((found - expected).norm() / expected.norm()) < 2e-6
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "pictures" in case])
+def test_gradients_are_the_same_where_a_batch_is_taken_in_parts(
+    case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, whole = pair(case)
+    step(whole)
+    monkeypatch.setattr(passes, "CACHED", 1500)
+    _, parts = pair(case)
+    step(parts)
+    assert parts._online.chain.block < BATCH < whole._online.chain.block
+    expected, found = gradient(whole), gradient(parts)
+    assert float((found - expected).norm() / expected.norm()) < 2e-6
+
+
+def test_what_is_read_at_once_lies_within_the_weights() -> None:
+    """The way back reads up to 31 numbers behind those of the last layer."""
+    chain = FusedLearner(settings({}), network(hidden=(24, 33)))._online.chain
+    last = chain.layers[-1]
+    assert len(chain.w_q) >= last["synapses"] + last["units"] * last["inputs"] + weighing.WIDE - 1
 
 
 @pytest.mark.parametrize("case", CASES)

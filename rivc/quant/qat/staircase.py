@@ -83,7 +83,7 @@ def squared_errors(h: Tensor, steps: Tensor, levels: int) -> Tensor:
         from rivc.quant.qat import loops
 
         errors = torch.empty(len(steps), dtype=torch.float64)
-        loops.squared_errors(h.contiguous().numpy(), steps.numpy(), levels, errors.numpy())
+        loops.squared_errors(h.detach().contiguous().numpy(), steps.numpy(), levels, errors.numpy())
         return errors
     return torch.stack([_squared_error(h, step, levels) for step in steps])
 

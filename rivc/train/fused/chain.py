@@ -4,8 +4,7 @@ Where the arrays of a layer lie in the flat ones is data, so that the loops of `
 `backward` are compiled once for all networks.
 
 Rows of a layer are the windows of all pictures (`rivc.quant.windows`), and what they return, row by
-row, is the next picture. Passes take as many states at a time as keep windows in the
-cache.
+row, is the next picture. Passes take as many states at a time as stay in the cache.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ LAYER: Final = np.dtype(
         ("log_step", np.int64),
         ("synapses", np.int64),  # first place among all weights
         ("over_bytes", np.bool_),  # sums are taken over bytes, not floats
-        ("packed", np.int64),  # first place among packed weights of its kind
+        ("packed", np.int64),  # first place among packed weights, all over bytes or none
         ("words", np.int64),  # their shape, see `rivc.quant.weighing`
         ("width", np.int64),
         ("channels", np.int64),  # and among all units

@@ -89,13 +89,13 @@ def _derive_neurons(chain: Chain, i: int, scale: Floats, sums: Floats) -> None:
 @compiled
 def forward(chain: Chain, x: Counts) -> None:
     """Pass counts, uint8, [R, inputs], on to the readout; see `returned`."""
-    flat, rows, at = x.reshape(x.size), len(x), np.int64(0)  # 0 has a type of its own
-    while at < rows:
-        end = chain.kept if at < chain.kept else rows
-        some = at, min(chain.block, end - at, rows - at)
-        for i in range(len(chain.layers)):
-            _forward_layer(chain, flat, i, some)
-        at += some[1]
+    flat, rows = x.reshape(x.size), len(x)
+    for part in range(2):  # states that are kept, and all others
+        end = min(rows, chain.kept) if part == 0 else rows
+        for at in range(part * chain.kept, end, chain.block):
+            some = at, min(chain.block, end - at)
+            for i in range(len(chain.layers)):
+                _forward_layer(chain, flat, i, some)
 
 
 @compiled

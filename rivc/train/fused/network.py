@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     Place = tuple[slice, slice, slice, tuple[int, ...]]
 
 
-CACHED: Final = 1 << 17  # numbers of windows at a time
-TALL: Final = 4  # states that a product takes together
+CACHED: Final = 1 << 17  # inputs of the windows of the states that are passed on together
+TALL: Final = 4  # of which there are a multiple
 
 
 class Vector:
@@ -108,7 +108,7 @@ class FusedNet:
             block=block,
             values=self.vector.values,
             grad=self.vector.grad,
-            w_q=np.zeros(int((units * inputs).sum()) + weighing.WIDE, np.float32),
+            w_q=np.zeros(int((units * inputs).sum()) + weighing.WIDE, np.float32),  # read behind
             floats=np.zeros(int(words[~layers["over_bytes"]].sum()), np.float32),
             packed=np.zeros(int(words[layers["over_bytes"]].sum()), np.int32),
             scale=np.zeros((2, int(units.sum())), np.float32),

@@ -1,6 +1,7 @@
 """The weighted sums of a layer: over bytes where the processor is fast at it, else over floats.
 
-Integers are the same in both: a float32 holds every sum of counts times integer weights.
+Integers are the same in both: a float32 holds every sum of counts times integer weights. A network
+in real numbers has floats alone.
 """
 
 from __future__ import annotations

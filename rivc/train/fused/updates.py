@@ -74,8 +74,8 @@ class Bench(NamedTuple):
 class Memory(NamedTuple):
     """Action values of the target network by slot of the replay; a sync forgets them.
 
-    Integers are the same in any batch, so a value that is at hand is the value. Those of a network
-    in floats are rounded by their place in the batch, and never kept.
+    A state has the same sums in any batch, of floats too (`rivc.quant.weighing`), so a value that
+    is at hand is the value.
 
     Attributes:
         owner: slot whose values these are, -1 of none, [capacity].
