@@ -56,6 +56,7 @@ CASES: Final = {
             "train.updates_per_env_step": 0.25,
             "train.env_steps_per_conversion": 64,
         },
+        turns=30,  # of a twentieth of a second: others on the machine show
     ),
     "CartPole 256-256, batch 64, 0.5 updates": Case("quickstart", {"net.hidden": [256, 256]}),
     "VisualTracker 32x32, three convolutions, batch 64, 0.25 updates": Case(
