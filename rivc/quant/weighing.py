@@ -24,6 +24,7 @@ from rivc.quant.lanes import (
     zeros,
 )
 from rivc.quant.products import transpose
+from rivc.quant.windows import place_of_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,8 +105,7 @@ def weigh(x: Numbers, windows: Any, words: Numbers, sums: Numbers) -> None:
     if windows.is_row:  # pictures follow one another as windows do
         across, right = max(len(sums), 1), pitch
     for row in range(0, len(sums), across):
-        b, y = divmod(row // across, windows.down)
-        first = (b * windows.padded_lines + y * windows.step) * pitch
+        first = place_of_line(windows, row // across)
         _rows(arrays, shape, (first, right), (row, across))
 
 
@@ -140,11 +140,10 @@ def _eight_rows(arrays: Any, shape: Shape, steps: Pair, target: int, unit: int) 
     (x, words, sums), (start, step) = arrays, steps
     s0, s1, s2, s3 = zeros(words), zeros(words), zeros(words), zeros(words)
     s4, s5, s6, s7 = zeros(words), zeros(words), zeros(words), zeros(words)
-    last = max(shape.line - shape.each, 0)
     for i in range(shape.lines):
         for k in range(shape.words):
-            w = weights(words, (i * shape.words + k) * shape.width + unit)
-            at = start + i * shape.pitch + min(shape.each * k, last)
+            at, word = _places(shape, start, unit, (i, k))
+            w = weights(words, word)
             s0, s1 = dot(s0, spread(x, at), w), dot(s1, spread(x, at + step), w)
             at += 2 * step
             s2, s3 = dot(s2, spread(x, at), w), dot(s3, spread(x, at + step), w)
@@ -165,12 +164,10 @@ def _four_rows(arrays: Any, shape: Shape, steps: Pair, target: int, unit: int) -
     (x, words, sums), (start, step) = arrays, steps
     s00, s01, s10, s11 = zeros(words), zeros(words), zeros(words), zeros(words)
     s20, s21, s30, s31 = zeros(words), zeros(words), zeros(words), zeros(words)
-    last = max(shape.line - shape.each, 0)
     for i in range(shape.lines):
         for k in range(shape.words):
-            word = (i * shape.words + k) * shape.width + unit
+            at, word = _places(shape, start, unit, (i, k))
             w0, w1 = weights(words, word), weights(words, word + LANES)
-            at = start + i * shape.pitch + min(shape.each * k, last)
             x0, x1 = spread(x, at), spread(x, at + step)
             x2, x3 = spread(x, at + 2 * step), spread(x, at + 3 * step)
             s00, s01 = dot(s00, x0, w0), dot(s01, x0, w1)
@@ -188,16 +185,22 @@ def _four_rows(arrays: Any, shape: Shape, steps: Pair, target: int, unit: int) -
 def _row(arrays: Any, shape: Shape, start: int, target: int, unit: int) -> None:
     """Write thirty-two sums of one row."""
     x, words, sums = arrays
-    s0, s1, last = zeros(words), zeros(words), max(shape.line - shape.each, 0)
+    s0, s1 = zeros(words), zeros(words)
     for i in range(shape.lines):
         for k in range(shape.words):
-            word = (i * shape.words + k) * shape.width + unit
-            one = spread(x, start + i * shape.pitch + min(shape.each * k, last))
-            s0, s1 = (
-                dot(s0, one, weights(words, word)),
-                dot(s1, one, weights(words, word + LANES)),
-            )
+            at, word = _places(shape, start, unit, (i, k))
+            w0, w1, one = weights(words, word), weights(words, word + LANES), spread(x, at)
+            s0, s1 = dot(s0, one, w0), dot(s1, one, w1)
     _store_two(s0, s1, sums, target, shape.units - unit)
+
+
+@compiled
+def _places(shape: Shape, start: int, unit: int, word: Pair) -> Pair:
+    """Return where word k of line i lies in a row of inputs, and its weights from a unit on."""
+    i, k = word
+    last = max(shape.line - shape.each, 0)
+    at = start + i * shape.pitch + min(shape.each * k, last)
+    return at, (i * shape.words + k) * shape.width + unit
 
 
 @compiled
@@ -258,8 +261,7 @@ def _add_eight(
     s0, s1, s2, s3 = zeros(x), zeros(x), zeros(x), zeros(x)
     s4, s5, s6, s7 = zeros(x), zeros(x), zeros(x), zeros(x)
     for line in range(len(of_sums) // (units * windows.across)):
-        b, y = divmod(line, windows.down)
-        source = first + (b * windows.padded_lines + y * windows.step) * windows.padded_length
+        source = first + place_of_line(windows, line)
         for _ in range(windows.across):
             some = leading(x, source, count)
             s0, s1 = dot(s0, spread(of_sums, at), some), dot(s1, spread(of_sums, at + 1), some)
@@ -279,8 +281,7 @@ def _add_one(arrays: Any, windows: Any, sums: Pair, first: int, target: Pair) ->
     (of_sums, x, grad), (at, units), (place, count) = arrays, sums, target
     s = zeros(x)
     for line in range(len(of_sums) // (units * windows.across)):
-        b, y = divmod(line, windows.down)
-        source = first + (b * windows.padded_lines + y * windows.step) * windows.padded_length
+        source = first + place_of_line(windows, line)
         for _ in range(windows.across):
             s = dot(s, spread(of_sums, at), leading(x, source, count))
             source, at = source + windows.right, at + units

@@ -79,11 +79,8 @@ def gather(x: NDArray[Any], windows: Windows, rows: NDArray[Any]) -> None:
     pictures, out = _pictures(x, windows), _by_line(rows, windows)
     for b in range(out.shape[0]):
         for y in range(out.shape[1]):
-            line = y * windows.step - windows.top
-            first, end = max(0, -line), min(out.shape[3], pictures.shape[1] - line)
             for p in range(out.shape[2]):
-                at = p * windows.right - windows.left
-                start, stop = max(0, -at), min(out.shape[4], pictures.shape[2] - at)
+                (line, at), (first, end), (start, stop) = _inside(windows, y, p)
                 for i in range(first, end):
                     source = pictures[b, line + i, at + start : at + stop]
                     target = out[b, y, p, i, start:stop]
@@ -97,11 +94,8 @@ def scatter(rows: NDArray[Any], windows: Windows, x: NDArray[Any]) -> None:
     pictures, given = _pictures(x, windows), _by_line(rows, windows)
     for b in range(given.shape[0]):
         for y in range(given.shape[1]):
-            line = y * windows.step - windows.top
-            first, end = max(0, -line), min(given.shape[3], pictures.shape[1] - line)
             for p in range(given.shape[2]):
-                at = p * windows.right - windows.left
-                start, stop = max(0, -at), min(given.shape[4], pictures.shape[2] - at)
+                (line, at), (first, end), (start, stop) = _inside(windows, y, p)
                 for i in range(first, end):
                     source = given[b, y, p, i, start:stop]
                     target = pictures[b, line + i, at + start : at + stop]
@@ -131,6 +125,22 @@ def pad(x: NDArray[Any], windows: Windows, padded: NDArray[Any], blank: Any = 0)
                     target[k] = source[k]
                 for k in range(len(rest)):
                     rest[k] = blank
+
+
+@compiled
+def place_of_line(windows: Windows, line: int) -> Any:
+    """Return where a line of windows, counted over all pictures, begins in padded ones."""
+    b, y = divmod(line, windows.down)
+    return (b * windows.padded_lines + y * windows.step) * windows.padded_length
+
+
+@compiled
+def _inside(windows: Windows, y: int, p: int) -> Any:
+    """Return where a window begins, and which of its lines and numbers lie within the picture."""
+    line, at = y * windows.step - windows.top, p * windows.right - windows.left
+    lines = max(0, -line), min(windows.kernel, windows.lines - line)
+    numbers = max(0, -at), min(windows.line, windows.length - at)
+    return (line, at), lines, numbers
 
 
 @compiled
