@@ -94,3 +94,19 @@ def random_counts(
     counts = rng.integers(0, levels + 1, shape).astype(np.uint8)
     counts[0], counts[-1] = 0, levels
     return counts
+
+
+def one_neuron(threshold: int, levels: int) -> SpikingProgram:
+    """One input of 8 bits, one neuron that counts it, one output."""
+    one = np.ones((1, 1), np.int8)
+    hidden = Layer(
+        "dense",
+        one,
+        np.zeros(1, np.int32),
+        np.array([threshold], np.int32),
+        weight_bits=2,
+        levels=levels,
+    )
+    last = Layer("dense", one, np.zeros(1, np.int32), weight_bits=2)
+    encoding = InputEncoding("vector", (1,), 8, (0.0,), (1.0,))
+    return SpikingProgram(encoding, (hidden, last), 1.0, (1, 1), "ideal")
