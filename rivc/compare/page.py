@@ -210,4 +210,4 @@ def _size(found: Comparison) -> str:
 
 
 def _listed(values: Iterable[Any]) -> str:
-    return ", ".join(dict.fromkeys(map(str, values)))
+    return "; ".join(dict.fromkeys(map(str, values)))  # names may hold commas
