@@ -90,9 +90,11 @@ class SnnTorch:
         self._program, self._layers = None, []
 
 
-def _leaky(threshold: Tensor, reset: str) -> Leaky:
+def _leaky(threshold: Tensor) -> Leaky:
     """A stock neuron that the library does not keep alive."""
-    neuron = Leaky(beta=1.0, threshold=threshold, reset_mechanism=reset, surrogate_disable=True)
+    neuron = Leaky(
+        beta=1.0, threshold=threshold, reset_mechanism="subtract", surrogate_disable=True
+    )
     SpikingNeuron.instances.remove(neuron)
     return neuron
 
@@ -106,17 +108,16 @@ class _Spiking:
         self.layer, self.fires = layer, not layer.is_readout
         self.weight = torch.from_numpy(layer.weight.astype(np.float64)).to(self.dtype)
         self.bias = self._per_channel(layer.bias)
-        self.integrator = _leaky(torch.tensor(torch.inf), "none")
         if self.fires:
             self.threshold = self._per_channel(layer.threshold)
-            self.neuron = _leaky(self.threshold, "subtract")
+            self.neuron = _leaky(self.threshold)
 
     def _per_channel(self, v: NDArray[Any]) -> Tensor:
         shape = (-1, 1, 1) if self.layer.kind == "conv2d" else (-1,)
         return torch.from_numpy(v.astype(np.float64)).to(self.dtype).view(shape)
 
     def __call__(self, train: Train) -> Train:
-        z = self._integrate(train)
+        z = sum(map(self._current, train), torch.zeros(()))  # nothing leaks before anything fires
         if not self.fires:
             return [z + self.bias]
         charge = z * 2.0**self.layer.frac_bits + self.bias + torch.floor(self.threshold / 2) + 0.5
@@ -126,14 +127,9 @@ class _Spiking:
             fired.append(spikes)
         return fired
 
-    def _integrate(self, train: Train) -> Tensor:
-        v_mem = torch.zeros((), dtype=self.dtype)
-        for frame in train:
-            current = self._current(frame.to(self.dtype))
-            _, v_mem = self.integrator(current, v_mem.expand_as(current))
-        return v_mem
-
     def _current(self, frame: Tensor) -> Tensor:
+        """What the spikes of one tick bring."""
+        frame = frame.to(self.dtype)
         if self.layer.kind == "dense":
             return frame @ self.weight.T
         return F.conv2d(_pad(self.layer, frame), self.weight, stride=self.layer.stride)

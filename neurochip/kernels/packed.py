@@ -15,6 +15,7 @@ from rivc.compiled import compiled
 from rivc.neurochip.floats import CACHE_BYTES
 from rivc.neurochip.kernels.stairs import reach, stairs
 from rivc.quant import weighing
+from rivc.quant.views import matrix
 from rivc.quant.windows import WINDOWS, windows_of
 
 if TYPE_CHECKING:
@@ -123,10 +124,9 @@ def lay_out(layers: Any, weights: NDArray[np.int8], words: NDArray[np.int32]) ->
         if layer.is_pool:
             continue
         size = layer.geometry.kernel * layer.geometry.line
-        given = weights[layer.weight : layer.weight + layer.units * size]
-        end = layer.packed + layer.words * layer.width
-        packed = words[layer.packed : end].reshape(layer.words, layer.width)
-        weighing.pack(given.reshape(layer.units, size), layer.geometry.kernel, packed)
+        given = matrix(weights, layer.weight, layer.units, size)
+        packed = matrix(words, layer.packed, layer.words, layer.width)
+        weighing.pack(given, layer.geometry.kernel, packed)
 
 
 def _by_window(layer: Layer) -> NDArray[np.int8]:

@@ -11,6 +11,7 @@ from rivc.neurochip.kernels.calls import Loops, make_calls
 from rivc.neurochip.kernels.loops import add_rows, add_up, choose, encode, fire, read_out
 from rivc.neurochip.kernels.stairs import integer, reach, stairs
 from rivc.neurochip.kernels.steps import type_of_readout
+from rivc.quant.views import matrix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,18 +58,18 @@ def run_rows(parts: tuple[Any, ...], given: Counts, totals: Integers, readout: I
     `parts` are those of `Rows`; numba takes a plain tuple from Python in half the time.
     """
     chain, rows = Rows(*parts), len(readout)
-    x, last = given.reshape(rows, chain.layers[0].inputs), len(chain.layers) - 1
+    x, last = matrix(given, 0, rows, chain.layers[0].inputs), len(chain.layers) - 1
     for i in range(last):
         layer = chain.layers[i]
-        at, end, size = 3 * layer.neurons, layer.neurons + layer.units, layer.inputs * layer.units
-        weight = chain.weight[layer.weight : layer.weight + size].reshape(layer.inputs, layer.units)
+        weight = matrix(chain.weight, layer.weight, layer.inputs, layer.units)
+        stairs = matrix(chain.stairs, 3 * layer.neurons, 3, layer.units)
         sums = np.empty((rows, layer.units), chain.sums.dtype)
         add_rows(x, weight, sums)
         x = np.empty((rows, layer.units), np.uint8)
-        fire(sums, layer.frac_bits, chain.stairs[at : 3 * end].reshape(3, layer.units), x)
+        fire(sums, layer.frac_bits, stairs, x)
         add_up(x, totals[i])
     layer = chain.layers[last]
-    weight = chain.weight[layer.weight :].reshape(layer.units, layer.inputs)
+    weight = matrix(chain.weight, layer.weight, layer.units, layer.inputs)
     read_out(x, weight, chain.bias, readout)
 
 

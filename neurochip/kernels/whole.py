@@ -13,6 +13,7 @@ from rivc.compiled import compiled
 from rivc.neurochip.kernels.calls import Loops, make_calls
 from rivc.neurochip.kernels.loops import add_up, choose, encode, fire, pool
 from rivc.neurochip.kernels.packed import Packed, pack
+from rivc.quant.views import matrix, view
 from rivc.quant.weighing import SLACK, weigh
 from rivc.quant.windows import pad
 
@@ -78,7 +79,7 @@ def _pass_on(chain: Packed, x: Counts, room: Room, totals: Integers, readout: In
         else:
             _add(chain, layer, x, room, sums)
             _fire(chain, layer, sums, emitted)
-            add_up(emitted.reshape(count, size), totals[spiking])
+            add_up(matrix(emitted, 0, count, size), totals[spiking])
             spiking += 1
         x = emitted
     layer = chain.layers[last]
@@ -94,9 +95,8 @@ def _add(chain: Packed, layer: Any, x: Counts, room: Room, sums: NDArray[np.int3
     if layer.is_copied:
         pad(x, layer.geometry, room.padded)
         x = room.padded
-    end = layer.packed + layer.words * layer.width
-    words = chain.words[layer.packed : end].reshape(layer.words, layer.width)
-    rows = sums.reshape(len(sums) // layer.units, layer.units)
+    words = matrix(chain.words, layer.packed, layer.words, layer.width)
+    rows = matrix(sums, 0, len(sums) // layer.units, layer.units)
     weigh(x, layer.geometry, words, rows)
 
 
@@ -104,8 +104,9 @@ def _add(chain: Packed, layer: Any, x: Counts, room: Room, sums: NDArray[np.int3
 def _fire(chain: Packed, layer: Any, sums: NDArray[np.int32], emitted: Counts) -> None:
     """Write the counts of the sums of a layer."""
     units, rows = layer.units, len(sums) // layer.units
-    stairs = chain.stairs[3 * layer.neurons : 3 * (layer.neurons + units)].reshape(3, units)
-    fire(sums.reshape(rows, units), layer.frac_bits, stairs, emitted.reshape(rows, units))
+    stairs = matrix(chain.stairs, 3 * layer.neurons, 3, units)
+    out = matrix(emitted, 0, rows, units)
+    fire(matrix(sums, 0, rows, units), layer.frac_bits, stairs, out)
 
 
 @compiled
@@ -115,10 +116,10 @@ def _pool(layer: Any, x: Counts, count: int, emitted: Counts) -> None:
         emitted[k] = 0
     windows, planes = layer.geometry, layer.planes
     pool(
-        x.reshape(count, windows.lines, windows.length // planes, planes),
+        view(x, 0, (count, windows.lines, windows.length // planes, planes)),
         (windows.kernel, windows.step),
         (windows.top, windows.left // planes),
-        emitted.reshape(count, windows.down, windows.across, planes),
+        view(emitted, 0, (count, windows.down, windows.across, planes)),
     )
 
 

@@ -24,6 +24,7 @@ from rivc.quant.lanes import (
     zeros,
 )
 from rivc.quant.products import transpose
+from rivc.quant.views import flat, view
 from rivc.quant.windows import place_of_line
 
 if TYPE_CHECKING:
@@ -73,16 +74,18 @@ def packed_shape(lines: int, line: int, units: int, each: int) -> tuple[int, int
 def pack(weight: Numbers, lines: int, words: NDArray[np.int32]) -> None:
     """Pack integer weights, [C, lines * line], in any type; units beyond C are left as they are."""
     many, line = len(words) // lines, weight.shape[1] // lines
-    rows = np.zeros((len(weight), lines, 4 * many), np.int8)
+    rows = np.zeros((len(weight), 4 * len(words)), np.int8)
+    many_lines = len(weight) * lines
+    given, taken = view(weight, 0, (many_lines, line)), view(rows, 0, (many_lines, 4 * many))
     before = 4 * many - 4
     last = 4 * many - max(line, 4)
-    for c in range(len(weight)):
-        for i in range(lines):
-            for k in range(before):
-                rows[c, i, k] = np.int8(weight[c, i * line + k])
-            for k in range(before, line):
-                rows[c, i, k + last] = np.int8(weight[c, i * line + k])
-    transpose(rows.reshape(len(rows), 4 * len(words)).view(np.int32), words)
+    for i in range(len(given)):
+        source, target = given[i], taken[i]
+        for k in range(before):
+            target[k] = np.int8(source[k])
+        for k in range(before, line):
+            target[k + last] = np.int8(source[k])
+    transpose(rows.view(np.int32), words)
 
 
 @compiled
@@ -100,7 +103,7 @@ def weigh(x: Numbers, windows: Any, words: Numbers, sums: Numbers) -> None:
     lines, pitch, (many, width) = windows.kernel, windows.padded_length, words.shape
     each = words.itemsize // x.itemsize
     shape = Shape(lines, windows.line, pitch, many // lines, each, width, sums.shape[1])
-    arrays = x, words.reshape(words.size), sums.reshape(sums.size)
+    arrays = x, flat(words), flat(sums)
     across, right = windows.across, windows.right
     if windows.is_row:  # pictures follow one another as windows do
         across, right = max(len(sums), 1), pitch
@@ -231,7 +234,7 @@ def add_outer(of_sums: Floats, x: Floats, windows: Any, grad: Floats) -> None:
         grad: of the weights, [units, inputs], in C order.
     """
     units, inputs = grad.shape
-    arrays = of_sums.reshape(of_sums.size), x, grad.reshape(grad.size)
+    arrays = flat(of_sums), x, flat(grad)
     eights = units - units % 8
     for i in range(windows.kernel):
         for k in range(0, windows.line, LANES):

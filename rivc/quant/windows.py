@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rivc.compiled import compiled
+from rivc.quant.views import view
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -108,7 +109,7 @@ def pad(x: NDArray[Any], windows: Windows, padded: NDArray[Any], blank: Any = 0)
     """Copy pictures, flat, with `blank` around them, up to where windows end; in any type."""
     pictures = _pictures(x, windows)
     count, lines, length = len(pictures), windows.padded_lines, windows.padded_length
-    out = padded[: count * lines * length].reshape(count, lines, length)
+    out = view(padded, 0, (count, lines, length))
     top, left = windows.top, windows.left
     width = min(pictures.shape[2], length - left)
     for b in range(count):
@@ -147,7 +148,7 @@ def _inside(windows: Windows, y: int, p: int) -> Any:
 def _pictures(x: NDArray[Any], windows: Windows) -> Any:
     """View numbers as pictures, [B, H, W * C]."""
     count = len(x) // (windows.lines * windows.length)
-    return x.reshape(count, windows.lines, windows.length)
+    return view(x, 0, (count, windows.lines, windows.length))
 
 
 @compiled
@@ -155,4 +156,4 @@ def _by_line(rows: NDArray[Any], windows: Windows) -> Any:
     """View rows as windows, [B, h, w, kh, kw * C]."""
     down, across = windows.down, windows.across
     count = len(rows) // (down * across)
-    return rows.reshape(count, down, across, windows.kernel, windows.line)
+    return view(rows, 0, (count, down, across, windows.kernel, windows.line))

@@ -119,9 +119,15 @@ class Replay:
     def draw(self, rng: np.random.Generator, count: int) -> Slots:
         """Draw slots with a transition, uniformly and with replacement."""
         slots = rng.integers(self.tail, self.head, count)
-        while (empty := np.flatnonzero(self._arrays["next"][slots % self.capacity] < 0)).size:
+        empty = self._empty(slots).nonzero()[0]
+        while empty.size:
             slots[empty] = rng.integers(self.tail, self.head, len(empty))
+            empty = empty[self._empty(slots[empty])]
         return slots
+
+    def _empty(self, slots: Slots) -> NDArray[np.bool_]:
+        """Whether nothing was done yet in some slots."""
+        return np.asarray(self._arrays["next"][slots % self.capacity] < 0)
 
     def sample(
         self, rng: np.random.Generator, count: int, *, discount: float, n_step: int

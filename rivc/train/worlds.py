@@ -94,7 +94,7 @@ class Copy:
     def step(self, action: NDArray[np.int64]) -> tuple[NDArray[Any], float, bool, bool]:
         """Act, [d]; return observation, reward, terminated and ended."""
         self.actions.append(action.tolist())
-        native = action if self.task.is_multi else self.actions[-1][0]
+        native = action if self.task.is_multi else action[0]
         observation, reward, terminated, truncated, info = self.task.env.step(native)
         self.total += float(reward)
         if "is_success" in info:
@@ -185,9 +185,10 @@ class Worlds:
                 action[i]
             )
         self.observation, finished = moves.observation, []
-        if moves.ended.any():
+        over = moves.ended.nonzero()[0].tolist()
+        if over:
             self.observation = moves.observation.copy()
-        for i in map(int, np.flatnonzero(moves.ended)):
+        for i in over:
             finished.append(self.copies[i].episode())
             self.observation[i] = self._restart(i)
         return moves, finished

@@ -19,7 +19,7 @@ def test_neurons_do_not_pile_up_in_the_library() -> None:
 
 
 def test_a_stock_neuron_that_is_charged_at_once_spikes_early_and_then_rests() -> None:
-    neuron = _leaky(torch.tensor(4.0), "subtract")
+    neuron = _leaky(torch.tensor(4.0))
     v_mem, spikes = torch.zeros(1), []
     for tick in range(6):
         spike, v_mem = neuron(torch.tensor([12.5 if tick == 0 else 0.0]), v_mem)
@@ -28,6 +28,6 @@ def test_a_stock_neuron_that_is_charged_at_once_spikes_early_and_then_rests() ->
 
 
 def test_a_membrane_half_below_its_threshold_stays_silent() -> None:
-    neuron = _leaky(torch.tensor(4.0), "subtract")
+    neuron = _leaky(torch.tensor(4.0))
     spike, _ = neuron(torch.tensor([3.5]), torch.zeros(1))
     assert int(spike) == 0

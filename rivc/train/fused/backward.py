@@ -9,10 +9,11 @@ import numpy as np
 from rivc.compiled import compiled
 from rivc.quant.products import NARROW, add_product, transpose
 from rivc.quant.qat.loops import unfire
+from rivc.quant.views import flat, matrix
 from rivc.quant.weighing import add_outer, weigh
 from rivc.quant.windows import scatter
 from rivc.train.fused.centred import add_gradient
-from rivc.train.fused.chain import matrix, received_by, what_came, what_left
+from rivc.train.fused.chain import received_by, what_came, what_left
 from rivc.train.fused.kernels import fill, sum_rows
 
 if TYPE_CHECKING:
@@ -35,13 +36,13 @@ def backward(chain: Chain, x: Counts, grad_q: Floats) -> None:
     """
     rows = len(x)
     fill(chain.grad, np.float32(0))
-    flat, units = grad_q.reshape(grad_q.size), grad_q.size // rows
+    of_q, units = flat(grad_q), grad_q.size // rows
     for at in range(0, rows, chain.block):
         some = at, min(chain.block, rows - at)
         here = chain.back[0]
         for k in range(some[1] * units):
-            here[k] = flat[at * units + k]
-        _backward_block(chain, x.reshape(x.size), some)
+            here[k] = of_q[at * units + k]
+        _backward_block(chain, flat(x), some)
     for i in range(len(chain.layers)):
         layer = chain.layers[i]
         scale = chain.scale[0][layer.channels : layer.channels + layer.units]
@@ -86,12 +87,11 @@ def _backward_block(chain: Chain, x: Counts, some: tuple[int, int]) -> None:
 def _backward_inputs(chain: Chain, layer: Any, grad: Floats) -> None:
     """Write the gradient of what a layer got to `back[0]`, for that of its sums, [R, C]."""
     w_q = matrix(chain.w_q, layer.synapses, layer.units, layer.inputs)
-    flat = grad.reshape(grad.size)
     if layer.geometry.is_row:
-        weigh(flat, layer.sums, w_q, matrix(chain.back[0], 0, len(grad), layer.inputs))
+        weigh(flat(grad), layer.sums, w_q, matrix(chain.back[0], 0, len(grad), layer.inputs))
         return
     rows = matrix(chain.room, 0, len(grad), layer.inputs)
-    weigh(flat, layer.sums, w_q, rows)
+    weigh(flat(grad), layer.sums, w_q, rows)
     x = chain.back[0][: len(grad) // layer.windows * received_by(layer)]
     fill(x, np.float32(0))
     scatter(rows, layer.geometry, x)
@@ -114,7 +114,7 @@ def _add_rows(of_sums: Floats, x: Floats, grad: Floats) -> None:
         add_product(of_sums.T, x, grad)
         return
     turned, back = np.empty((x.shape[1], len(grad)), np.float32), np.empty_like(grad)
-    fill(turned.reshape(turned.size), np.float32(0))
+    fill(flat(turned), np.float32(0))
     add_product(x.T, of_sums, turned)
     transpose(turned, back)
     for c in range(len(grad)):

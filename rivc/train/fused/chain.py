@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from rivc.compiled import compiled
+from rivc.quant.views import matrix
 from rivc.quant.windows import WINDOWS, pad
 
 if TYPE_CHECKING:
@@ -104,12 +105,6 @@ class Chain(NamedTuple):
     back: Floats
     rest: Floats
     common: Floats
-
-
-@compiled
-def matrix(flat: Floats, first: int, rows: int, columns: int) -> Floats:
-    """View numbers from place `first` on as a matrix."""
-    return flat[first : first + rows * columns].reshape(rows, columns)
 
 
 @compiled

@@ -9,8 +9,9 @@ import numpy as np
 
 from rivc.compiled import compiled
 from rivc.quant.qat.loops import fire
+from rivc.quant.views import flat, matrix
 from rivc.train.fused.centred import add_values, split
-from rivc.train.fused.chain import matrix, what_came, what_left
+from rivc.train.fused.chain import what_came, what_left
 from rivc.train.fused.kernels import (
     hidden_thresholds,
     quantize_weights,
@@ -89,13 +90,13 @@ def _derive_neurons(chain: Chain, i: int, scale: Floats, sums: Floats) -> None:
 @compiled
 def forward(chain: Chain, x: Counts) -> None:
     """Pass counts, uint8, [R, inputs], on to the readout; see `returned`."""
-    flat, rows = x.reshape(x.size), len(x)
+    counts, rows = flat(x), len(x)
     for part in range(2):  # states that are kept, and all others
         end = min(rows, chain.kept) if part == 0 else rows
         for at in range(part * chain.kept, end, chain.block):
             some = at, min(chain.block, end - at)
             for i in range(len(chain.layers)):
-                _forward_layer(chain, flat, i, some)
+                _forward_layer(chain, counts, i, some)
 
 
 @compiled

@@ -173,8 +173,8 @@ def _soft_maximum(q: Floats, tau: float) -> Number:
     if tau == 0.0:
         return best
     total = np.float32(0.0)
-    for value in q:
-        total += math.exp(np.float32((value - best) / tau))
+    for value in q:  # most of the time is the exponential's, and one of them is known
+        total += math.exp(np.float32((value - best) / tau)) if value != best else np.float32(1.0)
     return best + np.float32(tau) * math.log(total)
 
 

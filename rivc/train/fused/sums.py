@@ -13,8 +13,9 @@ import numpy as np
 from rivc.compiled import compiled
 from rivc.quant import weighing
 from rivc.quant.products import transpose
+from rivc.quant.views import flat, matrix
 from rivc.quant.windows import pad
-from rivc.train.fused.chain import matrix, received_by, what_came, what_left
+from rivc.train.fused.chain import received_by, what_came, what_left
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,7 +54,7 @@ def add_up(chain: Chain, x: Counts, i: int, some: tuple[int, int], z: Floats) ->
         _over_bytes(chain, layer, x[first * size : (first + count) * size], z)
     else:
         before = what_left(chain, chain.out, i - 1, some)
-        _over_bytes(chain, layer, before.reshape(before.size), z)
+        _over_bytes(chain, layer, flat(before), z)
 
 
 @compiled

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rivc.compiled import compiled
+from rivc.quant.views import matrix, view
 from rivc.train.fused.backward import backward
 from rivc.train.fused.chain import returned
 from rivc.train.fused.forward import derive, forward
@@ -127,7 +128,7 @@ def value(target: Chain, memory: Memory, bench: Bench) -> None:
     count, capacity = _find_absent(memory, bench), len(memory.owner)
     if count > 0:
         forward(target, memory.x[:count])
-    q, kept = returned(target, count), memory.q.reshape(size, d * n)
+    q, kept = returned(target, count), matrix(memory.q, 0, size, d * n)
     for b in range(count):
         values = memory.values[memory.absent[b] % capacity]
         for k in range(d * n):
@@ -163,7 +164,7 @@ def losses(
     value(target, memory, bench)
     forward(online, bench.x if task.double_q else bench.x[:size])
     q_target = memory.q
-    q = returned(online, 2 * size).reshape(2 * size, d, n)
+    q = view(online.returned, 0, (2 * size, d, n))
     numbers = task.temperature, task.gap_coef, task.gap_clip, task.double_q
     batch = bench.action, bench.reward, bench.discount
     bellman_targets(q_target[:size], q_target[size:], q[size:], batch, numbers, bench.y)
