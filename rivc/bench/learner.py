@@ -9,7 +9,7 @@ record.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import process_time
 from typing import TYPE_CHECKING, Any, Final
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from rivc.train import Config
 
-COPIES: Final = 8
 NEVER: Final = 10**9
 
 
@@ -37,27 +36,32 @@ class Case:
     Attributes:
         config: a shipped configuration.
         overrides: of it.
+        copies: of the environment in ours; a robot's simulator has as many as one likes.
         turn_env_steps: env steps of a turn.
         turns: that count, after two to warm up.
     """
 
     config: str
     overrides: dict[str, Any]
+    copies: int = 8
     turn_env_steps: int = 1000
     turns: int = 8
 
 
+SMALL: Final = Case(
+    "quickstart",
+    {
+        "net.hidden": [64, 64],
+        "train.batch_size": 32,
+        "train.updates_per_env_step": 0.25,
+        "train.env_steps_per_conversion": 64,
+    },
+    turn_env_steps=4000,  # an eighth of a second: caches are the peer's when a turn begins
+    turns=10,
+)
 CASES: Final = {
-    "CartPole 64-64, batch 32, 0.25 updates": Case(
-        "quickstart",
-        {
-            "net.hidden": [64, 64],
-            "train.batch_size": 32,
-            "train.updates_per_env_step": 0.25,
-            "train.env_steps_per_conversion": 64,
-        },
-        turns=30,  # of a twentieth of a second: others on the machine show
-    ),
+    "CartPole 64-64, batch 32, 0.25 updates": SMALL,
+    "CartPole 64-64, batch 32, 0.25 updates, 32 copies": replace(SMALL, copies=32),
     "CartPole 256-256, batch 64, 0.5 updates": Case("quickstart", {"net.hidden": [256, 256]}),
     "VisualTracker 32x32, three convolutions, batch 64, 0.25 updates": Case(
         "tracker", {}, turn_env_steps=400
@@ -79,7 +83,7 @@ def run() -> Report:
 
 def _races(name: str, case: Case) -> Iterator[Race]:
     config = load_config(case.config, case.overrides | _cadences(case))
-    for copies in (1, COPIES):
+    for copies in (1, case.copies):
         turns = _Turns(case, make_peer(config, copies))
         with tempfile.TemporaryDirectory() as folder:
             trainer = Trainer(config, Path(folder) / "run", [turns])
@@ -94,7 +98,7 @@ def _cadences(case: Case) -> dict[str, Any]:
     return {
         "train.env_steps": steps + 1000,
         "train.warmup_env_steps": 1000,
-        "env.count": COPIES,
+        "env.count": case.copies,
         "log.every_env_steps": case.turn_env_steps,
         "eval.every_env_steps": NEVER,
         "eval.episodes": 1,

@@ -14,6 +14,7 @@ from rivc.quant import weighing
 from rivc.snn_convert import convert
 from rivc.train.fused import FusedLearner
 from rivc.train.fused import network as passes
+from rivc.train.fused.kernels import adam
 from rivc.train.fused.updates import put_together
 from rivc.train.learner import Learner
 from rivc.train.learners import make_learner, why_not_fused
@@ -55,6 +56,21 @@ def test_gradients_are_the_same_where_a_batch_is_taken_in_parts(
     assert parts._online.chain.block < BATCH < whole._online.chain.block
     expected, found = gradient(whole), gradient(parts)
     assert float((found - expected).norm() / expected.norm()) < 2e-6
+
+
+def test_moments_of_what_no_gradient_reaches_fall_to_zero() -> None:
+    """Below the smallest normal number, arithmetic is many times slower, and 0.9 rounds to 1."""
+    p, m, v = np.ones(3, np.float32), np.full(3, 1e-3, np.float32), np.full(3, 1e-6, np.float32)
+    for _ in range(1000):
+        adam(p, np.zeros(3, np.float32), m, v, (1.0, 1e-3, 1.0))
+    assert not m.any()
+
+
+def test_arrays_of_the_passes_begin_with_a_line_of_the_cache() -> None:
+    chain = FusedLearner(settings({}), network(hidden=(24, 33)))._online.chain
+    wide = [chain.values, chain.grad, chain.w_q, chain.out, chain.cut, chain.back, chain.packed]
+    assert not any(array.ctypes.data % 64 for array in wide)
+    assert passes.aligned((3, 5), np.int32).shape == (3, 5)
 
 
 def test_what_is_read_at_once_lies_within_the_weights() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Number = Any  # a scalar of either float type
 
 _TINY = 1e-8
+_SMALLEST = np.finfo(np.float32).smallest_normal
 
 
 # -- integers -------------------------------------------------------------------------------
@@ -284,6 +285,9 @@ def norm(x: Floats) -> Number:
 def adam(p: Floats, grad: Floats, m: Floats, v: Floats, rate: tuple[float, float, float]) -> None:
     """Take a step of Adam (Kingma and Ba, 2015) with betas 0.9 and 0.999.
 
+    First moments of weights that nothing reaches fall until floats lose digits, where processors
+    are many times slower, and stay there for ever; they become 0 instead.
+
     Args:
         p: parameters, [P].
         grad: of the loss, [P].
@@ -296,6 +300,7 @@ def adam(p: Floats, grad: Floats, m: Floats, v: Floats, rate: tuple[float, float
     for i in range(len(p)):
         g = grad[i] * scale
         first = m[i] + np.float32(0.1) * (g - m[i])
+        first = first if abs(first) > _SMALLEST else np.float32(0)
         second = np.float32(0.999) * v[i] + np.float32(0.001) * g * g
         p[i] -= step * first / (np.sqrt(second) * root + np.float32(1e-8))
         m[i] = first

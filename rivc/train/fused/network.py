@@ -28,8 +28,16 @@ if TYPE_CHECKING:
     Place = tuple[slice, slice, slice, tuple[int, ...]]
 
 
+LINE: Final = 64  # bytes of a line of the cache
 CACHED: Final = 1 << 17  # inputs of the windows of the states that are passed on together
 TALL: Final = 4  # of which there are a multiple
+
+
+def aligned(shape: Any, dtype: Any = np.float32) -> NDArray[Any]:
+    """Return zeros that begin with a line of the cache: across two, a register takes longer."""
+    room = np.zeros(int(np.prod(shape)) * np.dtype(dtype).itemsize + LINE, np.uint8)
+    first = -room.ctypes.data % LINE
+    return np.ndarray(shape, dtype, room[first:])
 
 
 class Vector:
@@ -51,7 +59,7 @@ class Vector:
         self._place = {
             id(p): slice(end - p.numel(), end) for p, end in zip(owners, ends, strict=True)
         }
-        self.values, self.grad = np.zeros(ends[-1], np.float32), np.zeros(ends[-1], np.float32)
+        self.values, self.grad = aligned(ends[-1]), aligned(ends[-1])
         self.clipped = sum(p.numel() for p in clipped)
         for parameter in parameters:
             view = self.view(self.values, parameter)
@@ -108,24 +116,22 @@ class FusedNet:
             block=block,
             values=self.vector.values,
             grad=self.vector.grad,
-            w_q=np.zeros(int((units * inputs).sum()) + weighing.WIDE, np.float32),  # read behind
-            floats=np.zeros(int(words[~layers["over_bytes"]].sum()), np.float32),
-            packed=np.zeros(int(words[layers["over_bytes"]].sum()), np.int32),
-            scale=np.zeros((2, int(units.sum())), np.float32),
+            w_q=aligned(int((units * inputs).sum()) + weighing.WIDE),  # read behind
+            floats=aligned(int(words[~layers["over_bytes"]].sum())),
+            packed=aligned(int(words[layers["over_bytes"]].sum()), np.int32),
+            scale=aligned((2, int(units.sum()))),
             q=np.ones((2, int(units.sum())), np.float64 if is_wide else np.float32),
             unit=np.full(len(layers) + 1, math.exp(float(net.input_log_step))),
-            received=np.zeros(block * math.prod(net.encoding.shape), np.float32),
-            out=np.zeros(left, np.float32),
-            cut=np.zeros(left, np.float32),
-            returned=np.zeros(rows * last["units"], np.float32),
-            room=np.zeros(block * int((rows_of * inputs).max()), np.float32),
-            padded=np.zeros(block * widest, np.float32),
-            counts=np.zeros(block * widest + weighing.SLACK, np.uint8),
-            back=np.zeros(
-                (2, block * int((rows_of * np.maximum(units, inputs)).max())), np.float32
-            ),
-            rest=np.zeros(last["units"] * (last["inputs"] + 1), np.float32),
-            common=np.zeros(last["groups"] * (last["inputs"] + 1), np.float32),
+            received=aligned(block * math.prod(net.encoding.shape)),
+            out=aligned(left),
+            cut=aligned(left),
+            returned=aligned(rows * last["units"]),
+            room=aligned(block * int((rows_of * inputs).max())),
+            padded=aligned(block * widest),
+            counts=aligned(block * widest + weighing.SLACK, np.uint8),
+            back=aligned((2, block * int((rows_of * np.maximum(units, inputs)).max()))),
+            rest=aligned(last["units"] * (last["inputs"] + 1)),
+            common=aligned(last["groups"] * (last["inputs"] + 1)),
         )
 
     @property
