@@ -168,10 +168,10 @@ def _facts(found: Comparison, folder: Path) -> dict[str, Any]:
     }
 
 
-def _interval(value: Any) -> dict[str, float] | None:
-    if value is None:
-        return None
-    return {"iqm": float(value.value), "low": float(value.low), "high": float(value.high)}
+def _interval(value: Any) -> dict[str, float | None] | None:
+    from rivc.report.comparison import ends
+
+    return None if value is None else dict(zip(("iqm", "low", "high"), ends(value), strict=True))
 
 
 def _list(work: list[Job], folder: Path, *, as_json: bool) -> None:

@@ -82,7 +82,8 @@ def _pair_card(found: Comparison) -> list[Card]:
 
 
 def _estimate_card(question: str, found: Estimate, note: str) -> Card:
-    return Card(question, f"{found.value:.2f}", f"{found.low:.2f} to {found.high:.2f}: {note}")
+    width = "one seed" if found.is_one_seed else f"{found.low:.2f} to {found.high:.2f}"
+    return Card(question, f"{found.value:.2f}", f"{width}: {note}")
 
 
 def _flip_card(found: Comparison) -> list[Card]:

@@ -242,7 +242,7 @@ def lines_csv(found: Sequence[Line]) -> str:
     """Return the lines as CSV, one a contender and task; all tasks together are the task `all`."""
     head = ["variant", "bit_width", "form", "task", "iqm", "low", "high", "runs"]
     rows = [
-        [c.variant, c.bit_width, c.form, task, value.value, value.low, value.high, line.runs]
+        [c.variant, c.bit_width, c.form, task, *ends(value), line.runs]
         for line in found
         for c in [line.contender]
         for task, value in ({"all": line.score} | line.returns).items()
@@ -256,8 +256,11 @@ def pairs_csv(found: Sequence[Pair]) -> str:
     head = ["first", "second", "tasks", "runs"]
     head += [f"{x}{end}" for x in ("improvement", "difference") for end in ("", "_low", "_high")]
     rows = [
-        [p.first.label, p.second.label, p.tasks, p.runs]
-        + [v for e in (p.improvement, p.difference) for v in (e.value, e.low, e.high)]
+        [
+            *(p.first.label, p.second.label, p.tasks, p.runs),
+            *ends(p.improvement),
+            *ends(p.difference),
+        ]
         for p in found
     ]
     return as_csv(head, rows)
@@ -269,7 +272,15 @@ def span(value: Estimate, digits: int = 2) -> str:
     >>> span(Estimate(0.5, 0.25, 1.0))
     '0.50 [0.25, 1.00]'
     """
+    if value.is_one_seed:
+        return f"{value.value:.{digits}f}, one seed"
     return f"{value.value:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
+
+
+def ends(value: Estimate) -> tuple[float, float | None, float | None]:
+    """Return an estimate as numbers, without an interval where one seed has none."""
+    interval = (None, None) if value.is_one_seed else (float(value.low), float(value.high))
+    return float(value.value), *interval
 
 
 def _rng() -> np.random.Generator:

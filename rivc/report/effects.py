@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from rivc.report.comparison import CHIP, FPNN, Contender, Grid, as_csv, bits, form_name, span
+from rivc.report.comparison import (
+    CHIP,
+    FPNN,
+    Contender,
+    Grid,
+    as_csv,
+    bits,
+    ends,
+    form_name,
+    span,
+)
 from rivc.report.statistics import difference, mean
 
 if TYPE_CHECKING:
@@ -122,7 +132,7 @@ def effects_csv(found: Sequence[Effect]) -> str:
     """Return effects as CSV, one a task; all tasks together are the task `all`."""
     head = ["effect", "bit_width", "form", "task", "difference", "low", "high", "runs"]
     rows = [
-        [e.name, e.bit_width, e.form, task, value.value, value.low, value.high, e.runs]
+        [e.name, e.bit_width, e.form, task, *ends(value), e.runs]
         for e in found
         for task, value in ({"all": e.score} | e.tasks).items()
     ]

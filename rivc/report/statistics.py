@@ -42,11 +42,13 @@ class Estimate:
         value: of the scores themselves.
         low: lower end.
         high: upper end.
+        is_one_seed: no task had another, so that the ends are the value and say nothing.
     """
 
     value: Any
     low: Any
     high: Any
+    is_one_seed: bool = False
 
 
 def iqm(scores: Scores) -> Array:
@@ -176,7 +178,8 @@ def _estimate(
         drawn.append(statistic(_resampled(sides, rng, count, together)))
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.percentile(np.concatenate(drawn), [tail, 100 - tail], axis=0)
-    return Estimate(statistic(sides), low, high)
+    is_one = all(task.shape[-1] == 1 for side in sides for task in side)
+    return Estimate(statistic(sides), low, high, is_one)
 
 
 def _resampled(

@@ -19,6 +19,7 @@ from rivc.report.comparison import (
     outcomes_csv,
     pairs,
     pairs_csv,
+    span,
 )
 
 ALL, NONE = Contender("all", 2, "chip"), Contender("none", 2, "chip")
@@ -68,6 +69,26 @@ def test_a_pair_is_of_shared_tasks_and_its_difference_of_shared_seeds() -> None:
 def test_contenders_without_a_common_seed_are_not_paired() -> None:
     one = Outcome(ALL, "a", 0, 1.0, 1.0)
     assert pairs(contest([one, Outcome(NONE, "a", 1, 1.0, 1.0)]), "all") == []
+
+
+def test_one_seed_has_no_interval() -> None:
+    found = made({ALL: {"a": [0.5], "b": [0.7]}, NONE: {"a": [0.1], "b": [0.3]}})
+    [line, _], [pair] = lines(found), pairs(found, "all")
+    assert line.score is not None
+    assert span(line.score) == "0.60, one seed"
+    assert span(line.returns["b"], 1) == "70.0, one seed"
+    assert span(pair.difference) == "0.40, one seed"
+    rows = list(csv.DictReader(io.StringIO(lines_csv([line]))))
+    assert {(row["low"], row["high"]) for row in rows} == {("", "")}
+    [row] = csv.DictReader(io.StringIO(pairs_csv([pair])))
+    assert (row["difference_low"], row["improvement_high"]) == ("", "")
+
+
+def test_equal_seeds_have_an_interval_without_width() -> None:
+    [line] = lines(made({ALL: {"a": [0.5, 0.5], "b": [0.7]}}))
+    assert line.score is not None
+    assert span(line.returns["a"], 1) == "50.0 [50.0, 50.0]"
+    assert not line.score.is_one_seed
 
 
 def test_csv_holds_every_outcome_and_every_interval() -> None:

@@ -81,7 +81,7 @@ def test_tables_hold_every_effect() -> None:
         ["gap", "chip, 2 bits", "6"],
         ["margin", "chip, 2 bits", "3"],
     ]
-    assert grid.rows[0][5] == "-0.20 [-0.20, -0.20]"
+    assert grid.rows[0][5] == "-0.20, one seed"
     rows = list(csv.DictReader(io.StringIO(effects_csv(found))))
     assert [row["task"] for row in rows] == ["all", "a", "b"] * 2
     assert float(rows[1]["difference"]) == pytest.approx(0.6)
