@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     F = TypeVar("F", bound=Callable[..., Any])
 
 PACKAGE: Final = Path(__file__).parent
-MARKS: Final = b"\n@compiled", b"\n@reordered", b"\n@loop"  # a file with one of them holds loops
+MARKS: Final = (
+    b"\n@compiled",
+    b"\n@reordered",
+    b"\n@inlined",
+    b"\n@loop",
+)  # a file with one of them holds loops
 UNUSED_S: Final = 30 * 24 * 3600  # after which folders of other versions are removed
 
 
@@ -47,6 +52,18 @@ def reordered(function: F) -> F:
         MissingError: if numba does not work here.
     """
     return _compile(function, fastmath={"reassoc", "nsz", "contract"})
+
+
+def inlined(function: F) -> F:
+    """Compile a loop as part of every loop that calls it.
+
+    For the parts of a pass, which take tuples of many arrays: a call would hand over each of their
+    numbers, and whatever they call be optimized again for it.
+
+    Raises:
+        MissingError: if numba does not work here.
+    """
+    return _compile(function, inline="always")
 
 
 @cache

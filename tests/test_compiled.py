@@ -70,6 +70,15 @@ def test_a_change_where_no_loops_are_does_not(package: Path) -> None:
     assert digest(package) == before
 
 
+@pytest.mark.parametrize("decorator", ["compiled", "reordered", "inlined", "loop"])
+def test_every_decorator_of_loops_counts(decorator: str, package: Path) -> None:
+    other = package / "plain" / "other.py"
+    other.write_text(f"\n@{decorator}\ndef g(): return 1\n")
+    before = digest(package)
+    other.write_text(f"\n@{decorator}\ndef g(): return 2\n")
+    assert digest(package) != before
+
+
 def test_folders_behind_links_count(package: Path, tmp_path: Path) -> None:
     (package / "loops").rename(tmp_path / "elsewhere")
     (package / "loops").symlink_to(tmp_path / "elsewhere")

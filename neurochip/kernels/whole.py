@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from rivc.compiled import compiled
+from rivc.compiled import compiled, inlined
 from rivc.neurochip.kernels.calls import Loops, make_calls
 from rivc.neurochip.kernels.loops import add_up, choose, encode, fire, pool
 from rivc.neurochip.kernels.packed import Packed, pack
@@ -66,7 +66,7 @@ def run_whole(parts: tuple[Any, ...], x: Counts, totals: Integers, readout: Inte
         _pass_on(chain, counts, room, totals[:, first:end], readout[first:end])
 
 
-@compiled
+@inlined
 def _pass_on(chain: Packed, x: Counts, room: Room, totals: Integers, readout: Integers) -> None:
     """Pass a block of states on to the readout; write its integers and the spikes of layers."""
     count, last, spiking = len(readout), len(chain.layers) - 1, 0
@@ -89,7 +89,7 @@ def _pass_on(chain: Packed, x: Counts, room: Room, totals: Integers, readout: In
             readout[b, j] = chain.bias[j] + room.sums[b * layer.units + j]
 
 
-@compiled
+@inlined
 def _add(chain: Packed, layer: Any, x: Counts, room: Room, sums: NDArray[np.int32]) -> None:
     """Write the weighted sums of a layer for some states, flat."""
     if layer.is_copied:
@@ -100,7 +100,7 @@ def _add(chain: Packed, layer: Any, x: Counts, room: Room, sums: NDArray[np.int3
     weigh(x, layer.geometry, words, rows)
 
 
-@compiled
+@inlined
 def _fire(chain: Packed, layer: Any, sums: NDArray[np.int32], emitted: Counts) -> None:
     """Write the counts of the sums of a layer."""
     units, rows = layer.units, len(sums) // layer.units
@@ -109,7 +109,7 @@ def _fire(chain: Packed, layer: Any, sums: NDArray[np.int32], emitted: Counts) -
     fire(matrix(sums, 0, rows, units), layer.frac_bits, stairs, out)
 
 
-@compiled
+@inlined
 def _pool(layer: Any, x: Counts, count: int, emitted: Counts) -> None:
     """Write the largest counts of the windows of some states."""
     for k in range(len(emitted)):
@@ -163,7 +163,7 @@ def act_on_picture(parts: tuple[Any, ...], levels: int, picture: Counts, actions
     return True
 
 
-@compiled
+@inlined
 def _act(parts: tuple[Any, ...], x: Counts, actions: Integers) -> None:
     chain = Packed(*parts)
     totals = np.empty((len(chain.layers), 1), np.int64)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rivc.compiled import compiled
+from rivc.compiled import compiled, inlined
 from rivc.quant.products import NARROW, add_product, transpose
 from rivc.quant.qat.loops import unfire
 from rivc.quant.views import flat, matrix
@@ -59,7 +59,7 @@ def _divide(grad: Floats, scale: Floats) -> None:
             grad[c, k] /= step
 
 
-@compiled
+@inlined
 def _backward_block(chain: Chain, x: Counts, some: tuple[int, int]) -> None:
     """Add the gradient of some states to `chain.grad`, from that of their values in `back[0]`."""
     first = chain.layers[0]
@@ -83,7 +83,7 @@ def _backward_block(chain: Chain, x: Counts, some: tuple[int, int]) -> None:
             chain.grad[chain.layers[i - 1].log_step] += np.float32(of_step_in)
 
 
-@compiled
+@inlined
 def _backward_inputs(chain: Chain, layer: Any, grad: Floats) -> None:
     """Write the gradient of what a layer got to `back[0]`, for that of its sums, [R, C]."""
     w_q = matrix(chain.w_q, layer.synapses, layer.units, layer.inputs)
@@ -97,7 +97,7 @@ def _backward_inputs(chain: Chain, layer: Any, grad: Floats) -> None:
     scatter(rows, layer.geometry, x)
 
 
-@compiled
+@inlined
 def _weight_gradient(chain: Chain, layer: Any, of_sums: Floats, came: Floats) -> None:
     """Add the gradient of the weights of a layer that got `came`, flat."""
     grad = matrix(chain.grad, layer.weight, layer.units, layer.inputs)
@@ -122,7 +122,7 @@ def _add_rows(of_sums: Floats, x: Floats, grad: Floats) -> None:
             grad[c, k] += back[c, k]
 
 
-@compiled
+@inlined
 def _backward_neurons(
     chain: Chain, i: int, grad: Floats, of_sums: Floats, some: tuple[int, int]
 ) -> float:
@@ -160,7 +160,7 @@ def _backward_neurons(
     return of_step_in
 
 
-@compiled
+@inlined
 def _backward_spikes(chain: Chain, i: int, grad: Floats, cut: Floats, of_sums: Floats) -> float:
     """Go back through a staircase; see `_backward_neurons`."""
     layer = chain.layers[i]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from rivc.compiled import compiled
+from rivc.compiled import compiled, inlined
 from rivc.quant.views import matrix
 from rivc.quant.windows import WINDOWS, pad
 
@@ -107,13 +107,13 @@ class Chain(NamedTuple):
     common: Floats
 
 
-@compiled
+@inlined
 def returned(chain: Chain, rows: int) -> Floats:
     """Return what the readout returned, a row for each state."""
     return matrix(chain.returned, 0, rows, chain.layers[-1].units)
 
 
-@compiled
+@inlined
 def what_left(chain: Chain, flat: Floats, i: int, some: tuple[int, int]) -> Floats:
     """View what left layer `i` for some states, (first, count), in `out` or `cut`, [R, C]."""
     layer, count = chain.layers[i], some[1]
@@ -121,7 +121,7 @@ def what_left(chain: Chain, flat: Floats, i: int, some: tuple[int, int]) -> Floa
     return matrix(flat, at, count * layer.windows, layer.units)
 
 
-@compiled
+@inlined
 def _place(chain: Chain, i: int, first: int) -> Any:
     """Return where states lie in `out` and `cut`, from their first one on."""
     layer = chain.layers[i]
@@ -129,7 +129,7 @@ def _place(chain: Chain, i: int, first: int) -> Any:
     return before + min(first, chain.kept) * layer.windows * layer.units
 
 
-@compiled
+@inlined
 def what_came(
     chain: Chain, x: Counts, i: int, some: tuple[int, int], steps: tuple[Any, Any]
 ) -> Floats:
@@ -155,7 +155,7 @@ def what_came(
     return chain.padded[: count * layer.geometry.padded_lines * layer.geometry.padded_length]
 
 
-@compiled
+@inlined
 def received_by(layer: Any) -> Any:
     """Return how many numbers a layer gets for one state."""
     return layer.geometry.lines * layer.geometry.length

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rivc.compiled import compiled
+from rivc.compiled import compiled, inlined
 from rivc.quant.qat.loops import fire
 from rivc.quant.views import flat, matrix
 from rivc.train.fused.centred import add_values, split
@@ -54,7 +54,7 @@ def derive(chain: Chain) -> None:
         _derive_neurons(chain, i, scale, sums)
 
 
-@compiled
+@inlined
 def _split_readout(chain: Chain, i: int) -> None:
     """Take out of a centred readout what the outputs of each group have in common."""
     layer = chain.layers[i]
@@ -67,7 +67,7 @@ def _split_readout(chain: Chain, i: int) -> None:
         )
 
 
-@compiled
+@inlined
 def _derive_neurons(chain: Chain, i: int, scale: Floats, sums: Floats) -> None:
     """Derive thresholds and offsets, and the value of what leaves."""
     layer, unit_in = chain.layers[i], chain.unit[i]
@@ -99,7 +99,7 @@ def forward(chain: Chain, x: Counts) -> None:
                 _forward_layer(chain, counts, i, some)
 
 
-@compiled
+@inlined
 def _forward_layer(chain: Chain, x: Counts, i: int, some: tuple[int, int]) -> None:
     layer, cut = chain.layers[i], what_left(chain, chain.cut, i, some)
     z = what_left(chain, chain.out, i, some)
@@ -119,7 +119,7 @@ def _forward_layer(chain: Chain, x: Counts, i: int, some: tuple[int, int]) -> No
             _add_values(chain, i, matrix(came, 0, some[1], layer.inputs), z)
 
 
-@compiled
+@inlined
 def _add_values(chain: Chain, i: int, x: Floats, q: Floats) -> None:
     """Add what the groups of a centred readout have in common."""
     layer = chain.layers[i]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rivc.compiled import compiled
+from rivc.compiled import inlined
 from rivc.quant import weighing
 from rivc.quant.products import transpose
 from rivc.quant.views import flat, matrix
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Counts = NDArray[np.uint8]
 
 
-@compiled
+@inlined
 def lay_out(chain: Chain, layer: Any) -> None:
     """Bring the weights of a layer into the order in which the product takes them."""
     w_q = matrix(chain.w_q, layer.synapses, layer.units, layer.inputs)
@@ -38,7 +38,7 @@ def lay_out(chain: Chain, layer: Any) -> None:
         transpose(w_q, words[:, : layer.units])
 
 
-@compiled
+@inlined
 def add_up(chain: Chain, x: Counts, i: int, some: tuple[int, int], z: Floats) -> None:
     """Write the weighted sums of layer `i` for some states, (first, count), to `z`, [R, C].
 
@@ -57,7 +57,7 @@ def add_up(chain: Chain, x: Counts, i: int, some: tuple[int, int], z: Floats) ->
         _over_bytes(chain, layer, flat(before), z)
 
 
-@compiled
+@inlined
 def value_of_counts(chain: Chain) -> tuple[Any, Any]:
     """Return the value of a count at the input, and the count of zero, as sums are taken."""
     first = chain.layers[0]
@@ -66,7 +66,7 @@ def value_of_counts(chain: Chain) -> tuple[Any, Any]:
     return np.float32(1), np.float32(0)
 
 
-@compiled
+@inlined
 def _over_bytes(chain: Chain, layer: Any, x: Any, z: Floats) -> None:
     pad(x, layer.geometry, chain.counts)
     words = matrix(chain.packed, layer.packed, layer.words, layer.width)

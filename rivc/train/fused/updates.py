@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rivc.compiled import compiled
+from rivc.compiled import compiled, inlined
 from rivc.quant.views import matrix, view
 from rivc.train.fused.backward import backward
 from rivc.train.fused.chain import returned
@@ -93,7 +93,7 @@ class Memory(NamedTuple):
     q: Floats
 
 
-@compiled
+@inlined
 def put_together(columns: Columns, slots: Slots, task: Task, bench: Bench) -> None:
     """Put the transitions of some slots together; see `Replay.sample`."""
     capacity, count = len(columns.following), len(slots)
@@ -121,7 +121,7 @@ def put_together(columns: Columns, slots: Slots, task: Task, bench: Bench) -> No
         bench.discount[b] = factor
 
 
-@compiled
+@inlined
 def value(target: Chain, memory: Memory, bench: Bench) -> None:
     """Write the target network's values of a batch to `memory.q`."""
     size, d, n = memory.q.shape
@@ -139,7 +139,7 @@ def value(target: Chain, memory: Memory, bench: Bench) -> None:
             kept[b, k] = values[k]
 
 
-@compiled
+@inlined
 def _find_absent(memory: Memory, bench: Bench) -> int:
     """Put the states together whose values are not at hand, each once; return how many."""
     count, capacity = 0, len(memory.owner)
@@ -155,7 +155,7 @@ def _find_absent(memory: Memory, bench: Bench) -> int:
     return count
 
 
-@compiled
+@inlined
 def losses(
     online: Chain, target: Chain, memory: Memory, task: Task, bench: Bench
 ) -> tuple[float, float]:
@@ -220,7 +220,7 @@ def learn(  # noqa: PLR0913, PLR0917 (compiled loops hold no objects)
     return len(slots), td, margin, size
 
 
-@compiled
+@inlined
 def step(online: Chain, moments: Floats, task: Task, pace: tuple[float, int], size: float) -> None:
     """Take a step of Adam, the gradients of weights and biases clipped to a norm."""
     rate, updates = pace
