@@ -32,6 +32,7 @@ from rivc.snn_convert.program import greedy
 from rivc.train import session as sessions
 from rivc.train.config import overridden
 from rivc.train.explore import epsilon_at, explore
+from rivc.train.threads import one_thread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -295,7 +296,8 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
             {"self": self, "total_timesteps": total, "env": self.env}, globals()
         )
         self._learning = Learning(self, callback, log_interval)
-        self._learning.run(kept, self._task, total)
+        with one_thread():
+            self._learning.run(kept, self._task, total)
         callback.on_training_end()
         return self
 

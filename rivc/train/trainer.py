@@ -16,8 +16,6 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-import torch
-
 from rivc.errors import BackendError, FailedError
 from rivc.neurochip.guard import StandIn
 from rivc.snn_convert import convert
@@ -32,6 +30,7 @@ from rivc.train.measure import measure
 from rivc.train.record import Recorder
 from rivc.train.run import RunFolder, new_run_path
 from rivc.train.setup import make_tasks
+from rivc.train.threads import one_thread
 from rivc.train.wandb import WandbSink
 
 if TYPE_CHECKING:
@@ -103,9 +102,7 @@ class Trainer:
             DivergedError, BackendError, MismatchError: after a checkpoint was written.
             UsageError: if another process is writing the run.
         """
-        # small networks run slower on more threads, and results would depend on their number
-        torch.set_num_threads(1)
-        with self.folder.lock(), ExitStack() as stack:
+        with self.folder.lock(), one_thread(), ExitStack() as stack:
             self._set_up(stack)
             try:
                 return self._loop()

@@ -31,6 +31,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecCheckNan, VecNormalize, VecTransposeImage
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from rivc.sb3 import RIVC
 from rivc.train.fused import FusedLearner
@@ -55,6 +56,18 @@ def test_it_is_an_algorithm_of_sb3(trained: RIVC) -> None:
     assert isinstance(trained, BaseAlgorithm)
     assert trained.num_timesteps == 160
     assert trained.learner.updates == int((160 - 64) * 0.125)
+
+
+def test_it_learns_in_one_thread() -> None:
+    seen = []
+
+    def watch(*_: Any) -> bool:
+        seen.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return True
+
+    with threadpool_limits(2, user_api="blas"):
+        model().learn(120, callback=watch)
+    assert set(seen) <= {1}
 
 
 def test_predict_answers_with_the_program_and_not_the_network(trained: RIVC) -> None:
