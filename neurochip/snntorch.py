@@ -1,8 +1,9 @@
-r"""Real spikes, tick by tick, in stock `snn.Leaky` neurons: the independent witness.
+r"""Real spikes, tick by tick, fired by stock `snn.Leaky` neurons: the independent witness.
 
 Layer-synchronous schedule: a layer first integrates the spikes of the L ticks before it, then fires
-for L ticks; what fires in tick t is what the next layer integrates in tick t. With beta = 1 and
-subtractive reset the neuron starts from
+for L ticks; what fires in tick t is what the next layer integrates in tick t. Until a layer fires,
+and in the readout, its membrane is a sum and needs no neuron. With beta = 1 and subtractive reset a
+neuron starts from
 
 .. math:: v = 2^F z + B + \lfloor th / 2 \rfloor + 1/2
 

@@ -27,12 +27,8 @@ if TYPE_CHECKING:
     F = TypeVar("F", bound=Callable[..., Any])
 
 PACKAGE: Final = Path(__file__).parent
-MARKS: Final = (
-    b"\n@compiled",
-    b"\n@reordered",
-    b"\n@inlined",
-    b"\n@loop",
-)  # a file with one of them holds loops
+# a file with one of them holds loops
+MARKS: Final = b"\n@compiled", b"\n@reordered", b"\n@inlined", b"\n@loop"
 UNUSED_S: Final = 30 * 24 * 3600  # after which folders of other versions are removed
 
 
@@ -58,7 +54,7 @@ def inlined(function: F) -> F:
     """Compile a loop as part of every loop that calls it.
 
     For the parts of a pass, which take tuples of many arrays: a call would hand over each of their
-    numbers, and whatever they call be optimized again for it.
+    numbers, and every caller optimize once more what lies below. Sums are taken as the caller's.
 
     Raises:
         MissingError: if numba does not work here.

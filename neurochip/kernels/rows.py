@@ -62,11 +62,11 @@ def run_rows(parts: tuple[Any, ...], given: Counts, totals: Integers, readout: I
     for i in range(last):
         layer = chain.layers[i]
         weight = matrix(chain.weight, layer.weight, layer.inputs, layer.units)
-        stairs = matrix(chain.stairs, 3 * layer.neurons, 3, layer.units)
+        steps = matrix(chain.stairs, 3 * layer.neurons, 3, layer.units)
         sums = np.empty((rows, layer.units), chain.sums.dtype)
         add_rows(x, weight, sums)
         x = np.empty((rows, layer.units), np.uint8)
-        fire(sums, layer.frac_bits, stairs, x)
+        fire(sums, layer.frac_bits, steps, x)
         add_up(x, totals[i])
     layer = chain.layers[last]
     weight = matrix(chain.weight, layer.weight, layer.units, layer.inputs)

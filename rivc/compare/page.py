@@ -82,8 +82,8 @@ def _pair_card(found: Comparison) -> list[Card]:
 
 
 def _estimate_card(question: str, found: Estimate, note: str) -> Card:
-    width = "one seed" if found.is_one_seed else f"{found.low:.2f} to {found.high:.2f}"
-    return Card(question, f"{found.value:.2f}", f"{width}: {note}")
+    extent = "one seed" if found.is_one_seed else f"{found.low:.2f} to {found.high:.2f}"
+    return Card(question, f"{found.value:.2f}", f"{extent}: {note}")
 
 
 def _flip_card(found: Comparison) -> list[Card]:
@@ -105,7 +105,7 @@ def _flip_card(found: Comparison) -> list[Card]:
 def _what(found: Comparison) -> Section:
     rows = found.rows
     lead = (
-        f"Every variant was trained on every task with several seeds; {found.reference} is the one "
+        f"Every variant was trained on every task; {found.reference} is the one "
         "that others are compared with. FPNN is the network as it was trained."
     )
     forms = [form_name(r["form"]) for row in rows for r in row["results"]]

@@ -36,7 +36,7 @@ def view(x: Array, first: int, shape: tuple[int, ...]) -> Array:
         if side < 0:
             raise IndexError("a view has a negative side")
         count *= side
-    if first < 0 or first + count > x.size:
+    if first < 0 or count > x.size - first:
         raise IndexError("a view reaches beyond its array")
     seen: Array = _view(x, first, shape)
     return seen

@@ -75,8 +75,8 @@ def pack(weight: Numbers, lines: int, words: NDArray[np.int32]) -> None:
     """Pack integer weights, [C, lines * line], in any type; units beyond C are left as they are."""
     many, line = len(words) // lines, weight.shape[1] // lines
     rows = np.zeros((len(weight), 4 * len(words)), np.int8)
-    many_lines = len(weight) * lines
-    given, taken = view(weight, 0, (many_lines, line)), view(rows, 0, (many_lines, 4 * many))
+    every = len(weight) * lines
+    given, taken = view(weight, 0, (every, line)), view(rows, 0, (every, 4 * many))
     before = 4 * many - 4
     last = 4 * many - max(line, 4)
     for i in range(len(given)):

@@ -42,7 +42,7 @@ class Estimate:
         value: of the scores themselves.
         low: lower end.
         high: upper end.
-        is_one_seed: no task had another, so that the ends are the value and say nothing.
+        is_one_seed: a side has one seed of every task, whose luck the ends say nothing of.
     """
 
     value: Any
@@ -178,7 +178,7 @@ def _estimate(
         drawn.append(statistic(_resampled(sides, rng, count, together)))
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.percentile(np.concatenate(drawn), [tail, 100 - tail], axis=0)
-    is_one = all(task.shape[-1] == 1 for side in sides for task in side)
+    is_one = any(all(task.shape[-1] == 1 for task in side) for side in sides)
     return Estimate(statistic(sides), low, high, is_one)
 
 

@@ -118,9 +118,14 @@ def dots(panel: Panel, names: Sequence[str] = ()) -> Markup:
             _dot(middle, y.at(i + 0.5), _number(names, name), 3.4),
         ]
     told = "; ".join(
-        f"{n} {short(v[1])}, {short(v[0])} to {short(v[2])}" for n, v in points.items()
+        f"{name} {short(ends[1])}, {_extent(panel.points[name], ends)}"
+        for name, ends in points.items()
     )
     return _svg(panel.title, f"{panel.x.label}: {told}", parts, height)
+
+
+def _extent(value: Estimate, ends: Sequence[float]) -> str:
+    return "one seed" if value.is_one_seed else f"{short(ends[0])} to {short(ends[2])}"
 
 
 def bars(chart: Bars) -> Markup:

@@ -41,6 +41,8 @@ def test_runs_are_grouped_by_configuration(seeds: list[Path], rivc: Call, tmp_pa
     chips = [c for c in facts["contenders"] if c["form"] == "chip"]
     assert [(c["variant"], c["runs"]) for c in chips] == [("tiny", 2), ("tiny (2)", 1)]
     assert set(chips[0]["returns"]) == {"CartPole-v1"}
+    assert chips[0]["returns"]["CartPole-v1"]["low"] is not None
+    assert chips[1]["returns"]["CartPole-v1"]["low"] is None
     assert chips[0]["flip_rate"] == 0
     assert (out / "report.md").exists()
     assert (out / "pairs.csv").read_text().count("\n") >= 1
@@ -53,6 +55,7 @@ def test_people_get_a_table(seeds: list[Path], rivc: Call, tmp_path: Path) -> No
     head, line = result.stdout.splitlines()
     assert head.split() == ["contender", "runs", "flips", "CartPole-v1"]
     assert line.startswith("tiny, 4 bits")
+    assert line.endswith(", one seed")
 
 
 def test_the_jobs_of_a_suite_are_listed(rivc: Call, tmp_path: Path) -> None:

@@ -53,6 +53,16 @@ def test_what_settings_are_worth_is_told_where_a_suite_asks(row: Make) -> None:
     assert span(effect.score) in page.text
 
 
+def test_one_seed_is_told_where_an_interval_would_be(row: Make) -> None:
+    found = compared(row)
+    alone = replace(found, rows=[r for r in found.rows if r["seed"] == 0])
+    several, one = (render(comparison_page(x, [])) for x in (found, alone))
+    assert "one seed" not in several
+    assert "one seed: " in one  # a card
+    assert ", one seed</desc>" in one  # a picture
+    assert ", one seed</td>" in one  # a table
+
+
 def test_the_numbers_are_those_of_the_tables(row: Make) -> None:
     from rivc.report import comparison
 

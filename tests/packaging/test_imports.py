@@ -21,6 +21,7 @@ NEEDS_MORE = (  # torch, or numba
     "rivc.codec.mixing",
     "rivc.quant.lanes",
     "rivc.quant.products",
+    "rivc.quant.views",
     "rivc.quant.weighing",
     "rivc.quant.windows",
 )

@@ -63,7 +63,7 @@ def test_a_view_of_nothing_is_empty() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "rows", "columns"), [(-1, 1, 1), (0, 3, 4), (9, 1, 2), (0, -1, -2)]
+    ("first", "rows", "columns"), [(-1, 1, 1), (0, 3, 4), (9, 1, 2), (0, -1, -2), (2**63 - 1, 1, 1)]
 )
 def test_views_beyond_an_array_are_refused(first: int, rows: int, columns: int) -> None:
     with pytest.raises(IndexError, match="a view"):

@@ -84,6 +84,12 @@ def test_one_seed_has_no_interval() -> None:
     assert (row["difference_low"], row["improvement_high"]) == ("", "")
 
 
+def test_the_luck_of_one_seed_is_in_no_interval() -> None:
+    [pair] = pairs(made({ALL: {"a": [0.5, 0.6, 0.7]}, NONE: {"a": [0.1]}}), "all")
+    assert span(pair.improvement) == "1.00, one seed"
+    assert span(pair.difference) == "0.40, one seed"
+
+
 def test_equal_seeds_have_an_interval_without_width() -> None:
     [line] = lines(made({ALL: {"a": [0.5, 0.5], "b": [0.7]}}))
     assert line.score is not None

@@ -85,3 +85,4 @@ def test_tables_hold_every_effect() -> None:
     rows = list(csv.DictReader(io.StringIO(effects_csv(found))))
     assert [row["task"] for row in rows] == ["all", "a", "b"] * 2
     assert float(rows[1]["difference"]) == pytest.approx(0.6)
+    assert [bool(row["low"]) for row in rows[:3]] == [True, True, False]  # b has one seed

@@ -64,6 +64,9 @@ def test_moments_of_what_no_gradient_reaches_fall_to_zero() -> None:
     for _ in range(1000):
         adam(p, np.zeros(3, np.float32), m, v, (1.0, 1e-3, 1.0))
     assert not m.any()
+    v[:] = 1e-41
+    adam(p, np.full(3, 1e-21, np.float32), m, v, (1.0, 1e-3, 1.0))
+    assert not v.any()
 
 
 def test_arrays_of_the_passes_begin_with_a_line_of_the_cache() -> None:

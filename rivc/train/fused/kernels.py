@@ -285,8 +285,8 @@ def norm(x: Floats) -> Number:
 def adam(p: Floats, grad: Floats, m: Floats, v: Floats, rate: tuple[float, float, float]) -> None:
     """Take a step of Adam (Kingma and Ba, 2015) with betas 0.9 and 0.999.
 
-    First moments of weights that nothing reaches fall until floats lose digits, where processors
-    are many times slower, and stay there for ever; they become 0 instead.
+    Moments of weights that nothing reaches fall until floats lose digits, where processors are many
+    times slower, and stay there for ever; they become 0 instead.
 
     Args:
         p: parameters, [P].
@@ -302,6 +302,7 @@ def adam(p: Floats, grad: Floats, m: Floats, v: Floats, rate: tuple[float, float
         first = m[i] + np.float32(0.1) * (g - m[i])
         first = first if abs(first) > _SMALLEST else np.float32(0)
         second = np.float32(0.999) * v[i] + np.float32(0.001) * g * g
+        second = second if second > _SMALLEST else np.float32(0)
         p[i] -= step * first / (np.sqrt(second) * root + np.float32(1e-8))
         m[i] = first
         v[i] = second
