@@ -97,15 +97,13 @@ def _of_suite(suite: Suite, work: list[Job], folder: Path, workers: int) -> Comp
 
 def _of_runs(runs: tuple[Path, ...], episodes: int) -> Comparison:
     """Judge runs that are there."""
-    import torch
-
     from rivc.compare.job import Evaluation
     from rivc.compare.outcomes import RAW
     from rivc.compare.publish import Comparison
     from rivc.compare.runs import rows_of
+    from rivc.train.threads import one_thread
 
-    torch.set_num_threads(1)
-    with counted("judging", len(runs)) as observe:
+    with one_thread(), counted("judging", len(runs)) as observe:
         rows = rows_of(runs, Evaluation(episodes=episodes), observe)
     references = {row["task"]: RAW for row in rows}
     return Comparison("Runs", rows, references, jobs=len(rows))

@@ -78,15 +78,13 @@ def evaluate(
     run: Path, episodes: int, *, backend: str | None, seed: int, which: Which | None
 ) -> Evaluation:
     """Let every form of a run's policy play."""
-    import torch
-
     from rivc.neurochip import load_backend
     from rivc.train.appraise import appraisal_seeds, appraise
     from rivc.train.policy import load_policy
     from rivc.train.run import RunFolder
     from rivc.train.setup import make_tasks
+    from rivc.train.threads import one_thread
 
-    torch.set_num_threads(1)  # as in training: small networks run slower on more
     folder = RunFolder.open(run)
     config = folder.config()
     chosen = backend or config.backend.name
@@ -96,7 +94,8 @@ def evaluate(
     policy = load_policy(folder, which)
     tasks = make_tasks(config, min(config.env.count, episodes))
     try:
-        results = appraise(policy, tasks, chips, appraisal_seeds(seed, episodes))
+        with one_thread():
+            results = appraise(policy, tasks, chips, appraisal_seeds(seed, episodes))
     finally:
         for task in tasks:
             task.env.close()

@@ -78,19 +78,17 @@ def command(  # noqa: PLR0913, PLR0917 (one argument an option)
 def _of_run(
     run: Path, states: int, seed: int, backend: str | None, policy: Which | None, *, film: bool
 ) -> Page:
-    import torch
-
     from rivc.cli.progress import frame_counter, working
     from rivc.report.examine import examine
     from rivc.report.film import film_run
     from rivc.report.run_page import find_film, run_page
+    from rivc.train.threads import one_thread
 
-    torch.set_num_threads(1)
     path = find_film(run)
     if film:
-        with frame_counter() as observe:
+        with one_thread(), frame_counter() as observe:
             path = film_run(run, run / FILM_FILE, seed=seed, policy=policy, observe=observe).path
-    with working("playing and counting"):
+    with one_thread(), working("playing and counting"):
         found = examine(run, states, seed=seed, backend=backend, policy=policy)
     said = {"--states": states, "--seed": seed or None, "--backend": backend, "--policy": policy}
     return run_page(found, [_command("report", run, **said)], path)

@@ -136,11 +136,11 @@ def stop_when_alone(stop: Callable[[], None]) -> None:
 
 def main() -> int:
     """Do the job of the folder that was named; return the exit code."""
-    import torch
+    from rivc.train.threads import one_thread
 
-    torch.set_num_threads(1)
     try:
-        perform(Path(sys.argv[1]), stop_when_alone)
+        with one_thread():
+            perform(Path(sys.argv[1]), stop_when_alone)
     except Stopped:
         return STOPPED
     except RivcError as error:

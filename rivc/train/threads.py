@@ -1,4 +1,4 @@
-"""How many threads learning takes: one. Networks for robots are too small to share."""
+"""How many threads learning and judging take: one. Networks for robots are too small to share."""
 
 from __future__ import annotations
 
