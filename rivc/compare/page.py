@@ -203,11 +203,9 @@ def _charts(shown: dict[str, Drawing], name: str, caption: str) -> list[Block]:
 
 
 def _size(found: Comparison) -> str:
-    tasks, variants = ({row[key] for row in found.rows} for key in ("task", "variant"))
-    return (
-        f"{len(found.rows):,} runs: {len(tasks)} tasks, {len(variants)} variants, "
-        f"{len({row['seed'] for row in found.rows})} seeds"
-    )
+    counts = {key: len({row[key] for row in found.rows}) for key in ("task", "variant", "seed")}
+    parts = [f"{count:,} {key}{'s' * (count != 1)}" for key, count in counts.items()]
+    return f"{len(found.rows):,} runs: {', '.join(parts)}"
 
 
 def _listed(values: Iterable[Any]) -> str:

@@ -58,6 +58,7 @@ def test_one_seed_is_told_where_an_interval_would_be(row: Make) -> None:
     alone = replace(found, rows=[r for r in found.rows if r["seed"] == 0])
     several, one = (render(comparison_page(x, [])) for x in (found, alone))
     assert "one seed" not in several
+    assert ", 1 seed<" in one
     assert "one seed: " in one  # a card
     assert ", one seed</desc>" in one  # a picture
     assert ", one seed</td>" in one  # a table
