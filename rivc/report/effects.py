@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from rivc.report.comparison import (
-    CHIP,
     FPNN,
     Contender,
     Grid,
@@ -67,7 +66,7 @@ def effects(found: Contest, sides: Sides) -> list[Effect]:
     """Return the effect of every setting, at every width and in every form that there are runs of.
 
     Args:
-        found: the outcomes.
+        found: the outcomes, whose order of forms and widths is kept.
         sides: by setting, variants that have it and variants that do not. A seed of a task counts
             if all of them have it.
     """
@@ -75,7 +74,7 @@ def effects(found: Contest, sides: Sides) -> list[Effect]:
     made = [
         _effect(name, form, width, *_paired(found, form, width, with_it, without))
         for name, (with_it, without) in sides.items()
-        for form, width in sorted(places, key=lambda place: (place[0] != CHIP, *place))
+        for form, width in places
     ]
     return [effect for effect in made if effect is not None]
 

@@ -58,12 +58,12 @@ def test_means_are_taken_which_an_effect_on_few_runs_moves() -> None:
     assert effect.score.value == pytest.approx(0.4)
 
 
-def test_widths_and_forms_are_kept_apart_and_chips_come_first() -> None:
+def test_widths_and_forms_are_kept_apart_in_the_order_of_the_outcomes() -> None:
     found: Contest = {}
-    for width, form in ((4, "2 ticks"), (4, "chip"), (2, "chip"), (2, "fpnn")):
+    for width, form in ((2, "chip"), (4, "chip"), (2, "fpnn"), (4, "noise"), (4, "2 ticks")):
         found |= made(SCORES, width, form)
     kept = [(e.form, e.bit_width) for e in effects(found, SIDES) if e.name == "gap"]
-    assert kept == [("chip", 2), ("chip", 4), ("2 ticks", 4)]
+    assert kept == [("chip", 2), ("chip", 4), ("noise", 4), ("2 ticks", 4)]
 
 
 def test_nothing_is_said_where_a_variant_is_missing() -> None:
