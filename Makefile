@@ -51,7 +51,7 @@ layers: setup  ## import contracts
 test: setup  ## the quick suite
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-test-slow: setup  ## learning runs; an hour or so
+test-slow: setup  ## learning runs; hours
 	$(BIN)/python -m pytest -m slow
 
 golden: setup  ## rewrite the golden files; read the diff
