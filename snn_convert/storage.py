@@ -10,6 +10,7 @@ import os
 import re
 import struct
 import zipfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -22,7 +23,7 @@ from rivc.snn_convert.program import FORMAT_VERSION, Layer, SpikingProgram
 from rivc.snn_convert.validate import DTYPES, MAX_LAYERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -241,6 +242,23 @@ def read_json(path: Path, most: int = MAX_TEXT) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise DamagedFileError(f"{path} holds no JSON object")
     return tree
+
+
+def to_json(value: object) -> str:
+    """Return a value as JSON on one line; numbers that JSON does not hold become null.
+
+    >>> to_json({"a": (1, float("nan"))})
+    '{"a": [1, null]}'
+    """
+    return json.dumps(_finite(value), allow_nan=False)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _array(data: bytes) -> NDArray[Any]:

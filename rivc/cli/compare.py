@@ -86,9 +86,13 @@ def command(  # noqa: PLR0913, PLR0917 (one argument an option)
 
 def _of_suite(suite: Suite, work: list[Job], folder: Path, workers: int) -> Comparison:
     """Do what is left of a suite."""
+    from rivc.compare.judge import opened
     from rivc.compare.pool import run_jobs
     from rivc.compare.publish import Comparison
 
+    if workers:
+        with opened(suite.evaluation):
+            pass  # a name that is wrong is told now, not after the first training
     note(f"{len(work):,} jobs in {folder}")
     with _resumable(), suite_display(len(work)) as observe:
         results = run_jobs(work, folder, workers, observe)
@@ -174,13 +178,12 @@ def _interval(value: Any) -> dict[str, float | None] | None:
 
 def _list(work: list[Job], folder: Path, *, as_json: bool) -> None:
     """Tell what the jobs are and how far they have come."""
-    from rivc.compare.pool import State
-    from rivc.compare.table import TABLE_FILE, Table
+    from rivc.compare.pool import State, known
 
-    known = Table(folder / TABLE_FILE)
-    status = {row["hash"]: row["status"] for row in known.of(work)}
+    found = known(work, folder)
+    status = {row["hash"]: row["status"] for row in found.of(work)}
     states = [(job, status.get(job.hash, "waiting")) for job in work]
-    left = State(work, known, 1).cpu_seconds_left()
+    left = State(work, found, 1).cpu_seconds_left()
     if as_json:
         facts = [{"job": job.name, "status": state, "hash": job.hash} for job, state in states]
         emit_json({"out": str(folder), "cpu_seconds_left": left, "jobs": facts})

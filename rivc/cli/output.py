@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +42,9 @@ def verb(
 
 def emit_json(facts: Mapping[str, Any]) -> None:
     """Print one object on stdout; numbers that JSON does not hold become null."""
-    click.echo(json.dumps(_plain(facts), allow_nan=False))
+    from rivc.snn_convert.storage import to_json
+
+    click.echo(to_json(facts))
 
 
 def note(text: str) -> None:
@@ -84,13 +84,3 @@ def pairs(rows: Sequence[tuple[str, str]]) -> str:
     """Return names and values in two columns."""
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name.ljust(width)}  {value}".rstrip() for name, value in rows)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from rivc.compare.table import is_row
 from rivc.errors import DamagedFileError
+from rivc.report.comparison import CHIP
 from rivc.snn_convert.storage import read_json, write_atomically
 from rivc.train.config import Config
 from rivc.train.sections import Positive, Section
@@ -17,8 +19,6 @@ from rivc.train.sections import Positive, Section
 if TYPE_CHECKING:
     from pathlib import Path
 
-FLOAT_BITS: Final = 32
-CHIP: Final = "chip"
 JOB_FILE, RESULT_FILE, LOG_FILE, RUN_FOLDER = "job.json", "result.json", "log.txt", "run"
 
 
@@ -131,9 +131,9 @@ def read_result(folder: Path, job: Job) -> dict[str, Any] | None:
         return None
     try:
         row = read_json(path)
-    except DamagedFileError:
+        return row if row.get("hash") == job.hash and is_row(row) else None
+    except (DamagedFileError, LookupError, TypeError, ValueError):
         return None
-    return row if row.get("hash") == job.hash else None
 
 
 def _digest(tree: object) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from rivc.errors import ConfigError, MissingError
 from rivc.neurochip import load_backend
 from rivc.train.appraise import FPNN, appraisal_seeds, appraise
 from rivc.train.margins import chip_readout, fpnn_steps, margins
@@ -14,9 +15,10 @@ from rivc.train.setup import make_tasks
 from rivc.train.visit import visited_states
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from rivc.compare.job import Evaluation
+    from rivc.neurochip import Backend
     from rivc.train.appraise import Appraisal
     from rivc.train.config import Config
     from rivc.train.evaluate import Score
@@ -49,10 +51,7 @@ def judge(
         ConfigError, MissingError, ChipLimitError: if a form cannot be had.
     """
     with ExitStack() as stack:
-        chips = {}
-        for name, form in evaluation.forms.items():
-            chips[name] = load_backend(form.backend, **form.options)
-            stack.callback(chips[name].close)
+        chips = stack.enter_context(opened(evaluation))
         tasks = make_tasks(config, min(SIDE_BY_SIDE, evaluation.episodes))
         for task in tasks:
             stack.callback(task.env.close)
@@ -67,6 +66,24 @@ def judge(
                 | {"program_sha256": policy.program.sha256}
             )
     return results
+
+
+@contextmanager
+def opened(evaluation: Evaluation) -> Iterator[dict[str, Backend]]:
+    """Give the chips of all forms, by name, and close them.
+
+    Raises:
+        ConfigError, MissingError: if one cannot be had; names the form.
+    """
+    with ExitStack() as stack:
+        chips = {}
+        for name, form in evaluation.forms.items():
+            try:
+                chips[name] = load_backend(form.backend, **form.options)
+            except (ConfigError, MissingError) as error:
+                raise type(error)(f"evaluation.forms.{name}: {error}") from error
+            stack.callback(chips[name].close)
+        yield chips
 
 
 def timed(judgement: Callable[[], list[dict[str, Any]]]) -> dict[str, Any]:

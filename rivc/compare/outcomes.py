@@ -30,10 +30,14 @@ SHARES: Final = np.linspace(
 )  # of the env steps of a run, where tasks are put together
 
 
-def outcomes(rows: Iterable[Row], references: References) -> list[Outcome]:
-    """Return an outcome for every form of every row: chips first, by form, width and variant."""
-    rows = list(rows)
-    variants = list(dict.fromkeys(row["variant"] for row in rows))
+def outcomes(rows: Sequence[Row], references: References, variants: Sequence[str]) -> list[Outcome]:
+    """Return an outcome for every form of every row: chips first, by form, width and variant.
+
+    Args:
+        rows: of jobs that are done.
+        references: of their tasks.
+        variants: in order; those of all rows are among them.
+    """
     forms = list(dict.fromkeys([CHIP, FPNN, *(r["form"] for row in rows for r in row["results"])]))
     found = [
         Outcome(
@@ -103,6 +107,8 @@ def flip_panels(rows: Sequence[Row]) -> list[list[Panel]]:
 def _together(rows: Sequence[Row], references: References, width: int) -> Panel:
     curves = {}
     for name, by_task in _curves(rows, width).items():
+        if len(by_task) < len(references):
+            continue  # an easy task alone would lift the curve
         scores = [_as_scores(by_task[task], references[task]) for task in by_task]
         curves[name] = SHARES, efficiency(scores, [SHARES for _ in by_task])
     x, y = Axis("share of env steps"), Axis("score (random 0, solved 1)")

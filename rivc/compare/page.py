@@ -63,7 +63,11 @@ def _jobs_card(found: Comparison) -> Card:
 
 
 def _best_card(found: Comparison) -> list[Card]:
-    scored = [(x.score, x) for x in found.lines if x.score is not None and x.contender.is_plain]
+    scored = [
+        (x.score, x)
+        for x in found.lines
+        if x.score is not None and x.contender.is_plain and len(x.returns) == len(found.references)
+    ]
     if not scored:
         return []
     score, best = max(scored, key=lambda pair: float(pair[0].value))
@@ -83,7 +87,7 @@ def _pair_card(found: Comparison) -> list[Card]:
 
 def _estimate_card(question: str, found: Estimate, note: str) -> Card:
     extent = "one seed" if found.is_one_seed else f"{found.low:.2f} to {found.high:.2f}"
-    return Card(question, f"{found.value:.2f}", f"{extent}: {note}")
+    return Card(question, f"{found.value:.2f}", f"{extent}{found.luck}: {note}")
 
 
 def _flip_card(found: Comparison) -> list[Card]:

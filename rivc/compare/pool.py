@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Observe = Callable[["State"], None]
 
 POLL_S: Final = 0.05
+TELL_S: Final = 1.0
 JOBS_FOLDER: Final = "jobs"
 ONE_THREAD: Final = {
     f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMBA")
@@ -108,38 +109,82 @@ def run_jobs(jobs: Sequence[Job], folder: Path, workers: int, observe: Observe) 
     Args:
         jobs: of a suite.
         folder: of its results.
-        workers: jobs side by side; 0 does nothing.
-        observe: told how far it is whenever a job starts or ends.
+        workers: jobs side by side; 0 only looks, also while another process does the suite.
+        observe: told how far it is whenever a job starts or ends, and once a second.
 
     Raises:
         UsageError: if another process is doing the suite, or the folder cannot be written.
     """
+    if not workers:
+        return known(jobs, folder)
     with _alone(folder):
-        table = Table(folder / TABLE_FILE)
-        state = State(jobs, table, max(workers, 1))
-        finished = {row["hash"] for row in table.done(jobs)}
-        waiting = [job for job in reversed(jobs) if job.hash not in finished]
-        running: dict[str, tuple[Job, subprocess.Popen[bytes]]] = {}
+        crew = _Crew(folder, State(jobs, Table(folder / TABLE_FILE), workers))
+        told_at = time.monotonic()
         try:
-            while workers and (waiting or running):
-                while waiting and len(running) < workers:
-                    job = waiting.pop()
-                    if not _collect(job, folder, table):
-                        running[job.hash] = job, _start(job, folder)
-                        state.started[job.hash] = time.monotonic()
-                    observe(state)
-                for key, (job, process) in [*running.items()]:
-                    if process.poll() is None:
-                        continue
-                    del running[key], state.started[key]
-                    _let_go([process])
-                    if not _collect(job, folder, table):
-                        table.append(_failure(job, folder, process.returncode))
-                    observe(state)
+            while crew.is_busy:
+                if crew.take_turn() or time.monotonic() >= told_at + TELL_S:
+                    told_at = time.monotonic()
+                    observe(crew.state)
                 time.sleep(POLL_S)
         finally:
-            _let_go([process for _, process in running.values()])
-        return table
+            crew.let_go()
+        return crew.state.table
+
+
+class _Crew:
+    """The processes of a suite.
+
+    Attributes:
+        state: of the suite.
+    """
+
+    def __init__(self, folder: Path, state: State) -> None:
+        self.state, self._folder = state, folder
+        self._waiting = [*reversed(_unfinished(state.jobs, state.table))]
+        self._running: dict[str, tuple[Job, subprocess.Popen[bytes]]] = {}
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is left."""
+        return bool(self._waiting or self._running)
+
+    def take_turn(self) -> bool:
+        """Start what there is room for, take in what ended; tell whether there was any of it."""
+        before = len(self.state.table.rows), len(self.state.started)
+        while self._waiting and len(self._running) < self.state.workers:
+            self._begin(self._waiting.pop())
+        for job, process in [*self._running.values()]:
+            if process.poll() is not None:
+                self._end(job, process)
+        return before != (len(self.state.table.rows), len(self.state.started))
+
+    def let_go(self) -> None:
+        """Stop what runs."""
+        _let_go([process for _, process in self._running.values()])
+
+    def _begin(self, job: Job) -> None:
+        if not _collect(job, self._folder, self.state.table):
+            self._running[job.hash] = job, _start(job, self._folder)
+            self.state.started[job.hash] = time.monotonic()
+
+    def _end(self, job: Job, process: subprocess.Popen[bytes]) -> None:
+        del self._running[job.hash], self.state.started[job.hash]
+        _let_go([process])
+        if not _collect(job, self._folder, self.state.table):
+            self.state.table.append(_failure(job, self._folder, process.returncode))
+
+
+def known(jobs: Sequence[Job], folder: Path) -> Table:
+    """Return the table, with results that nobody put there yet; nothing is written."""
+    table = Table(folder / TABLE_FILE)
+    left = (read_result(job.folder(folder / JOBS_FOLDER), job) for job in _unfinished(jobs, table))
+    table.rows += [row for row in left if row is not None]
+    return table
+
+
+def _unfinished(jobs: Sequence[Job], table: Table) -> list[Job]:
+    finished = {row["hash"] for row in table.done(jobs)}
+    return [job for job in jobs if job.hash not in finished]
 
 
 def _collect(job: Job, folder: Path, table: Table) -> bool:

@@ -53,6 +53,8 @@ class Comparison:
         references: of their tasks.
         failed: rows of those that failed.
         jobs: how many there are in all.
+        variants: in order, the one first that the others are compared with; by default, as the rows
+            have them.
         sides: by setting, variants with and without it, of which its effect is said.
     """
 
@@ -61,6 +63,7 @@ class Comparison:
     references: References
     failed: Sequence[Row] = ()
     jobs: int = 0
+    variants: Sequence[str] = ()
     sides: Sides = field(default_factory=dict)
 
     @classmethod
@@ -73,6 +76,7 @@ class Comparison:
             references=suite.references(),
             failed=[row for row in known if row["status"] != DONE],
             jobs=len(work),
+            variants=[*suite.variants],
             sides=suite.sides(),
         )
 
@@ -85,7 +89,8 @@ class Comparison:
         """
         if not self.rows:
             raise UsageError("no job is done, so there is nothing to report")
-        return comparison.contest(outcomes(self.rows, self.references))
+        variants = [*self.variants, *(row["variant"] for row in self.rows)]
+        return comparison.contest(outcomes(self.rows, self.references, variants))
 
     @cached_property
     def lines(self) -> list[Line]:
@@ -110,8 +115,8 @@ class Comparison:
 
     @property
     def reference(self) -> str:
-        """The variant that the others are compared with: the first."""
-        return str(self.rows[0]["variant"])
+        """The variant that the others are compared with: the first, whatever is done of it."""
+        return next(iter(self.variants), str(self.rows[0]["variant"]))
 
     @property
     def is_normalised(self) -> bool:
@@ -239,7 +244,26 @@ def _pictures(drawn: dict[str, dict[str, bytes]]) -> list[str]:
 
 
 def state(found: Comparison) -> list[str]:
-    """Return, as lines of Markdown, what is still missing and what failed."""
+    """Return, as lines of Markdown, what is missing, what failed, and what is not of one kind."""
     missing = found.jobs - len(found.rows) - len(found.failed)
     lines = [f"{missing:,} of {found.jobs:,} jobs are still to be done."] if missing > 0 else []
-    return lines + [f"- failed: {row['job']}: {row['error']}" for row in found.failed]
+    lines += [f"- failed: {row['job']}: {row['error']}" for row in found.failed]
+    lines += [
+        f"- went on after {row['failures']} failures: {row['job']}"
+        for row in found.rows
+        if row.get("failures")
+    ]
+    return lines + [
+        f"- rows of several versions of {name}: {', '.join(versions)}"
+        for name, versions in _versions(found.rows).items()
+        if len(versions) > 1
+    ]
+
+
+def _versions(rows: Iterable[Row]) -> dict[str, list[str]]:
+    """Versions that rows were made with, by package."""
+    found: dict[str, dict[str, None]] = {}
+    for row in rows:
+        for name, version in row.get("versions", {}).items():
+            found.setdefault(name, {})[str(version)] = None
+    return {name: [*versions] for name, versions in found.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rivc.compare.judge import judge
 from rivc.errors import UsageError
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from rivc.compare.job import Evaluation
     from rivc.compare.table import Row
     from rivc.train.config import Config
+
+# Told by seed and task of a row, and by the name of its variant.
+NAMED: Final = {"seed": True, "name": True, "env": {"id", "kwargs"}}
 
 
 def rows_of(
@@ -53,7 +56,7 @@ def variant_names(configs: Sequence[Config]) -> list[str]:
     kinds: dict[str, list[str]] = {}  # by name, what differs
     names = []
     for config in configs:
-        tree = config.model_dump(mode="json", exclude={"seed", "env", "name"})
+        tree = config.model_dump(mode="json", exclude=NAMED)
         known = kinds.setdefault(config.name, [])
         text = json.dumps(tree, sort_keys=True)
         if text not in known:

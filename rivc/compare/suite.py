@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from rivc.compare.job import FLOAT_BITS, Evaluation, Job, Width
+from rivc.compare.job import Evaluation, Job, Width
 from rivc.errors import ConfigError, nearest
+from rivc.report.comparison import CHIP, FLOAT_BITS, FPNN
 from rivc.train.config import load_config
 from rivc.train.sections import Positive, Section
 from rivc.train.shelf import Shelf, explain, read_tree
@@ -209,6 +210,7 @@ def load_suite(source: str | Path) -> Suite:
         _check_names(str(source), what, names)
         for entry in suite.exclude:
             _check_known(f"{source}: exclude", what, getattr(entry, what) or (), names)
+    _check_forms(str(source), suite.evaluation.forms)
     for name, effect in suite.effects.items():
         said = [*effect.variants, *effect.against]
         _check_known(f"{source}: effects.{name}", "variant", said, [*suite.variants])
@@ -237,6 +239,14 @@ def _check_names(source: str, what: str, names: Iterable[str]) -> None:
         if slug(name) in seen:
             raise ConfigError(f"{source}: {what}s {seen[slug(name)]!r} and {name!r} are too alike")
         seen[slug(name)] = name
+
+
+def _check_forms(source: str, forms: Iterable[str]) -> None:
+    where = f"{source}: evaluation.forms"
+    if CHIP not in forms:
+        raise ConfigError(f"{where}: one must be {CHIP!r}, by which variants are compared")
+    if FPNN in forms:
+        raise ConfigError(f"{where}: {FPNN!r} is the network, which is always judged")
 
 
 def _check_known(where: str, what: str, said: Iterable[str], names: list[str]) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from typing import TYPE_CHECKING, Any, Final
 
 from rivc.errors import DamagedFileError, UsageError
+from rivc.snn_convert.storage import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -73,7 +73,7 @@ class Table:
     def _row(self, i: int, line: bytes) -> Row:
         try:
             row = json.loads(line)
-            if isinstance(row["hash"], str) and row["status"] in {DONE, FAILED}:
+            if is_row(row):
                 return dict(row)
         except (ValueError, LookupError, TypeError, RecursionError):
             pass
@@ -85,14 +85,25 @@ class Table:
 
 def dump_row(row: Mapping[str, Any]) -> bytes:
     """Return a row as one line of JSON; numbers that JSON does not hold become null."""
-    return json.dumps(_plain(row), allow_nan=False).encode() + b"\n"
+    return to_json(row).encode() + b"\n"
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+def is_row(row: Any) -> bool:
+    """Return whether this is a row, of a job that is done or of one that failed.
+
+    Raises:
+        LookupError, TypeError, ValueError: if it is not even alike.
+    """
+    told = all(isinstance(row[key], str) for key in ("hash", "job", "task", "variant"))
+    if row["status"] != DONE:
+        return told and row["status"] == FAILED and isinstance(row["error"], str)
+    numbers = [row[key] for key in ("seed", "bit_width", "cpu_seconds", "evaluation_cpu_seconds")]
+    numbers += [number for place in row["curve"] for number in _two(*place)]
+    numbers += [r[key] for r in row["results"] for key in ("bit_width", "return_mean")]
+    forms = all(isinstance(r["form"], str) and "success_rate" in r for r in row["results"])
+    return told and forms and all(isinstance(number, int | float) for number in numbers)
+
+
+def _two(env_steps: Any, value: Any) -> tuple[Any, Any]:
+    """A place of a curve; a TypeError if it has more or less than two numbers."""
+    return env_steps, value

@@ -109,6 +109,7 @@ def _trained_and_judged(
     return {
         "env_steps": trainer.session.progress.env_steps,
         "updates": trainer.session.learner.updates,
+        "failures": trainer.folder.failures,
         "cpu_seconds": round(clock.cpu_seconds, 2),
         "curve": curve(read_metrics(trainer.folder.path), job.config.eval.every_env_steps),
         **timed(lambda: judge(policy, job.config, job.evaluation, job.bit_width)),

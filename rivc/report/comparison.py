@@ -118,21 +118,24 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """How a contender stands against another, on the tasks and seeds that both have.
+    """How a contender stands against another, on the tasks that both have.
 
     Attributes:
         first: whose improvement it is.
         second: over whom.
         tasks: that both have.
-        runs: of either.
-        improvement: probability that a run of the first is better.
-        difference: of the interquartile means, the first's less the second's, seed by seed.
+        runs: of the first on these tasks.
+        runs_of_second: likewise.
+        improvement: probability that a run of the first is better, over all of both.
+        difference: of the interquartile means, the first's less the second's, over the seeds that
+            both have.
     """
 
     first: Contender
     second: Contender
     tasks: int
     runs: int
+    runs_of_second: int
     improvement: Estimate
     difference: Estimate
 
@@ -253,11 +256,11 @@ def lines_csv(found: Sequence[Line]) -> str:
 
 def pairs_csv(found: Sequence[Pair]) -> str:
     """Return the pairs as CSV."""
-    head = ["first", "second", "tasks", "runs"]
+    head = ["first", "second", "tasks", "runs", "runs_of_second"]
     head += [f"{x}{end}" for x in ("improvement", "difference") for end in ("", "_low", "_high")]
     rows = [
         [
-            *(p.first.label, p.second.label, p.tasks, p.runs),
+            *(p.first.label, p.second.label, p.tasks, p.runs, p.runs_of_second),
             *ends(p.improvement),
             *ends(p.difference),
         ]
@@ -274,7 +277,8 @@ def span(value: Estimate, digits: int = 2) -> str:
     """
     if value.is_one_seed:
         return f"{value.value:.{digits}f}, one seed"
-    return f"{value.value:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
+    ends = f"[{value.low:.{digits}f}, {value.high:.{digits}f}]"
+    return f"{value.value:.{digits}f} {ends}{value.luck}"
 
 
 def ends(value: Estimate) -> tuple[float, float | None, float | None]:
@@ -319,6 +323,7 @@ def _pair(first: Contender, second: Contender, found: Contest) -> Pair:
         second,
         len(shared),
         sum(map(len, x)),
+        sum(map(len, y)),
         improvement_interval(x, y, _rng()),
         difference(a, b, _rng()),
     )
@@ -340,7 +345,10 @@ def _tasks(found: Sequence[Line]) -> list[str]:
 
 _ALL: Final = ("contender", "tasks", "runs", "score", "flipped actions", "CPU s a run")
 _ONE: Final = ("contender", "return")
-_PAIR: Final = ("first", "second", "tasks", "runs", "P(first better)", "difference of scores")
+_PAIR: Final = (
+    *("first", "second", "tasks", "runs", "runs of second"),
+    *("P(first better)", "difference of scores"),
+)
 
 
 def _all_cells(line: Line) -> list[str]:
@@ -364,6 +372,7 @@ def _pair_cells(pair: Pair) -> list[str]:
         pair.second.label,
         str(pair.tasks),
         str(pair.runs),
+        str(pair.runs_of_second),
         span(pair.improvement),
         span(pair.difference),
     ]

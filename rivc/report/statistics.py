@@ -27,7 +27,7 @@ from rivc.errors import UsageError
 RESAMPLES: Final = 10_000
 LEVEL: Final = 0.95
 TRIMMED: Final = 0.25  # share of scores that an interquartile mean leaves out, at either end
-_CHUNK: Final = 1 << 22  # numbers in memory at a time
+_CHUNK: Final = 1 << 24  # numbers in memory at a time, where each meets all seeds of a task
 
 Array = NDArray[np.float64]
 Scores = Sequence[Array]
@@ -43,12 +43,19 @@ class Estimate:
         low: lower end.
         high: upper end.
         is_one_seed: a side has one seed of every task, whose luck the ends say nothing of.
+        has_one_seed: a side has one seed of some task, so that the ends lie too close.
     """
 
     value: Any
     low: Any
     high: Any
     is_one_seed: bool = False
+    has_one_seed: bool = False
+
+    @property
+    def luck(self) -> str:
+        """What the ends do not tell of, to be put behind them; empty where there is nothing."""
+        return ", one seed of some tasks" if self.has_one_seed and not self.is_one_seed else ""
 
 
 def iqm(scores: Scores) -> Array:
@@ -58,7 +65,7 @@ def iqm(scores: Scores) -> Array:
 
     .. math:: IQM = \frac{1}{n - 2c} \sum_{i = c + 1}^{n - c} x_{(i)}
 
-    Scores of a task with fewer seeds are repeated until all tasks have as many.
+    A score of a task with fewer seeds counts as often as makes all tasks have as many.
 
     Args:
         scores: one array a task, [..., seeds].
@@ -73,9 +80,13 @@ def iqm(scores: Scores) -> Array:
         >>> float(iqm([np.array([0.0, 1.0, 2.0, 9.0])]))
         1.5
     """
-    pooled = np.sort(_pooled(scores), axis=-1)
-    cut = int(TRIMMED * pooled.shape[-1])
-    return np.asarray(pooled[..., cut : pooled.shape[-1] - cut].mean(-1))
+    pooled, often = np.concatenate(_checked(scores), axis=-1), _often(scores)
+    order, count = np.argsort(pooled, axis=-1), often.sum()
+    cut = np.floor(TRIMMED * count)
+    ends = np.clip(np.cumsum(often[order], axis=-1), cut, count - cut)
+    kept = np.diff(ends, prepend=cut, axis=-1)  # how often each counts in the middle
+    values = np.take_along_axis(pooled, order, axis=-1)
+    return np.asarray((values * kept).sum(-1) / (count - 2 * cut))
 
 
 def mean(scores: Scores) -> Array:
@@ -170,7 +181,8 @@ def _estimate(
     together: bool,
 ) -> Estimate:
     """The statistic, and its percentiles over resamples of the seeds."""
-    size = sum(task.size for side in sides for task in side)
+    tasks = [task for side in sides for task in side]
+    size = sum(task.size for task in tasks) * max(task.shape[-1] for task in tasks)
     chunk = max(1, min(resamples, _CHUNK // size))
     drawn = []
     for start in range(0, resamples, chunk):
@@ -178,8 +190,8 @@ def _estimate(
         drawn.append(statistic(_resampled(sides, rng, count, together)))
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.percentile(np.concatenate(drawn), [tail, 100 - tail], axis=0)
-    is_one = any(all(task.shape[-1] == 1 for task in side) for side in sides)
-    return Estimate(statistic(sides), low, high, is_one)
+    alone = [[task.shape[-1] == 1 for task in side] for side in sides]
+    return Estimate(statistic(sides), low, high, any(map(all, alone)), any(map(any, alone)))
 
 
 def _resampled(
@@ -205,12 +217,11 @@ def _above(a: Array, b: Array) -> Array:
     return np.asarray((above + equal / 2).mean((-2, -1)))
 
 
-def _pooled(scores: Scores) -> Array:
-    """All scores in one axis, those of every task as often, [..., N]."""
-    counts = [task.shape[-1] for task in _checked(scores)]
+def _often(scores: Scores) -> Array:
+    """How often each score counts, so that all tasks have as many: whole numbers, [N]."""
+    counts = [task.shape[-1] for task in scores]
     most = math.lcm(*counts)
-    repeated = [np.repeat(task, most // n, -1) for task, n in zip(scores, counts, strict=True)]
-    return np.concatenate(repeated, axis=-1)
+    return np.concatenate([np.full(n, most // n, np.float64) for n in counts])
 
 
 def _checked(scores: Scores) -> Scores:

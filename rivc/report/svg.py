@@ -125,7 +125,8 @@ def dots(panel: Panel, names: Sequence[str] = ()) -> Markup:
 
 
 def _extent(value: Estimate, ends: Sequence[float]) -> str:
-    return "one seed" if value.is_one_seed else f"{short(ends[0])} to {short(ends[2])}"
+    extent = f"{short(ends[0])} to {short(ends[2])}"
+    return "one seed" if value.is_one_seed else f"{extent}{value.luck}"
 
 
 def bars(chart: Bars) -> Markup:

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from safetensors.torch import save as save_tensors
 
 from rivc import __version__
-from rivc.errors import DamagedFileError, MissingError, UsageError
+from rivc.errors import BackendError, DamagedFileError, MissingError, UsageError
 from rivc.snn_convert.storage import read_json, write_atomically
 from rivc.train.config import Config, load_config
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rivc.snn_convert import SpikingProgram
 
 END_OF_YAML: Final = "..."
+FAILURES: Final = "failures"  # of training, in the manifest
 _RECORDED: Final = ("numpy", "torch", "gymnasium", "mujoco", "snntorch")
 
 
@@ -136,9 +137,15 @@ class RunFolder:
         write_atomically(self.manifest, text.encode())
 
     def note_failure(self, env_steps: int, error: Exception) -> None:
-        """Add to the manifest that the chip failed, when and how."""
-        known = self.read_manifest().get("backend_failures", [])
-        self.note({"backend_failures": [*known, {"env_steps": env_steps, "error": str(error)}]})
+        """Add to the manifest that the chip failed, or the training, when and how."""
+        key = "backend_failures" if isinstance(error, BackendError) else FAILURES
+        known = self.read_manifest().get(key, [])
+        self.note({key: [*known, {"env_steps": env_steps, "error": str(error)}]})
+
+    @property
+    def failures(self) -> int:
+        """How often training failed and was gone on with: what came of it is no undisturbed run."""
+        return len(self.read_manifest().get(FAILURES, []))
 
     def read_manifest(self) -> dict[str, Any]:
         """Return the manifest, empty if there is none yet.

@@ -112,8 +112,9 @@ class Trainer:
                 self.folder.note_failure(env_steps, error)
                 way_on = f"saved at {env_steps:,} env steps; rivc resume {self.folder.path} goes on"
                 raise BackendError(f"{error}; {way_on}") from error
-            except FailedError:
+            except FailedError as error:
                 self._checkpoint()
+                self.folder.note_failure(self.session.progress.env_steps, error)
                 raise
 
     # -- the loop ---------------------------------------------------------------------------

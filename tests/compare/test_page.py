@@ -53,6 +53,18 @@ def test_what_settings_are_worth_is_told_where_a_suite_asks(row: Make) -> None:
     assert span(effect.score) in page.text
 
 
+def test_who_has_only_an_easy_task_does_not_score_most(row: Make) -> None:
+    found = compared(row, "peers")
+    easy = max(found.rows, key=lambda r: r["bit_width"] * (r["variant"] == "SB3 DQN, tuned"))
+    rich = {**easy, "results": [{**r, "return_mean": 1e6} for r in easy["results"]]}
+    [card] = [
+        card
+        for card in comparison_page(replace(found, rows=[*found.rows, rich]), []).cards
+        if card.question == "Who scores most?"
+    ]
+    assert "tuned" not in card.note
+
+
 def test_one_seed_is_told_where_an_interval_would_be(row: Make) -> None:
     found = compared(row)
     alone = replace(found, rows=[r for r in found.rows if r["seed"] == 0])

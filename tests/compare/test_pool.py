@@ -16,6 +16,7 @@ from rivc.compare.job import LOG_FILE, RESULT_FILE
 from rivc.compare.pool import JOBS_FOLDER, ONE_THREAD, State, run_jobs
 from rivc.compare.suite import load_suite
 from rivc.compare.table import TABLE_FILE, Table, dump_row
+from rivc.compare.work import STOPPED
 from rivc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,17 +36,22 @@ def jobs(tiny_file: Path) -> list[Job]:
     return load_suite(tiny_file).jobs()
 
 
-def stand_in(monkeypatch: pytest.MonkeyPatch, code: Callable[[Job], str]) -> None:
-    """Let the process of each job be a script, run in the job's folder."""
+def stand_in(
+    monkeypatch: pytest.MonkeyPatch, code: Callable[[Job], str]
+) -> list[subprocess.Popen[bytes]]:
+    """Let the process of each job be a script in the job's folder; return them as they come."""
+    started: list[subprocess.Popen[bytes]] = []
 
     def start(job: Job, folder: Path) -> subprocess.Popen[bytes]:
         place = job.folder(folder / JOBS_FOLDER)
         job.save(place)
         with (place / LOG_FILE).open("wb") as log:
             command = [sys.executable, "-c", code(job)]
-            return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log, cwd=place)
+            started.append(subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log, cwd=place))
+        return started[-1]
 
     monkeypatch.setattr(pool, "_start", start)
+    return started
 
 
 def leaves(row: dict[str, Any]) -> str:
@@ -110,7 +116,7 @@ def test_the_ruins_of_a_result_are_done_again(
 def test_ctrl_c_lets_go_of_every_process(
     monkeypatch: pytest.MonkeyPatch, jobs: list[Job], tmp_path: Path
 ) -> None:
-    stand_in(monkeypatch, lambda _: WAITS)
+    processes = stand_in(monkeypatch, lambda _: WAITS)
     started: list[float] = []
 
     def interrupt(state: State) -> None:
@@ -121,11 +127,34 @@ def test_ctrl_c_lets_go_of_every_process(
     with pytest.raises(KeyboardInterrupt):
         run_jobs(jobs, tmp_path, 2, interrupt)
     assert time.monotonic() - started[0] < 5
+    assert [process.poll() for process in processes] == [STOPPED] * 2
     assert Table(tmp_path / TABLE_FILE).rows == []
 
 
-def test_no_worker_only_looks(jobs: list[Job], tmp_path: Path) -> None:
+def test_no_worker_only_looks(jobs: list[Job], row: Make, tmp_path: Path) -> None:
     assert run_jobs(jobs, tmp_path, 0, nothing).rows == []
+    place = jobs[0].folder(tmp_path / JOBS_FOLDER)
+    place.mkdir(parents=True)
+    (place / RESULT_FILE).write_bytes(dump_row(row(jobs[0], 3.0)))  # nobody put it in the table
+    [found] = run_jobs(jobs, tmp_path, 0, nothing).done(jobs)
+    assert found["results"][0]["return_mean"] == 3.0
+    assert not (tmp_path / TABLE_FILE).exists()
+
+
+def test_it_is_told_once_a_second_how_far_a_suite_is(
+    monkeypatch: pytest.MonkeyPatch, jobs: list[Job], tmp_path: Path
+) -> None:
+    stand_in(monkeypatch, lambda _: WAITS)
+    monkeypatch.setattr(pool, "TELL_S", 0.1)
+    told = []
+
+    def look(state: State) -> None:
+        told.append(state.done)
+        if len(told) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs(jobs, tmp_path, 1, look)
 
 
 def test_two_processes_do_not_do_one_suite(
@@ -135,7 +164,8 @@ def test_two_processes_do_not_do_one_suite(
 
     def again(_: State) -> None:
         with pytest.raises(UsageError, match="another process is doing the suite"):
-            run_jobs(jobs, tmp_path, 0, nothing)
+            run_jobs(jobs, tmp_path, 1, nothing)
+        assert run_jobs(jobs, tmp_path, 0, nothing).rows == []  # to look is allowed
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rivc.compare.outcomes import RAW, curve_panels, flip_panels, outcomes
-from rivc.compare.publish import Comparison, publish
+from rivc.compare.publish import Comparison, publish, state
 from rivc.compare.suite import load_suite
 from rivc.compare.table import Table
 from rivc.errors import UsageError
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     Make = Callable[..., dict[str, Any]]
 
 
+VARIANTS = [*load_suite("peers").variants]
+
+
 @pytest.fixture
 def found(row: Make) -> Comparison:
     """Every job of the shipped peers suite, better with more seeds and bits."""
@@ -31,7 +34,7 @@ def found(row: Make) -> Comparison:
 
 
 def test_scores_are_normalised_by_the_task(found: Comparison) -> None:
-    every = outcomes(found.rows, found.references)
+    every = outcomes(found.rows, found.references, VARIANTS)
     for outcome in every:
         random, solved = found.references[outcome.task]
         assert outcome.score == (outcome.return_mean - random) / (solved - random)
@@ -39,7 +42,8 @@ def test_scores_are_normalised_by_the_task(found: Comparison) -> None:
 
 
 def test_chips_come_first_by_width_and_variant(found: Comparison) -> None:
-    order = list(dict.fromkeys(o.contender for o in outcomes(found.rows, found.references)))
+    every = outcomes(found.rows, found.references, VARIANTS)
+    order = list(dict.fromkeys(o.contender for o in every))
     labels = [contender.label for contender in order]
     assert labels[:4] == [
         "rivc, 2 bits",
@@ -107,6 +111,38 @@ def test_a_suite_names_the_settings(row: Make, tmp_path: Path) -> None:
         results.append(row(job, 100.0))
     found = Comparison.of_suite(suite, jobs, results)
     assert {effect.name for effect in found.effects} == {"everything"}
+
+
+def test_the_first_variant_of_a_suite_is_the_reference_though_its_first_job_failed(
+    row: Make, tmp_path: Path
+) -> None:
+    suite, results = load_suite("smoke"), Table(tmp_path / "table.jsonl")
+    first, *rest = suite.jobs()
+    results.append({**first.identity(), "status": "failed", "error": "gone"})
+    for job in rest:
+        results.append(row(job, 100.0))
+    found = Comparison.of_suite(suite, [first, *rest], results)
+    assert found.rows[0]["variant"] != "rivc"
+    assert found.reference == "rivc"
+    assert {pair.first.variant for pair in found.pairs} == {"rivc"}
+    assert next(iter(found.contest)).variant == "rivc"
+
+
+def test_what_is_not_of_one_kind_is_told(found: Comparison) -> None:
+    one, two, *rest = found.rows
+    mixed = [{**one, "versions": {"torch": "2.0", "rivc": "1"}, "failures": 2}, *rest]
+    mixed.append({**two, "versions": {"torch": "2.1", "rivc": "1"}})
+    told = state(replace(found, rows=mixed, jobs=len(mixed)))
+    assert told == [
+        f"- went on after 2 failures: {one['job']}",
+        "- rows of several versions of torch: 2.0, 2.1",
+    ]
+
+
+def test_a_variant_without_all_tasks_has_no_curve_over_all(found: Comparison) -> None:
+    together, *_ = curve_panels(found.rows, found.references)
+    assert "rivc" in together[0].curves
+    assert "SB3 DQN, tuned (float)" not in together[0].curves
 
 
 def test_nothing_done_is_told(tmp_path: Path) -> None:

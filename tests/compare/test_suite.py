@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from rivc.compare.job import Job
+from rivc.compare.judge import opened
 from rivc.compare.suite import SUITES, load_suite, slug
 from rivc.errors import ConfigError, MissingError
 from rivc.train import config_names
@@ -193,3 +194,29 @@ def test_suites_are_no_configurations() -> None:
 def test_slugs_stay_within_their_folder(name: str) -> None:
     assert slug(name)
     assert not {"/", " ", ".."} & {slug(name), *slug(name)}
+
+
+@pytest.mark.parametrize(
+    ("forms", "told"),
+    [
+        ("{2 ticks: {backend: spiking}}", "one must be 'chip'"),
+        ("{chip: {}, fpnn: {}}", "'fpnn' is the network"),
+    ],
+)
+def test_a_form_that_nothing_could_be_said_of_is_told(
+    tiny_file: Path, forms: str, told: str
+) -> None:
+    text = tiny_file.read_text().replace("states: 32}", f"states: 32, forms: {forms}}}")
+    tiny_file.write_text(text)
+    with pytest.raises(ConfigError, match=told):
+        load_suite(tiny_file)
+
+
+def test_a_chip_that_is_not_there_is_told_before_anything_is_trained(tiny_file: Path) -> None:
+    text = tiny_file.read_text()
+    tiny_file.write_text(text.replace("32}", "32, forms: {chip: {backend: emulatr}}}"))
+    with (
+        pytest.raises(ConfigError, match=r"evaluation.forms.chip: .*did you mean .emulator."),
+        opened(load_suite(tiny_file).evaluation),
+    ):
+        pass

@@ -68,9 +68,11 @@ def test_rows_of_another_suite_do_not_count(
 
 
 @pytest.mark.parametrize("line", ["{", "3", "[]", '{"hash": 1}', '{"hash": "a", "status": "so"}'])
-def test_a_whole_line_that_is_no_row_is_named(path: Path, line: str) -> None:
-    good = json.dumps({"hash": "a", "status": "done"})
-    path.write_text(f"{good}\n{line}\n{good}\n")
+def test_a_whole_line_that_is_no_row_is_named(
+    path: Path, tiny: Suite, row: Callable[..., dict[str, Any]], line: str
+) -> None:
+    good = dump_row(row(tiny.jobs()[0], 1.0))
+    path.write_bytes(good + line.encode() + b"\n" + good)
     with pytest.raises(DamagedFileError, match=r"line 2 of .* is not a row"):
         Table(path)
 
@@ -80,3 +82,24 @@ def test_what_json_does_not_hold_becomes_null() -> None:
         "a": None,
         "b": [None, 1.0],
     }
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"results": None},
+        {"results": [{"form": "chip"}]},
+        {"curve": [[1.0]]},
+        {"curve": [[1.0, None]]},
+        {"seed": "0"},
+        {"cpu_seconds": None},
+        {"status": "failed"},
+    ],
+)
+def test_a_row_that_no_report_can_be_made_of_is_told(
+    path: Path, tiny: Suite, row: Callable[..., dict[str, Any]], broken: dict[str, Any]
+) -> None:
+    good = row(tiny.jobs()[0], 1.0)
+    path.write_bytes(dump_row(good) + dump_row({**good, **broken}))
+    with pytest.raises(DamagedFileError, match="line 2 of"):
+        Table(path)

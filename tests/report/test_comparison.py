@@ -61,7 +61,7 @@ def test_equal_widths_and_forms_are_paired_and_chips_with_float_peers() -> None:
 def test_a_pair_is_of_shared_tasks_and_its_difference_of_shared_seeds() -> None:
     found = made({ALL: {"a": [3.0, 3.0, 3.0], "b": [9.0]}, NONE: {"a": [1.0, 1.0]}})
     [pair] = pairs(found, "all")
-    assert (pair.tasks, pair.runs) == (1, 3)
+    assert (pair.tasks, pair.runs, pair.runs_of_second) == (1, 3, 2)
     assert pair.improvement.value == 1.0
     assert pair.difference.value == 2.0
 
@@ -94,7 +94,7 @@ def test_equal_seeds_have_an_interval_without_width() -> None:
     [line] = lines(made({ALL: {"a": [0.5, 0.5], "b": [0.7]}}))
     assert line.score is not None
     assert span(line.returns["a"], 1) == "50.0 [50.0, 50.0]"
-    assert not line.score.is_one_seed
+    assert span(line.score) == "0.60 [0.60, 0.60], one seed of some tasks"
 
 
 def test_csv_holds_every_outcome_and_every_interval() -> None:
@@ -109,11 +109,11 @@ def test_csv_holds_every_outcome_and_every_interval() -> None:
 
 
 def test_markdown_holds_every_part() -> None:
-    found = made({ALL: {"a": [0.5, 1.5], "b": [1.0]}, NONE: {"a": [0.0, 1.0]}})
+    found = made({ALL: {"a": [0.5, 1.5], "b": [1.0, 1.0]}, NONE: {"a": [0.0, 1.0]}})
     text = markdown("Suite s", grids(lines(found), pairs(found, "all")), ["- failed: x: y"])
-    assert "| all, 2 bits | 2 | 3 | 1.00 [0.75, 1.25] | 50.00% | 60 |" in text
+    assert "| all, 2 bits | 2 | 4 | 1.00 [0.75, 1.25] | 50.00% | 60 |" in text
     assert "| none, 2 bits | 50.0 [0.0, 100.0] |" in text
-    assert "| all, 2 bits | none, 2 bits | 1 | 2 | 0.75 [" in text
+    assert "| all, 2 bits | none, 2 bits | 1 | 2 | 2 | 0.75 [" in text
     assert text.endswith("- failed: x: y\n")
 
 

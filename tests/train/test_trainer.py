@@ -242,7 +242,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_a_checkpoint(
         with pytest.raises(DivergedError, match="no longer finite after 60 updates"):
             Trainer(small(**{"train.learner": name}), run).run()
     trainer = Trainer.resume(run)
+    [failure] = trainer.folder.read_manifest()["failures"]
+    assert "no longer finite" in failure["error"]
     trainer.run()
+    assert trainer.folder.failures == 1
     assert trainer.session.learner.updates == (trainer.session.progress.env_steps - 200) // 2
     assert all(torch.isfinite(p).all() for p in trainer.session.learner.net.parameters())
 
