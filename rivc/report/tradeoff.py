@@ -22,13 +22,16 @@ HEAD: Final = (
 
 
 def cells(points: Sequence[Point]) -> list[list[str]]:
-    """Return the cells of `HEAD` for each point; returns are held against the first's."""
+    """Return the cells of `HEAD` for each point.
+
+    Returns are held against the first's; of one that is not positive there are no shares.
+    """
     teacher = points[0].return_mean
     return [
         [
             point.name,
             f"{point.return_mean:.1f} ± {point.return_std:.1f}",
-            f"{100 * point.return_mean / teacher:.1f} %",
+            f"{100 * point.return_mean / teacher:.1f} %" if teacher > 0 else "",
             _number(point.intra_bytes),
             _number(point.inter_bytes),
             _below(point),

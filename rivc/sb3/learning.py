@@ -118,8 +118,8 @@ class Learning:
 
     def dump_logs(self) -> None:
         """Write what the logger is told, under SB3's names."""
-        model, update = self._model, self._loop.last_update if self._loop else None
-        for name, value in records(model, model.progress, update).items():
+        model = self._model
+        for name, value in records(model, model.progress).items():
             model.logger.record(name, value)
         model.logger.dump(model.num_timesteps)
 

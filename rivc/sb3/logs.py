@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from stable_baselines3.common.utils import safe_mean
 
-from rivc.train.learner import UpdateInfo, learning_rate_at
+from rivc.train.learner import learning_rate_at
 
 if TYPE_CHECKING:
-    from rivc.train.distill import DistillInfo
     from rivc.train.session import Progress
 
+LOSSES: Final = {"td_loss": "train/loss", "margin_loss": "train/margin_loss"}
 
-def records(
-    model: Any, progress: Progress, update: UpdateInfo | DistillInfo | None
-) -> dict[str, float]:
-    """Return everything that is known now, by name.
 
-    Args:
-        model: a `RIVC`.
-        progress: its counters.
-        update: the newest one, if there was any.
-    """
-    return _counters(model, progress) | _episodes(model) | _losses(update)
+def records(model: Any, progress: Progress) -> dict[str, float]:
+    """Return everything that is known now of a `RIVC` and its progress, by name."""
+    losses = {LOSSES[key]: value for key, value in progress.losses.items() if key in LOSSES}
+    return _counters(model, progress) | _episodes(model) | losses
 
 
 def _counters(model: Any, progress: Progress) -> dict[str, float]:
@@ -48,9 +42,3 @@ def _episodes(model: Any) -> dict[str, float]:
         "rollout/success_rate": model.ep_success_buffer,
     }
     return {name: float(safe_mean(values)) for name, values in means.items() if values}
-
-
-def _losses(update: UpdateInfo | DistillInfo | None) -> dict[str, float]:
-    if not isinstance(update, UpdateInfo):
-        return {}
-    return {"train/loss": update.td_loss, "train/margin_loss": update.margin_loss}

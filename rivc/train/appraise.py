@@ -125,7 +125,7 @@ class _Witness:
     def act(self, observation: NDArray[Any]) -> NDArray[np.int64]:
         counts = self.policy.program.encode(observation)
         actions, readout = decide(self.policy.net, counts, self.integers)
-        self.sample.append(counts[self.states % len(counts)])
+        self.sample.append(counts[self.states % len(counts)].copy())  # or the batch would stay
         self.states += len(counts)
         if self.chip is None:
             self.agreed += len(counts)

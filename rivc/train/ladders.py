@@ -118,8 +118,12 @@ def _measured(
     try:
         for i, row in enumerate(ladder.rows):
             note(f"playing row {i + 1} of {len(ladder.rows)}")
-            act = _Act(split, ladder, i, lambda x: edge.infer(x).readout, infer)
-            rows.append(replace(row, episode_return=play([task], act, seeds).return_mean))
+            scores = [
+                play([task], _Act(split, ladder, i, lambda x: edge.infer(x).readout, infer), [seed])
+                for seed in seeds  # each with a policy that holds nothing of the episode before
+            ]
+            mean = float(np.mean([score.return_mean for score in scores]))
+            rows.append(replace(row, episode_return=mean))
     finally:
         task.env.close()
         edge.close()

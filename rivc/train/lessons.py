@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 UP_HEAD: Final = HEADER.size + FRAME.size
 DOWN_HEAD: Final = HEADER.size + GRADIENT.size
 _COPIES: Final = 8  # of the task, played side by side
-_PLAYED, _RECORDED = 2, 3  # streams of seeds, apart from those of appraisals
+_PLAYED, _RECORDED = 2, 3  # seeds of appraisals, apart from the 0 that users judge with
 
 
 @dataclass(frozen=True)

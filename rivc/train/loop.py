@@ -6,6 +6,7 @@ Whoever drives it decides what happens in between: `Trainer` evaluates, records 
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rivc.snn_convert import convert
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from rivc.snn_convert import SpikingProgram
     from rivc.train.collect import Sampler
     from rivc.train.config import Config
-    from rivc.train.distill import DistillInfo
-    from rivc.train.learner import UpdateInfo
     from rivc.train.session import Progress, Session
 
 
@@ -36,18 +35,15 @@ class Loop:
     Attributes:
         program: what the network was last frozen into.
         sampler: what acts until the next conversion.
-        last_update: what the newest update reported; None before the first.
     """
 
     program: SpikingProgram
     sampler: Sampler
-    last_update: UpdateInfo | DistillInfo | None
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.program = convert(session.learner.net)
         self.sampler = session.make_sampler()
-        self.last_update = None
 
     def convert(self) -> None:
         """Freeze the network into a program, put it on the chip, and audit it if it is time."""
@@ -78,9 +74,10 @@ class Loop:
         taken = session.learner.updates - progress.updates_before
         count = updates_due(session.config, progress) - taken
         if count > 0:
-            self.last_update = session.learner.update(
+            update = session.learner.update(
                 session.replay, session.rng["replay"], progress.env_steps, count
             )
+            progress.losses = asdict(update)
 
     def sync_target(self) -> None:
         """Let the target network follow, if it is time."""

@@ -9,9 +9,11 @@ end. Slots are numbered for ever; the memory is a ring over the newest `capacity
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
+
+from rivc.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Slots = NDArray[np.int64]
+
+_STEPS_HELD: Final = 4  # of every copy, at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,19 @@ class Columns(NamedTuple):
     reward: NDArray[np.float32]
     terminated: NDArray[np.bool_]
     following: NDArray[np.int64]
+
+
+def require_room(capacity: int, copies: int) -> None:
+    """Raise a `ConfigError` unless a ring holds four observations of each copy of a task.
+
+    The slots that are acted on stay open until the next step; in a ring that holds hardly more,
+    they would be written over before they are closed, and none could be drawn.
+    """
+    if capacity < _STEPS_HELD * copies:
+        raise ConfigError(
+            f"train.replay_capacity is {capacity}: it must hold {_STEPS_HELD} observations of each "
+            f"of the {copies} copies (env.count), so {_STEPS_HELD * copies} or more"
+        )
 
 
 class Replay:
@@ -152,7 +169,7 @@ class Replay:
         return Batch(observation[start], observation[at], action, reward, factor.astype(np.float32))
 
     def encoded(self, encode: Callable[[NDArray[Any]], NDArray[np.uint8]], capacity: int) -> Replay:
-        """Return a larger replay with the same slots, their observations encoded."""
+        """Return a replay of another capacity with the newest slots, their observations encoded."""
         held = np.arange(self.tail, self.head) % self.capacity
         counts = encode(self._arrays["observation"][held])
         grown = Replay(capacity, counts.shape[1:], np.uint8, self._arrays["action"].shape[1])

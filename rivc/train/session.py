@@ -20,7 +20,7 @@ from rivc.train.checkpoint import load_checkpoint, save_checkpoint
 from rivc.train.collect import Collector, NetworkSampler
 from rivc.train.distill import load_teacher
 from rivc.train.learners import make_learner
-from rivc.train.replay import Replay
+from rivc.train.replay import Replay, require_room
 from rivc.train.setup import (
     make_encoding,
     make_network,
@@ -64,6 +64,8 @@ class Progress:
         records: lines of the metrics file.
         finished: nothing is left to do.
         done: how often each cadence has come round.
+        losses: of the newest update, by the name of their metric.
+        eval_return: of the newest evaluation; None before the first.
     """
 
     env_steps: int = 0
@@ -78,6 +80,8 @@ class Progress:
     records: int = 0
     finished: bool = False
     done: dict[str, int] = field(default_factory=dict)
+    losses: dict[str, float] = field(default_factory=dict)
+    eval_return: float | None = None
 
     @property
     def is_gathering(self) -> bool:
@@ -180,6 +184,7 @@ def check(config: Config) -> None:
     """
     if config.log.wandb is not None:
         require_wandb()
+    require_room(config.train.replay_capacity, config.env.count)
     with ExitStack() as stack:
         chip = load_backend(config.backend.name, **config.backend.options)
         stack.callback(chip.close)
@@ -226,6 +231,7 @@ def warmed_up(
         fix: from observations of the warm-up, [N, *shape], to how they become counts.
     """
     copies, warm_up = len(worlds.observation), config.train.warmup_env_steps
+    require_room(config.train.replay_capacity, copies)
     raw = Replay(
         2 * warm_up + 4 * copies,
         task.observation_shape,

@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import ExitStack
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from rivc.errors import BackendError, FailedError
@@ -174,6 +173,7 @@ class Trainer:
         seeds = evaluation_seeds(self.config.seed, self.config.eval.episodes)
         self.last_score = play(self.evaluation_tasks, self._act, seeds)
         progress = self.session.progress
+        progress.eval_return = self.last_score.return_mean
         if not is_settled(self.config, progress.env_steps):
             return
         if self.last_score.return_mean >= progress.best_return:
@@ -234,12 +234,12 @@ class Trainer:
                 self.config.train.certify_noise,
             )
         }
-        if self.loop.last_update is not None:
-            metrics |= asdict(self.loop.last_update)
-        if self.last_score is not None:
+        progress = session.progress
+        metrics |= progress.losses
+        if progress.eval_return is not None:
             metrics |= {
-                "eval_return": self.last_score.return_mean,
-                "best_return": session.progress.best_return,
+                "eval_return": progress.eval_return,
+                "best_return": progress.best_return,
             }
         return metrics
 

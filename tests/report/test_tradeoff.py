@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import pytest
 
@@ -21,6 +22,12 @@ def test_a_row_tells_return_share_and_how_far_below_floats() -> None:
     lines = markdown(POINTS).splitlines()
     assert lines[3] == "| rate1 | 178.2 ± 6.0 | 99.0 % | 50.0 | 41.0 | 164x / 200x | 3.500 |"
     assert lines[4] == "| webp q1 | 90.0 ± 30.0 | 50.0 % | 80.0 |  |  |  |"
+
+
+def test_a_teacher_with_a_loss_or_nothing_has_no_shares() -> None:
+    for value in (-150.0, 0.0):
+        lines = markdown([replace(POINTS[0], return_mean=value), POINTS[1]]).splitlines()
+        assert lines[3].startswith("| rate1 | 178.2 ± 6.0 |  | 50.0 |")
 
 
 def test_a_table_is_read_back_as_it_was() -> None:

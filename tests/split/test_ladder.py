@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,11 +15,14 @@ from rivc.errors import ConfigError, DamagedFileError, MissingError, QuantError
 from rivc.split.folder import SplitFolder
 from rivc.split.halves import cut, to_planes
 from rivc.split.ladder import Ladder, Point, coarse, fit_ladder, importance
+from rivc.train import ladders, load_config
 from tests.programs import conv_program, dense_program
 from tests.split.parts import infer_of, ladder_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 SPLIT = cut(conv_program(), 1)  # counts [4, 3, 3] of 2 bits
 POINTS = (Point(2, 3), Point(1, 3), Point(1, 2, 2))
@@ -101,6 +105,30 @@ def test_rows_of_the_same_codes_share_a_codec_and_fewer_bits_take_fewer_bytes() 
     assert ladder.rows[0].codec is ladder.rows[1].codec
     assert ladder.rows[2].mean_bytes < ladder.rows[0].mean_bytes
     assert all(row.mean_bytes <= row.p95_bytes for row in ladder.rows)
+
+
+def test_no_episode_of_a_row_begins_with_what_was_held_in_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A row that skips every other frame, on episodes of three: each begins with a frame."""
+    asked: list[int] = []
+
+    def infer(counts: NDArray[np.uint8]) -> NDArray[np.int64]:
+        asked.append(len(asked))
+        return infer_of(SPLIT)(counts)
+
+    def three_steps(_: object, act: Any, seeds: list[int]) -> Any:
+        for _ in seeds:
+            for _ in range(3):
+                act(np.zeros((1, *SPLIT.edge.encoding.shape), np.uint8))
+        return SimpleNamespace(return_mean=float(len(asked)))
+
+    monkeypatch.setattr(ladders, "play", three_steps)
+    folder: Any = SimpleNamespace(config=lambda: load_config("quickstart"))
+    ladder = ladder_of(SPLIT, Point(2, 3), Point(2, 3, 2))
+    plan = ladders.LadderPlan(row_episodes=4)
+    ladders._measured(folder, SPLIT, ladder, infer, plan, lambda _: None)
+    assert len(asked) == 4 * 3 + 4 * 2
 
 
 def test_a_folder_survives_the_disk(tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ import hashlib
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+
+from rivc.train.record import read_metrics
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +60,12 @@ def results(run: Path) -> dict[str, str]:
         for folder in ("checkpoints", "best")
         for path in sorted((run / folder).rglob("*"))
         if path.is_file() and not path.name.startswith(".")
-    }
+    } | {"metrics": repr([timeless(record) for record in read_metrics(run)])}
+
+
+def timeless(record: dict[str, Any]) -> dict[str, Any]:
+    """All but how fast it went."""
+    return {key: value for key, value in record.items() if "per_s" not in key}
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rivc.train.replay import Replay
+from rivc.errors import ConfigError
+from rivc.train.replay import Replay, require_room
 
 
 def fill(replay: Replay, episodes: list[tuple[int, bool]]) -> None:
@@ -105,3 +106,9 @@ def test_rows_bring_a_replay_back(capacity: int) -> None:
     )
     for name in ("observation", "next_observation", "action", "reward", "discount"):
         np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+
+
+def test_a_ring_holds_four_steps_of_every_copy() -> None:
+    require_room(32, copies=8)
+    with pytest.raises(ConfigError, match=r"train.replay_capacity is 31: .* so 32 or more"):
+        require_room(31, copies=8)
