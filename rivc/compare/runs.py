@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from rivc.train.config import Config
 
 # Told by seed and task of a row, and by the name of its variant.
-NAMED: Final = {"seed": True, "name": True, "env": {"id", "kwargs"}}
+NAMED: Final[dict[str, bool | set[str]]] = {
+    "seed": True,
+    "name": True,
+    "env": {"id", "kwargs"},
+}
 
 
 def rows_of(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rivc.neurochip import load_backend
+from rivc.snn_convert.program import greedy
 from rivc.train.worlds import EVALUATE, Copy, Episode, episode_seed
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rivc.envs.factory import Task
+    from rivc.snn_convert import SpikingProgram
 
     Act = Callable[[NDArray[Any]], NDArray[np.int64]]
 
@@ -50,6 +53,13 @@ class Score:
 def evaluation_seeds(seed: int, count: int) -> list[int]:
     """Return the seeds of evaluation episodes: others than any that training uses."""
     return [episode_seed(seed, EVALUATE, 0, i) for i in range(count)]
+
+
+def emulated(program: SpikingProgram) -> Act:
+    """Return what acts greedily by a program on the emulator."""
+    chip = load_backend("emulator")
+    chip.load(program)
+    return lambda observation: greedy(chip.infer(program.encode(observation)).readout)
 
 
 def play(tasks: Sequence[Task], act: Act, seeds: Sequence[int]) -> Score:

@@ -18,7 +18,7 @@ from rivc.split.server import Server
 from rivc.split.throughput import Load
 from rivc.split.wire import FRAME, GRADIENT, HEADER
 from rivc.train.appraise import appraisal_seeds
-from rivc.train.evaluate import play
+from rivc.train.evaluate import emulated, play
 from rivc.train.features import record_features
 from rivc.train.policy import load_policy
 from rivc.train.setup import make_tasks, make_training_tasks
@@ -114,7 +114,7 @@ def teach(
     note("recording episodes")
     folder = _grouped(run, halves.frozen(), plan, (run.path / "config.yaml").read_text())
     note("playing the whole policy")
-    returns = {"whole": _play(run, plan, _whole(policy))}
+    returns = {"whole": _play(run, plan, emulated(policy.program))}
     note("playing the split before its lessons")
     returns["before"] = _play(run, plan, _split(folder))
     note("giving lessons")
@@ -220,12 +220,6 @@ def _play(
     finally:
         for task in tasks:
             task.env.close()
-
-
-def _whole(policy: Policy) -> Callable[[NDArray[Any]], NDArray[np.int64]]:
-    chip = load_backend("emulator")
-    chip.load(policy.program)
-    return lambda observation: greedy(chip.infer(policy.program.encode(observation)).readout)
 
 
 def _split(folder: SplitFolder) -> Callable[[NDArray[Any]], NDArray[np.int64]]:

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from rivc.envs.disturb import FAMILIES, read_difficulty
 from rivc.envs.gl import gl_status
 from rivc.errors import MissingError, UsageError
-from rivc.neurochip import load_backend
-from rivc.snn_convert.program import greedy
 from rivc.train.appraise import appraisal_seeds
-from rivc.train.evaluate import play
+from rivc.train.evaluate import emulated, play
 from rivc.train.policy import load_program
 from rivc.train.run import RunFolder
 from rivc.train.setup import make_tasks
@@ -20,10 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from rivc.envs.factory import Task
-    from rivc.snn_convert import SpikingProgram
     from rivc.train.config import Config
     from rivc.train.evaluate import Act, Score
     from rivc.train.policy import Which
@@ -98,7 +93,7 @@ def stress(
     folder = RunFolder.open(run)
     config = folder.config()
     policy, program = load_program(folder, which)
-    seeds, act = appraisal_seeds(seed, episodes), _player(program)
+    seeds, act = appraisal_seeds(seed, episodes), emulated(program)
     scores = {}
     for condition in _conditions(config):
         scores[condition] = _try(config, condition, difficulty, act, seeds)
@@ -160,14 +155,3 @@ def _under(config: Config, condition: str, difficulty: float) -> Config:
 def _draws_with_gl(camera: str) -> bool:
     """Return whether OpenGL draws where an option asks for a camera."""
     return camera == "gl" or (camera == "auto" and gl_status().backend is not None)
-
-
-def _player(program: SpikingProgram) -> Act:
-    """Return what acts greedily by the program on the emulator."""
-    chip = load_backend("emulator")
-    chip.load(program)
-
-    def act(observation: NDArray[Any]) -> NDArray[Any]:
-        return greedy(chip.infer(program.encode(observation)).readout)
-
-    return act

@@ -15,13 +15,11 @@ import numpy as np
 from rivc.codec import FeatureCodec
 from rivc.codec.baseline import through_picture
 from rivc.errors import ConfigError
-from rivc.neurochip import load_backend
 from rivc.neurochip.export.compressed import compress
-from rivc.snn_convert.program import greedy
 from rivc.snn_convert.storage import read_json, write_atomically
 from rivc.train.appraise import appraisal_seeds
 from rivc.train.config import parse_config
-from rivc.train.evaluate import play
+from rivc.train.evaluate import emulated, play
 from rivc.train.features import play_recorded, record_features
 from rivc.train.policy import load_program
 from rivc.train.setup import make_tasks
@@ -271,12 +269,10 @@ class _Lens:
 def _play(folder: RunFolder, episodes: int, lens: _Lens | None = None) -> Score:
     """Greedy episodes of a run's policy on the emulator."""
     config, (_, program) = folder.config(), load_program(folder)
-    chip = load_backend("emulator")
-    chip.load(program)
+    policy = emulated(program)
 
     def act(observation: NDArray[Any]) -> NDArray[np.int64]:
-        seen = observation if lens is None else lens(observation)
-        return greedy(chip.infer(program.encode(seen)).readout)
+        return policy(observation if lens is None else lens(observation))
 
     tasks = make_tasks(config, min(config.env.count, episodes))
     try:
