@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rivc.train import Config
 
 NEVER: Final = 10**9
+TOLERANCE: Final = 0.05  # of the updates: rounds of copies and iterations end where they end
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +140,18 @@ class _Turns:
         return Race(what, name, ours_us, peer_us, float(ratio), (float(low), float(high)))
 
     def _check_updates(self) -> None:
-        """Make sure that nobody learnt less."""
+        """Make sure that nobody learnt less, or more, than both ought to."""
         assert self.trainer is not None
-        train = self.trainer.config.train
-        wanted = (self.peer.num_timesteps - self.peer.learning_starts) * train.updates_per_env_step
-        if abs(self.peer._n_updates - wanted) > 0.05 * wanted:
-            raise MismatchError(f"the peer took {self.peer._n_updates} updates, not {wanted:.0f}")
+        session, peer, train = self.trainer.session, self.peer, self.trainer.config.train
+        gathered = session.progress.env_steps - train.warmup_env_steps
+        learners = {
+            "our learner": (session.learner.updates, gathered),
+            "the peer": (peer._n_updates, peer.num_timesteps - peer.learning_starts),
+        }
+        for who, (taken, env_steps) in learners.items():
+            wanted = env_steps * train.updates_per_env_step
+            if abs(taken - wanted) > TOLERANCE * wanted:
+                raise MismatchError(f"{who} took {taken} updates, not {wanted:.0f}")
 
 
 def make_peer(config: Config, copies: int) -> Any:

@@ -8,6 +8,7 @@ import pytest
 
 from rivc.bench import learner
 from rivc.errors import MismatchError
+from rivc.train.loop import Loop
 
 pytest.importorskip("stable_baselines3", reason="pip install stable-baselines3")
 NAME = next(iter(learner.CASES))
@@ -35,4 +36,10 @@ def test_a_peer_that_learns_less_often_is_not_timed(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(learner, "make_peer", lazy)
     with pytest.raises(MismatchError, match="the peer took 0 updates"):
+        learner.run()
+
+
+def test_ours_is_not_timed_if_it_learns_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Loop, "learn", lambda _: None)
+    with pytest.raises(MismatchError, match="our learner took 0 updates"):
         learner.run()
