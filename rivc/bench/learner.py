@@ -154,6 +154,12 @@ class _Turns:
                 raise MismatchError(f"{who} took {taken} updates, not {wanted:.0f}")
 
 
+# `rivc.compare.sb3` makes such a peer as well, and neither package may import the other. They are
+# to differ: there the peer learns as ours does, with our exploration, replay and iterations,
+# whatever that costs; here only the work of an env step is equal, updates come as soon as SB3 can
+# take them, and the copies may be fewer than ours.
+
+
 def make_peer(config: Config, copies: int) -> Any:
     """SB3's DQN with the configured network, batch and updates an env step."""
     try:
@@ -192,7 +198,12 @@ def make_peer(config: Config, copies: int) -> Any:
 
 
 def _extractor() -> type:
-    """The convolutions of our network in SB3's form."""
+    """The convolutions of our network in SB3's form.
+
+    Even padding, which torch does within the convolution, gives as many sums as ours, of as many
+    terms. In `rivc.compare.sb3_nets` weights must fit ours, so it pads as ours, in a copy of every
+    picture: that would only slow the peer down here.
+    """
     from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
     from torch import nn
 

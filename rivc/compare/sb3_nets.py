@@ -64,6 +64,9 @@ class Peer:
 class Convolutions(nn.Module):
     """The convolutions of `rivc.nets` in floating point, as SB3 takes a features extractor.
 
+    Padded as there, so that weights can be copied; `rivc.bench.learner`, which may not import this
+    and only measures time, has padding that costs SB3 less.
+
     Args:
         space: of observations, [C, H, W].
         conv: filters, kernel and stride of each.
