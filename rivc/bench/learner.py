@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rivc.train import Config
 
 NEVER: Final = 10**9
+TOLERANCE: Final = 0.05  # of the updates: rounds of copies and iterations end where they end
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +140,24 @@ class _Turns:
         return Race(what, name, ours_us, peer_us, float(ratio), (float(low), float(high)))
 
     def _check_updates(self) -> None:
-        """Make sure that nobody learnt less."""
+        """Make sure that nobody learnt less, or more, than both ought to."""
         assert self.trainer is not None
-        train = self.trainer.config.train
-        wanted = (self.peer.num_timesteps - self.peer.learning_starts) * train.updates_per_env_step
-        if abs(self.peer._n_updates - wanted) > 0.05 * wanted:
-            raise MismatchError(f"the peer took {self.peer._n_updates} updates, not {wanted:.0f}")
+        session, peer, train = self.trainer.session, self.peer, self.trainer.config.train
+        gathered = session.progress.env_steps - train.warmup_env_steps
+        learners = {
+            "our learner": (session.learner.updates, gathered),
+            "the peer": (peer._n_updates, peer.num_timesteps - peer.learning_starts),
+        }
+        for who, (taken, env_steps) in learners.items():
+            wanted = env_steps * train.updates_per_env_step
+            if abs(taken - wanted) > TOLERANCE * wanted:
+                raise MismatchError(f"{who} took {taken} updates, not {wanted:.0f}")
+
+
+# `rivc.compare.sb3` makes such a peer as well, and neither package may import the other. They are
+# to differ: there the peer learns as ours does, with our exploration, replay and iterations,
+# whatever that costs; here only the work of an env step is equal, updates come as soon as SB3 can
+# take them, and the copies may be fewer than ours.
 
 
 def make_peer(config: Config, copies: int) -> Any:
@@ -185,7 +198,12 @@ def make_peer(config: Config, copies: int) -> Any:
 
 
 def _extractor() -> type:
-    """The convolutions of our network in SB3's form."""
+    """The convolutions of our network in SB3's form.
+
+    Even padding, which torch does within the convolution, gives as many sums as ours, of as many
+    terms. In `rivc.compare.sb3_nets` weights must fit ours, so it pads as ours, in a copy of every
+    picture: that would only slow the peer down here.
+    """
     from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
     from torch import nn
 

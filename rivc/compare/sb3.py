@@ -3,7 +3,8 @@
 It gets the network, the batch, the updates and the env steps of the configuration, and its
 cadences; the best of its evaluations is judged, as with rivc. What differs is DQN itself: targets
 in unscaled reward, Huber loss of width 1, no double Q, no gap, no margin, one draw of epsilon for
-all copies, vectors in real numbers instead of counts. It cannot be resumed: killed, it starts anew.
+all copies, vectors in real numbers instead of counts. It cannot be resumed: killed while training,
+it starts anew. What training leaves is kept under the hash of the training, and judged from there.
 
 Reference:
     Raffin et al. (2021), Stable-Baselines3: reliable reinforcement learning implementations, JMLR.
@@ -21,14 +22,13 @@ import numpy as np
 from gymnasium.wrappers import TimeLimit
 
 from rivc.compare.judge import SIDE_BY_SIDE, episode_seeds, judge, scored, timed
+from rivc.compare.sb3_keep import keep, recall
 from rivc.compare.sb3_nets import Convolutions, Peer, acting, quantized
 from rivc.errors import ConfigError, MissingError
 from rivc.train.appraise import FPNN
 from rivc.train.evaluate import evaluation_seeds, play
-from rivc.train.setup import (
-    make_tasks,
-    make_training_tasks,
-)
+from rivc.train.session import CALIBRATION_STATES
+from rivc.train.setup import make_tasks, make_training_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,25 +43,25 @@ if TYPE_CHECKING:
     from rivc.train.config import Config
 
 REMEDY: Final = "pip install 'rivc[sb3]'"
-NETWORK_FILE: Final = "network.safetensors"
 
 
 def trained_and_judged(job: Job, run: Path) -> dict[str, Any]:
     """Train a job's network with SB3, quantize it to each width, and judge all of them.
 
+    Args:
+        job: of a peer.
+        run: the folder to write; what another evaluation or other widths left there is not trained
+            again.
+
     Raises:
         MissingError: if SB3 is not installed.
         ConfigError: if it cannot train what the configuration asks for.
     """
-    from safetensors.torch import save_file
-
     with ExitStack() as stack:
         tasks = make_tasks(job.config, min(SIDE_BY_SIDE, job.evaluation.episodes))
         for task in tasks:
             stack.callback(task.env.close)
-        peer = train(job.config, tasks[0])
-        run.mkdir(parents=True, exist_ok=True)
-        save_file(peer.q_net.state_dict(), run / NETWORK_FILE)
+        peer = _trained(job, tasks[0], run / job.training_hash)
         return {
             "env_steps": peer.env_steps,
             "updates": peer.updates,
@@ -69,6 +69,15 @@ def trained_and_judged(job: Job, run: Path) -> dict[str, Any]:
             "curve": peer.curve,
             **timed(lambda: _judged(peer, job, tasks, run)),
         }
+
+
+def _trained(job: Job, task: Task, folder: Path) -> Peer:
+    """What training left before, or else leaves now."""
+    peer = recall(folder, lambda: _untrained(job.config, [task], buffer_size=1).q_net)
+    if peer is None:
+        peer = train(job.config, task)
+        keep(peer, folder)
+    return peer
 
 
 def _judged(peer: Peer, job: Job, tasks: list[Task], run: Path) -> list[dict[str, Any]]:
@@ -94,11 +103,6 @@ def train(config: Config, task: Task) -> Peer:
         MissingError: if SB3 is not installed.
         ConfigError: if it cannot train what the configuration asks for.
     """
-    if find_spec("stable_baselines3") is None:
-        raise MissingError(f"the peer sb3 needs stable-baselines3: {REMEDY}")
-    from stable_baselines3 import DQN
-    from stable_baselines3.common.vec_env import DummyVecEnv
-
     before = time.process_time()
     if task.action_layout[0] != 1:
         d, n = task.action_layout
@@ -109,20 +113,36 @@ def train(config: Config, task: Task) -> Peer:
         look = _Look(config, make_tasks(config, min(config.env.count, config.eval.episodes)))
         for played in look.tasks:
             stack.callback(played.env.close)
-        envs = DummyVecEnv([_limited(copy) for copy in make_training_tasks(config)])
-        stack.callback(envs.close)
-        model = DQN("MlpPolicy", envs, **arguments(config))
+        copies = make_training_tasks(config)
+        for copy in copies:
+            stack.callback(copy.env.close)
+        model = _untrained(config, copies)
         model.learn(config.train.env_steps, callback=look.if_due)
         look.now(model)
+    spent = time.process_time() - before
     model.q_net.load_state_dict(look.best)
+    seen = _seen(model.replay_buffer)
+    drawn = np.random.default_rng(config.seed).integers(len(seen), size=CALIBRATION_STATES)
     return Peer(
         model.q_net.requires_grad_(requires_grad=False),
-        _seen(model.replay_buffer),
+        seen[drawn],
+        np.stack([seen.min(0), seen.max(0)]),
         model.num_timesteps,
         model._n_updates,
-        time.process_time() - before,
+        spent,
         look.curve,
     )
+
+
+def _untrained(config: Config, tasks: list[Task], **others: Any) -> Any:
+    """SB3's DQN before its first step in copies of a task, some of its arguments being others."""
+    if find_spec("stable_baselines3") is None:
+        raise MissingError(f"the peer sb3 needs stable-baselines3: {REMEDY}")
+    from stable_baselines3 import DQN
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    envs = DummyVecEnv([_limited(task) for task in tasks])
+    return DQN("MlpPolicy", envs, **{**arguments(config), **others})
 
 
 def arguments(config: Config) -> dict[str, Any]:

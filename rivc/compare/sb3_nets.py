@@ -23,7 +23,6 @@ from rivc.neurochip import load_backend
 from rivc.quant.geometry import same_padding
 from rivc.snn_convert import convert
 from rivc.train.policy import Policy
-from rivc.train.session import CALIBRATION_STATES
 from rivc.train.setup import make_encoding, make_network, profile_name
 
 if TYPE_CHECKING:
@@ -45,7 +44,8 @@ class Peer:
 
     Attributes:
         q_net: its network, with the weights of the best evaluation.
-        seen: observations of its replay, [N, *shape].
+        seen: observations of its replay, drawn by the seed to calibrate on, [N, *shape].
+        reach: the lowest and the highest of each number in all of its replay, [2, *shape].
         env_steps: made.
         updates: taken.
         cpu_seconds: of training, evaluations on the way included, as for rivc.
@@ -54,6 +54,7 @@ class Peer:
 
     q_net: nn.Module
     seen: NDArray[Any]
+    reach: NDArray[Any]
     env_steps: int
     updates: int
     cpu_seconds: float
@@ -62,6 +63,9 @@ class Peer:
 
 class Convolutions(nn.Module):
     """The convolutions of `rivc.nets` in floating point, as SB3 takes a features extractor.
+
+    Padded as there, so that weights can be copied; `rivc.bench.learner`, which may not import this
+    and only measures time, has padding that costs SB3 less.
 
     Args:
         space: of observations, [C, H, W].
@@ -112,11 +116,10 @@ def quantized(peer: Peer, config: Config, task: Task, width: Width) -> Policy:
     settings = config.model_copy(update={"quant": quant})
     profile = profile_name(settings, load_backend(config.backend.name).profile)
     net = make_network(
-        settings, make_encoding(task, peer.seen, profile), task.action_layout, profile
+        settings, make_encoding(task, peer.reach, profile), task.action_layout, profile
     )
     copy_weights(peer.q_net, net)
-    drawn = np.random.default_rng(config.seed).integers(len(peer.seen), size=CALIBRATION_STATES)
-    calibrate(net, torch.from_numpy(net.encoding.encode(peer.seen[drawn])))
+    calibrate(net, torch.from_numpy(net.encoding.encode(peer.seen)))
     return Policy("best", net.requires_grad_(requires_grad=False), convert(net))
 
 

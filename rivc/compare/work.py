@@ -90,7 +90,7 @@ def _trained_and_judged(
     if job.peer is not None:
         from rivc.compare import sb3
 
-        watch(lambda: None)  # it keeps no checkpoint: nothing is lost by the end of the process
+        watch(lambda: None)  # its training has no checkpoint: nothing is lost with the process
         return sb3.trained_and_judged(job, folder / RUN_FOLDER)
 
     from rivc.compare.judge import judge, timed

@@ -105,7 +105,8 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
     ) -> None:
         settings |= of_policy(policy_kwargs or {}) | ({} if seed is None else {"seed": seed})
         self.config = resolve(config, policy, settings)
-        if env is None and config is not None and _init_setup_model:
+        is_own = env is None and config is not None and _init_setup_model
+        if is_own:
             env = environments.configured(self.config)
         super().__init__(
             policy,
@@ -125,7 +126,8 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
         self._learning: Learning | None = None
         self._predict_rng = np.random.default_rng([self.config.seed, len(sessions.RNG_STREAMS)])
         if env is not None:
-            self.set_env(env)
+            env = self._wrap_env(env, self.verbose)
+            self._take(env, {} if is_own else environments.origin(env, self.config))
             if _init_setup_model:
                 self._setup_model()
 
@@ -144,6 +146,12 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
             UsageError: if the policy is for other spaces.
         """
         env = self._wrap_env(env, self.verbose)
+        self._take(env, environments.origin(env, self.config))
+        if force_reset:
+            self._last_obs = None
+
+    def _take(self, env: Any, about: Mapping[str, Any]) -> None:
+        """Hold a vector environment, and let the configuration say what it is."""
         upright = environments.unturned(env)
         normalizer = normalizer_of(upright)
         task = task_of(upright if normalizer is None else normalizer.venv)
@@ -152,12 +160,9 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
         self.env, self._task, self._vec_normalize_env = env, task, normalizer
         self.observation_space, self.action_space = env.observation_space, env.action_space
         self.n_envs = env.num_envs
-        about = {"env.count": env.num_envs} | environments.origin(env, self.config)
-        self.config = overridden(self.config, about)
+        self.config = overridden(self.config, {"env.count": env.num_envs, **about})
         if self._kept is not None:
             self._kept.config = self.config
-        if force_reset:
-            self._last_obs = None
 
     def _setup_model(self) -> None:
         """Make the network; its input ranges are a guess until the warm-up has seen some."""

@@ -24,10 +24,11 @@ class Callbacks:
     The callback is called once a record (`log.every_env_steps`) and not once a step; what counts
     calls (``eval_freq``, ``save_freq``) counts records. Its ``model`` can `predict` through what
     acts in the run, and `save` its program; its ``locals`` hold the record. False stops the run
-    with a checkpoint. For callbacks that must see steps, train with `rivc.sb3.RIVC`.
+    with a checkpoint. It is told of the end of a run, of one that stops early or fails as well.
+    For callbacks that must see steps, train with `rivc.sb3.RIVC`.
 
     Args:
-        trainer: the run; this adds itself to its observers.
+        trainer: the run; this adds itself to its observers, and to what is called at its end.
         callback: a BaseCallback.
     """
 
@@ -35,17 +36,29 @@ class Callbacks:
         self._trainer, self._callback = trainer, callback
         self._model: _Model | None = None
         trainer.observers.append(self)
+        trainer.at_end.append(self._end)
 
     def __call__(self, record: Mapping[str, Any]) -> None:
         """Show a record to the callback, and stop the run if it says so."""
         if self._model is None:
-            self._model = _Model(self._trainer)
-            self._callback.init_callback(self._model)
-            self._callback.on_training_start({"self": self._model}, {})
+            self._model = self._begun()
         self._model.num_timesteps = record["env_steps"]
         self._callback.update_locals(dict(record))
         if not self._callback.on_step():
             self._trainer.stop_requested = True
+
+    def _begun(self) -> _Model:
+        """Tell the callback of the beginning, and return the model that it may ask."""
+        model = _Model(self._trainer)
+        self._callback.init_callback(model)
+        self._callback.on_training_start({"self": model}, {})
+        return model
+
+    def _end(self) -> None:
+        """Tell the callback of the end, if it knows of a beginning; another run begins anew."""
+        if self._model is not None:
+            self._model = None
+            self._callback.on_training_end()
 
 
 class _Model:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from gymnasium.vector import VectorEnv
@@ -27,7 +27,18 @@ if TYPE_CHECKING:
 
     Choose = Callable[[NDArray[Any]], NDArray[np.int64]]
 
-UNREGISTERED = "unregistered"
+UNREGISTERED: Final = "unregistered"
+OF_DISPLAY: Final = frozenset({"render_mode"})
+OF_VECTOR: Final = OF_DISPLAY | {
+    "num_envs",
+    "vectorization_mode",
+    "vector_kwargs",
+    "wrappers",
+    "max_episode_steps",
+    "autoreset_mode",
+    "threads",
+}
+"""What `gymnasium.make_vec` and the vectors of rivc keep among the options of a task."""
 
 
 def vectorized(env: Any, *, verbose: int = 0, monitor: bool = True) -> Any:
@@ -85,16 +96,20 @@ def configured(config: Config) -> Any:
 
 
 def origin(env: Any, config: Config) -> dict[str, Any]:
-    """Return what a configuration ought to say of the environment that a VecEnv copies."""
+    """Return what a configuration ought to say of an environment that was not built from it.
+
+    Args:
+        env: a VecEnv.
+        config: keeps its own id where that names the same task as ``module:id``.
+    """
     try:
         spec = env.get_attr("spec")[0]
     except AttributeError:
         spec = None
     if spec is None:
         return {"env.id": UNREGISTERED, "env.kwargs": {}}
-    if spec.id == config.env.id:
-        return {}
-    return {"env.id": spec.id, "env.kwargs": _plain(spec.kwargs)}
+    is_same = config.env.id.rpartition(":")[2] == spec.id
+    return {"env.id": config.env.id if is_same else spec.id, "env.kwargs": _options(spec.kwargs)}
 
 
 def require_same(program: SpikingProgram, task: Task) -> None:
@@ -116,6 +131,12 @@ def _monitored(task: Task) -> Callable[[], Any]:
     limit = task.max_episode_steps
     env = task.env if limit is None else TimeLimit(task.env, limit)
     return lambda: Monitor(env)
+
+
+def _options(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Those that make the task what it is: not how it is shown, or stepped side by side."""
+    others = OF_VECTOR if "vectorization_mode" in kwargs else OF_DISPLAY
+    return _plain({name: value for name, value in kwargs.items() if name not in others})
 
 
 def _plain(kwargs: dict[str, Any]) -> dict[str, Any]:

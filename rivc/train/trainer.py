@@ -59,6 +59,7 @@ class Trainer:
 
     Attributes:
         folder: of the run.
+        at_end: called when a run that began ends, however it does, with chip and tasks still open.
         stop_requested: set it to stop after the present iteration, with a checkpoint.
 
     Example:
@@ -89,6 +90,7 @@ class Trainer:
 
     def _hold(self, config: Config, folder: RunFolder, observers: Sequence[Observer]) -> None:
         self.config, self.folder, self.observers = config, folder, list(observers)
+        self.at_end: list[Callable[[], None]] = []
         self.stop_requested = False
 
     def run(self) -> Score | None:
@@ -103,6 +105,8 @@ class Trainer:
         """
         with self.folder.lock(), one_thread(), ExitStack() as stack:
             self._set_up(stack)
+            for end in reversed(self.at_end):
+                stack.callback(end)
             try:
                 return self._loop()
             except BackendError as error:

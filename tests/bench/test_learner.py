@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from torch import nn
 
 from rivc.bench import learner
 from rivc.errors import MismatchError
+from rivc.neurochip import load_backend
+from rivc.train import load_config
+from rivc.train.loop import Loop
+from rivc.train.session import untrained
+from rivc.train.setup import make_tasks
 
 pytest.importorskip("stable_baselines3", reason="pip install stable-baselines3")
-NAME = next(iter(learner.CASES))
+CASES = dict(learner.CASES)
+NAME = next(iter(CASES))
 
 
 @pytest.fixture(autouse=True)
@@ -36,3 +43,20 @@ def test_a_peer_that_learns_less_often_is_not_timed(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(learner, "make_peer", lazy)
     with pytest.raises(MismatchError, match="the peer took 0 updates"):
         learner.run()
+
+
+def test_ours_is_not_timed_if_it_learns_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Loop, "learn", lambda _: None)
+    with pytest.raises(MismatchError, match="our learner took 0 updates"):
+        learner.run()
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_the_layers_of_the_peer_are_as_large_as_ours(case: learner.Case) -> None:
+    config = load_config(case.config, case.overrides)
+    peer = learner.make_peer(config, 1)
+    layers = [m for m in peer.q_net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    [task] = make_tasks(config, 1)
+    net = untrained(config, load_backend("emulator"), task).net
+    ours = [layer.weight.shape for layer, _ in net.chain()]
+    assert [layer.weight.shape for layer in layers] == ours

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("stable_baselines3", reason="pip install 'rivc[sb3]'")
 
-from rivc.compare import sb3, sb3_nets
+from rivc.compare import sb3, sb3_keep, sb3_nets
 
 TINY: dict[str, Any] = {
     "env.count": 4,
@@ -91,10 +92,14 @@ def test_eight_bits_lose_little_and_two_lose_more(config: Config, task: Task, pe
     assert errors[0] < 0.05
 
 
+def same_weights(one: Peer, other: Peer) -> bool:
+    found = other.q_net.state_dict()
+    return all(torch.equal(tensor, found[k]) for k, tensor in one.q_net.state_dict().items())
+
+
 def test_equal_configurations_give_equal_weights(config: Config, task: Task, peer: Peer) -> None:
     again = sb3.train(config, task)
-    for name, tensor in peer.q_net.state_dict().items():
-        assert torch.equal(tensor, again.q_net.state_dict()[name])
+    assert same_weights(again, peer)
     assert again.curve == peer.curve
 
 
@@ -110,17 +115,24 @@ def test_it_makes_the_steps_and_updates_that_rivc_makes(config: Config, peer: Pe
     assert len(peer.curve) == peer.env_steps // config.eval.every_env_steps
 
 
-def test_a_job_judges_the_peer_in_floating_point_and_at_every_width(tmp_path: Path) -> None:
-    job = Job(
-        name="cartpole/dqn",
-        task="cartpole",
+WIDTHS = Width(weights=4, activations=4), Width(weights=2, activations=1)
+
+
+def job_of(config: Config, widths: tuple[Width, ...] = WIDTHS, episodes: int = 2) -> Job:
+    return Job(
+        name="task/dqn",
+        task="task",
         variant="dqn",
         bit_width=FLOAT_BITS,
-        config=load_config("quickstart", {**TINY, "net.hidden": [8, 8]}),
+        config=config,
         peer="sb3",
-        widths=(Width(weights=4, activations=4), Width(weights=2, activations=1)),
-        evaluation=Evaluation(episodes=2, states=32),
+        widths=widths,
+        evaluation=Evaluation(episodes=episodes, states=32),
     )
+
+
+def test_a_job_judges_the_peer_in_floating_point_and_at_every_width(tmp_path: Path) -> None:
+    job = job_of(load_config("quickstart", {**TINY, "net.hidden": [8, 8]}))
     row = sb3.trained_and_judged(job, tmp_path)
     forms = [(result["form"], result["bit_width"]) for result in row["results"]]
     assert forms == [("fpnn", 32), ("chip", 4), ("chip", 1)]
@@ -129,6 +141,72 @@ def test_a_job_judges_the_peer_in_floating_point_and_at_every_width(tmp_path: Pa
     assert [layer.weight_bits for layer in program.layers] == [8, 2, 8]
     assert [layer.levels for layer in program.layers[:2]] == [1, 1]
     assert row["cpu_seconds"] > 0
+
+
+def result_of(job: Job, folder: Path) -> dict[str, Any]:
+    """What a job leaves in a folder, without how long its evaluation took."""
+    job.save(folder)
+    perform(folder, lambda _: None)
+    row: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    assert row.pop("evaluation_cpu_seconds") > 0
+    return row
+
+
+def never(*_: object) -> Peer:
+    raise AssertionError("trained again")
+
+
+def test_another_evaluation_and_other_widths_do_not_train_again(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And end in the row of a job that was so from the beginning."""
+    narrow, other = (WIDTHS[1],), job_of(config, (WIDTHS[1],), episodes=3)
+    afresh = result_of(other, tmp_path / "afresh")
+    first = result_of(job_of(config), tmp_path / "job")
+    monkeypatch.setattr(sb3, "train", never)
+    again = result_of(other, tmp_path / "job")
+    assert again.pop("cpu_seconds") == first["cpu_seconds"]
+    assert afresh.pop("cpu_seconds") > 0
+    assert again == afresh
+    assert again["results"] != first["results"]
+    same = result_of(job_of(config, narrow), tmp_path / "job")["results"]
+    assert same == [first["results"][0], first["results"][2]]
+
+
+def test_a_judgement_that_failed_does_not_train_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ConfigError("no such chip")
+
+    job = job_of(load_config("quickstart", TINY))
+    with monkeypatch.context() as patch:
+        patch.setattr(sb3, "judge", fail)
+        with pytest.raises(ConfigError, match="no such chip"):
+            result_of(job, tmp_path)
+    monkeypatch.setattr(sb3, "train", never)
+    assert len(result_of(job, tmp_path)["results"]) == 3
+
+
+def test_another_training_and_ruins_are_trained_again(
+    config: Config, task: Task, peer: Peer, tmp_path: Path
+) -> None:
+    def recalled(job: Job) -> Peer | None:
+        return sb3_keep.recall(tmp_path / job.training_hash, lambda: copy.deepcopy(peer.q_net))
+
+    job = job_of(config)
+    assert recalled(job) is None
+    sb3_keep.keep(peer, tmp_path / job.training_hash)
+    again = recalled(job)
+    assert again is not None
+    assert same_weights(again, peer)
+    assert (again.curve, again.cpu_seconds) == (peer.curve, peer.cpu_seconds)
+    chips = [sb3_nets.quantized(p, config, task, WIDTHS[0]).program.sha256 for p in (again, peer)]
+    assert chips[0] == chips[1]
+    assert recalled(job_of(config.model_copy(update={"seed": 1}))) is None
+    [state] = tmp_path.rglob("state.safetensors")
+    state.write_bytes(state.read_bytes()[:-1])
+    assert recalled(job) is None
 
 
 def test_what_the_peer_cannot_do_is_told(config: Config) -> None:

@@ -6,25 +6,33 @@ import copy
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from gymnasium.vector import AutoresetMode
 
 from rivc.errors import ConfigError, DamagedFileError, MissingError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from rivc.train.config import Config
 
 pytest.importorskip("stable_baselines3", reason="pip install 'rivc[sb3]'")
 
 from stable_baselines3.common.callbacks import CheckpointCallback
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
 
 from rivc.sb3 import RIVC, learning, storage
-from rivc.train.config import overridden
+from rivc.train.config import load_config, overridden
 from rivc.train.fused import FusedLearner
 from rivc.train.learner import Learner
 from rivc.train.learners import make_learner
+from rivc.train.run import RunFolder
+from rivc.train.setup import make_tasks
 from tests.sb3_models import model, observations, vec_env
 
 
@@ -64,13 +72,55 @@ def test_a_model_comes_back_whole_without_pickle(trained: RIVC, tmp_path: Path) 
 
 def test_an_unpacked_model_is_a_run(trained: RIVC, tmp_path: Path) -> None:
     from rivc.train.policy import load_policy
-    from rivc.train.run import RunFolder
 
-    trained.save(tmp_path / "model.zip")
-    with zipfile.ZipFile(tmp_path / "model.zip") as archive:
-        archive.extractall(tmp_path / "run")
-    policy = load_policy(RunFolder.open(tmp_path / "run"))
+    policy = load_policy(unpacked(trained, tmp_path))
     assert policy.program.sha256 == trained.program.sha256
+
+
+def unpacked(one: RIVC, folder: Path) -> RunFolder:
+    """The run that a saved model is."""
+    one.save(folder / "model.zip")
+    with zipfile.ZipFile(folder / "model.zip") as archive:
+        archive.extractall(folder / "run")
+    return RunFolder.open(folder / "run")
+
+
+REWARDED: dict[str, Any] = {"sutton_barto_reward": True}  # -1 for the fall, and else nothing
+SAME_STEP = {"autoreset_mode": AutoresetMode.SAME_STEP}
+MAKERS: dict[str, Callable[[], Any]] = {
+    "one": lambda: gym.make("CartPole-v1", render_mode="rgb_array", **REWARDED),
+    "copies of SB3": lambda: make_vec_env("CartPole-v1", 2, env_kwargs=REWARDED),
+    "copies of Gymnasium": lambda: gym.make_vec(
+        "CartPole-v1", 2, "sync", vector_kwargs=SAME_STEP, max_episode_steps=9, **REWARDED
+    ),
+}
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_a_saved_model_plays_the_task_it_was_made_for(
+    make: Callable[[], Any], tmp_path: Path
+) -> None:
+    config = unpacked(model(make()), tmp_path).config()
+    assert (config.env.id, config.env.kwargs) == ("CartPole-v1", REWARDED)
+    [task] = make_tasks(config, 1)
+    task.env.reset(seed=0)
+    assert task.env.step(0)[1] == 0
+
+
+def test_options_of_a_configuration_are_kept_by_what_was_built_from_it(tmp_path: Path) -> None:
+    named = {"env.id": "gymnasium.envs.classic_control:CartPole-v1", "env.kwargs": REWARDED}
+    config = load_config("quickstart", {**named, "env.count": 2})
+    own, given = RIVC(config=config), model(vec_env(), config=config)
+    assert env_of(own, tmp_path / "own") == tuple(named.values())
+    assert env_of(given, tmp_path / "given") == (named["env.id"], {})
+    own.set_env(vec_env())
+    assert env_of(own, tmp_path / "another") == (named["env.id"], {})
+
+
+def env_of(one: RIVC, folder: Path) -> tuple[str, dict[str, Any]]:
+    """The task of a saved model, by id and options."""
+    config: Config = unpacked(one, folder).config()
+    return config.env.id, config.env.kwargs
 
 
 def test_a_loaded_model_learns_on_after_refilling_its_replay(trained: RIVC, tmp_path: Path) -> None:
