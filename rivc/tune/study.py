@@ -12,7 +12,6 @@ A trial that was stopped or killed goes on from its newest checkpoint, under a n
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,16 +19,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import yaml
-from filelock import FileLock, Timeout
 
 from rivc.errors import DamagedFileError, FailedError, MissingError, RivcError, UsageError
 from rivc.snn_convert.storage import read_plain, write_atomically
 from rivc.train import Trainer
 from rivc.train.config import overridden
+from rivc.train.lock import alone
 from rivc.train.record import METRICS, read_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from rivc.train import Config
     from rivc.tune.space import Space
@@ -86,11 +85,12 @@ class Study:
             observe: called with each that ends.
 
         Raises:
-            UsageError: if another process works on the study, or a trial cannot begin.
+            UsageError: if another process does the study, the folder cannot be written, or a trial
+                cannot begin.
         """
         if not 1 <= trials <= MAX_TRIALS:
             raise UsageError(f"{trials} trials are outside 1..{MAX_TRIALS:,}")
-        with _locked(self.folder):
+        with alone(self.folder, "doing the study in"):
             self._take_up_interrupted()
             while len(self.ended()) < trials:
                 self._study.sampler = _sampler(self.config.seed, len(self._study.trials))
@@ -142,7 +142,8 @@ class Study:
         trial.set_user_attr(RUN, run)
         watch = _Watch(trial, self.config.eval.every_env_steps)
         try:
-            trainer = _trainer(overridden(self.config, settings), self.folder / _checked(run))
+            found = overridden(self.config, settings)
+            trainer = Trainer.begin_or_resume(found, self.folder / _checked(run))
             watch.follow(trainer)
             trainer.run()
         except FailedError as error:
@@ -199,10 +200,6 @@ def late_mean(values: Mapping[int, float]) -> float:
     last = max(values)
     late = [value for index, value in values.items() if 2 * index > last]
     return sum(late) / len(late)
-
-
-def _trainer(config: Config, run: Path) -> Trainer:
-    return Trainer.resume(run) if (run / "config.yaml").exists() else Trainer(config, run)
 
 
 def _run_of(number: int) -> str:
@@ -271,16 +268,3 @@ def _note(folder: Path, tree: dict[str, Any]) -> None:
         write_atomically(path, text)
     elif read_plain(path, _MAX_TEXT) != text:
         raise UsageError(f"{folder} holds a study of other settings; choose another --study")
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UsageError(f"another process works on {folder}") from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -10,13 +10,14 @@ from rivc.errors import BackendError, ConfigError, UsageError
 from rivc.train import Config, Trainer, load_config
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 pytest.importorskip("optuna", reason="pip install 'rivc[tune]'")
 
 from rivc.tune import study as studies
 from rivc.tune.space import load_space
-from rivc.tune.study import Study
+from rivc.tune.study import Study, Trial
 
 SPACE = """\
 train.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}
@@ -65,9 +66,14 @@ class Pretender:
                 return
 
 
+def stand_in(monkeypatch: pytest.MonkeyPatch, make: Callable[[Config, Path], Any]) -> None:
+    """Let something else than a trainer train."""
+    monkeypatch.setattr(Trainer, "begin_or_resume", staticmethod(make))
+
+
 @pytest.fixture
 def pretended(monkeypatch: pytest.MonkeyPatch) -> type[Pretender]:
-    monkeypatch.setattr(studies, "_trainer", lambda _, run: Pretender(run))
+    stand_in(monkeypatch, lambda _, run: Pretender(run))
     return Pretender
 
 
@@ -110,7 +116,7 @@ def test_an_interrupted_trial_goes_on_in_its_run(
                 raise KeyboardInterrupt
             super().run()
 
-    monkeypatch.setattr(studies, "_trainer", lambda _, run: Interrupted(run))
+    stand_in(monkeypatch, lambda _, run: Interrupted(run))
     space = load_space(space_file, config)
     with pytest.raises(KeyboardInterrupt):
         Study(config, space, tmp_path / "s").run(1)
@@ -140,7 +146,7 @@ def test_a_trial_that_fails_is_told_and_the_next_begins(
     def fail(_: Config, run: Path) -> Trainer:
         raise BackendError("the chip is gone")
 
-    monkeypatch.setattr(studies, "_trainer", fail)
+    stand_in(monkeypatch, fail)
     study = Study(config, load_space(space_file, config), tmp_path / "s")
     study.run(2)
     assert [trial.state for trial in study.ended()] == ["fail", "fail"]
@@ -155,6 +161,27 @@ def test_a_folder_holds_one_study(
     other = load_config("quickstart", {**TINY, "seed": 5})
     with pytest.raises(UsageError, match="other settings"):
         Study(other, space, tmp_path / "s")
+
+
+def test_one_process_does_a_study(
+    config: Config, space_file: str, tmp_path: Path, pretended: type[Pretender]
+) -> None:
+    study = Study(config, load_space(space_file, config), tmp_path / "s")
+
+    def again(_: Trial) -> None:
+        with pytest.raises(UsageError, match="another process is doing the study"):
+            study.run(2)
+
+    study.run(1, again)
+
+
+def test_a_study_that_cannot_be_held_is_told_in_one_line(
+    config: Config, space_file: str, tmp_path: Path, pretended: type[Pretender]
+) -> None:
+    study = Study(config, load_space(space_file, config), tmp_path / "s")
+    (tmp_path / "s" / ".lock").mkdir()
+    with pytest.raises(UsageError, match="cannot write to"):
+        study.run(1)
 
 
 @pytest.mark.parametrize(
