@@ -71,9 +71,10 @@ def command(
 
 
 def _tell(trial: Trial) -> None:
-    value = "" if trial.value is None else f"  return {trial.value:.1f}"
-    settings = "  ".join(f"{key} {value!r}" for key, value in trial.settings.items())
-    note(f"trial {trial.number}  {trial.state}{value}  {settings}")
+    value = "" if trial.value is None else f"return {trial.value:.1f}"
+    settings = (f"{key} {value!r}" for key, value in trial.settings.items())
+    parts = (f"trial {trial.number}", trial.state, value, *settings, trial.error)
+    note("  ".join(filter(None, parts)))
 
 
 def _facts(study: Study) -> dict[str, Any]:

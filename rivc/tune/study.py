@@ -25,7 +25,7 @@ from rivc.snn_convert.storage import read_plain, write_atomically
 from rivc.train import Trainer
 from rivc.train.config import overridden
 from rivc.train.lock import alone
-from rivc.train.record import METRICS, read_metrics
+from rivc.train.record import METRICS, plain, read_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 STUDY_FILE, JOURNAL, BEST_FILE = "study.yaml", "journal.log", "best.yaml"
 RUN: Final = "run"  # the attribute of a trial that says in which folder it trains
+ERROR: Final = "error"  # that of one that failed by itself: why
 MAX_TRIALS: Final = 10_000
 STARTUP_TRIALS: Final = 5  # before any is pruned
 _MAX_TEXT: Final = 1 << 20
@@ -49,12 +50,14 @@ class Trial:
         state: "complete", "pruned" or "fail".
         value: mean return of its evaluations in the second half; None unless it is complete.
         settings: by dotted key.
+        error: why it failed; None unless it did.
     """
 
     number: int
     state: str
     value: float | None
     settings: dict[str, Any]
+    error: str | None = None
 
 
 class Study:
@@ -135,8 +138,6 @@ class Study:
 
     def _perform(self, trial: Any) -> Trial:
         """Train with what a trial chooses, and tell what came of it."""
-        from optuna.trial import TrialState
-
         settings = self.space.draw(trial)
         run = str(trial.user_attrs.get(RUN, _run_of(trial.number)))
         trial.set_user_attr(RUN, run)
@@ -146,17 +147,25 @@ class Study:
             trainer = Trainer.begin_or_resume(found, self.folder / _checked(run))
             watch.follow(trainer)
             trainer.run()
+            value = None if watch.is_pruned else late_mean(watch.values)
         except FailedError as error:
-            trial.set_user_attr("error", str(error))
-            self._study.tell(trial, state=TrialState.FAIL)
+            self._tell(trial, "FAIL", error=error)
         except RivcError:
-            self._study.tell(trial, state=TrialState.FAIL)
+            self._tell(trial, "FAIL")
             raise
         else:
-            state = TrialState.PRUNED if watch.is_pruned else TrialState.COMPLETE
-            value = None if watch.is_pruned else late_mean(watch.values)
-            self._study.tell(trial, value, state)
+            self._tell(trial, "PRUNED" if watch.is_pruned else "COMPLETE", value)
         return _told(self._study.trials[trial.number])
+
+    def _tell(
+        self, trial: Any, state: str, value: float | None = None, error: Exception | None = None
+    ) -> None:
+        """Record how a trial ended; without an error, one that failed counts as interrupted."""
+        from optuna.trial import TrialState
+
+        if error is not None:
+            trial.set_user_attr(ERROR, str(error))
+        self._study.tell(trial, value, TrialState[state])
 
 
 class _Watch:
@@ -181,12 +190,16 @@ class _Watch:
             self.is_pruned = self._trainer.stop_requested = True
 
     def _take(self, record: Mapping[str, Any]) -> bool:
-        """Report the evaluation of a record, and tell whether it is a new one."""
-        index, value = record["env_steps"] // self._every, record.get("eval_return")
+        """Report the evaluation of a record, and tell whether it is a new one.
+
+        What is not finite is left out and the rest is rounded, as in the metrics that a run which
+        goes on is taken up by.
+        """
+        index, value = record["env_steps"] // self._every, plain(record.get("eval_return"))
         if value is None or index in self.values:
             return False
-        self.values[index] = float(value)
-        self._trial.report(float(value), index)
+        self.values[index] = value
+        self._trial.report(value, index)
         return True
 
 
@@ -196,9 +209,14 @@ def late_mean(values: Mapping[int, float]) -> float:
     Example:
         >>> late_mean({1: 10.0, 2: 20.0, 3: 30.0, 4: 50.0})
         40.0
+
+    Raises:
+        FailedError: if there are none.
     """
+    if not values:
+        raise FailedError("no evaluation gave a number")
     last = max(values)
-    late = [value for index, value in values.items() if 2 * index > last]
+    late = [value for index, value in values.items() if 2 * index > last or index == last]
     return sum(late) / len(late)
 
 
@@ -224,12 +242,13 @@ def _told(trial: Any) -> Trial:
         for key, value in trial.params.items()
     }
     state = trial.state.name.lower()
-    return Trial(trial.number, state, trial.value if state == "complete" else None, settings)
+    value = trial.value if state == "complete" else None
+    return Trial(trial.number, state, value, settings, trial.user_attrs.get(ERROR))
 
 
 def _is_gone(trial: Any) -> bool:
     """True of a trial that was interrupted: it failed without an error."""
-    return trial.state.name == "FAIL" and "error" not in trial.user_attrs
+    return trial.state.name == "FAIL" and ERROR not in trial.user_attrs
 
 
 def _open(folder: Path, config: Config) -> Any:

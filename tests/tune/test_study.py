@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
 from rivc.errors import BackendError, ConfigError, UsageError
 from rivc.train import Config, Trainer, load_config
+from rivc.train.record import read_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytest.importorskip("optuna", reason="pip install 'rivc[tune]'")
 
 from rivc.tune import study as studies
 from rivc.tune.space import load_space
-from rivc.tune.study import Study, Trial
+from rivc.tune.study import Study, Trial, late_mean
 
 SPACE = """\
 train.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}
@@ -57,6 +60,16 @@ class Pretender:
         from rivc.train.run import RunFolder
 
         self.folder, self.observers, self.stop_requested = RunFolder(run), [], False
+
+    @classmethod
+    @contextmanager
+    def returning(cls, returns: list[float]) -> Iterator[None]:
+        """Return something else for a while."""
+        cls.returns, before = returns, cls.returns
+        try:
+            yield
+        finally:
+            cls.returns = before
 
     def run(self) -> None:
         for i, value in enumerate(self.returns):
@@ -131,11 +144,8 @@ def test_a_trial_that_falls_behind_is_pruned(
 ) -> None:
     study = Study(config, load_space(space_file, config), tmp_path / "s")
     study.run(studies.STARTUP_TRIALS)
-    pretended.returns, before = [0.0, 0.0, 0.0], pretended.returns
-    try:
+    with pretended.returning([0.0, 0.0, 0.0]):
         study.run(studies.STARTUP_TRIALS + 1)
-    finally:
-        pretended.returns = before
     assert study.ended()[-1].state == "pruned"
     assert study.ended()[-1].value is None
 
@@ -150,7 +160,39 @@ def test_a_trial_that_fails_is_told_and_the_next_begins(
     study = Study(config, load_space(space_file, config), tmp_path / "s")
     study.run(2)
     assert [trial.state for trial in study.ended()] == ["fail", "fail"]
+    assert study.ended()[0].error == "the chip is gone"
     assert study.best() is None
+
+
+def test_a_run_that_ends_before_its_first_evaluation_was_due_has_the_value_of_its_last(
+    space_file: str, tmp_path: Path
+) -> None:
+    config = load_config("quickstart", {**TINY, "eval.every_env_steps": 2_500})
+    study = Study(config, load_space(space_file, config), tmp_path / "s")
+    study.run(1)
+    [trial] = study.ended()
+    [*_, last] = read_metrics(tmp_path / "s" / "trials" / "0000")
+    assert (trial.state, trial.value) == ("complete", last["eval_return"])
+
+
+@pytest.mark.parametrize(
+    ("values", "mean"),
+    [({0: 1.0}, 1.0), ({0: 1.0, 1: 3.0}, 3.0), ({1: 1.0, 2: 3.0, 3: 5.0, 4: 8.0}, 6.5)],
+)
+def test_the_value_is_the_mean_of_the_second_half(values: dict[int, float], mean: float) -> None:
+    assert late_mean(values) == mean
+
+
+def test_a_trial_whose_evaluations_are_no_numbers_fails_and_says_so(
+    config: Config, space_file: str, tmp_path: Path, pretended: type[Pretender]
+) -> None:
+    study = Study(config, load_space(space_file, config), tmp_path / "s")
+    with pretended.returning([math.nan, math.inf, math.nan]):
+        study.run(1)
+    study.run(2)
+    failed, complete = study.ended()
+    assert (failed.state, failed.error) == ("fail", "no evaluation gave a number")
+    assert (complete.state, complete.error) == ("complete", None)
 
 
 def test_a_folder_holds_one_study(
