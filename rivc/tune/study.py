@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import yaml
 
-from rivc.errors import DamagedFileError, FailedError, MissingError, RivcError, UsageError
+from rivc.errors import (
+    ConfigError,
+    DamagedFileError,
+    FailedError,
+    MissingError,
+    RivcError,
+    UsageError,
+)
 from rivc.snn_convert.storage import read_plain, write_atomically
 from rivc.train import Trainer
 from rivc.train.config import overridden
@@ -95,8 +102,9 @@ class Study:
             raise UsageError(f"{trials} trials are outside 1..{MAX_TRIALS:,}")
         with alone(self.folder, "doing the study in"):
             self._take_up_interrupted()
-            while len(self.ended()) < trials:
-                self._study.sampler = _sampler(self.config.seed, len(self._study.trials))
+            self._write_best()
+            while (made := len(self.ended())) < trials:
+                self._study.sampler = _sampler(self.config.seed, made)
                 observe(self._perform(self._study.ask()))
                 self._write_best()
 
@@ -127,20 +135,25 @@ class Study:
             write_atomically(self.folder / BEST_FILE, self.best_config().encode())
 
     def _take_up_interrupted(self) -> None:
-        """Let trials that nobody works on any more begin again where they were."""
+        """Let trials that nobody works on any more begin again where they were.
+
+        The new one is there before the old one ends: killed in between, the next call finds both.
+        """
         from optuna.trial import TrialState
 
+        waiting = {
+            t.user_attrs.get(RUN) for t in self._study.get_trials(states=(TrialState.WAITING,))
+        }
         for trial in self._study.get_trials(states=(TrialState.RUNNING,)):
-            run = trial.user_attrs.get(RUN, _run_of(trial.number))
+            if _is_under_way(trial) and trial.user_attrs[RUN] not in waiting:
+                self._study.enqueue_trial(_drawn(trial), user_attrs={RUN: trial.user_attrs[RUN]})
             self._study.tell(trial.number, state=TrialState.FAIL)
-            if trial.params:
-                self._study.enqueue_trial(trial.params, user_attrs={RUN: run})
 
     def _perform(self, trial: Any) -> Trial:
         """Train with what a trial chooses, and tell what came of it."""
         settings = self.space.draw(trial)
         run = str(trial.user_attrs.get(RUN, _run_of(trial.number)))
-        trial.set_user_attr(RUN, run)
+        trial.set_user_attr(RUN, run)  # all is drawn: from here on it can be taken up
         watch = _Watch(trial, self.config.eval.every_env_steps)
         try:
             found = overridden(self.config, settings)
@@ -150,6 +163,9 @@ class Study:
             value = None if watch.is_pruned else late_mean(watch.values)
         except FailedError as error:
             self._tell(trial, "FAIL", error=error)
+        except ConfigError as error:  # drawn again, the same settings would be refused for ever
+            self._tell(trial, "FAIL", error=error)
+            raise
         except RivcError:
             self._tell(trial, "FAIL")
             raise
@@ -246,6 +262,20 @@ def _told(trial: Any) -> Trial:
     return Trial(trial.number, state, value, settings, trial.user_attrs.get(ERROR))
 
 
+def _is_under_way(trial: Any) -> bool:
+    """True if a trial has something to go on with.
+
+    One that was killed before it knew its run is drawn again, the same; one that was killed after
+    its error was noted has failed.
+    """
+    return RUN in trial.user_attrs and ERROR not in trial.user_attrs
+
+
+def _drawn(trial: Any) -> dict[str, Any]:
+    """What was drawn for a trial; one that was taken up before may not have asked for all of it."""
+    return dict(trial.system_attrs.get("fixed_params", trial.params))
+
+
 def _is_gone(trial: Any) -> bool:
     """True of a trial that was interrupted: it failed without an error."""
     return trial.state.name == "FAIL" and ERROR not in trial.user_attrs
@@ -269,7 +299,12 @@ def _open(folder: Path, config: Config) -> Any:
 
 
 def _sampler(seed: int, made: int) -> Any:
-    """A sampler that draws the same after a restart as it would have drawn without."""
+    """A sampler that draws the same after a restart as it would have drawn without.
+
+    Args:
+        seed: of the study.
+        made: trials that ended; those that were interrupted are no part of an undisturbed study.
+    """
     import optuna
 
     drawn = np.random.SeedSequence([seed, made]).generate_state(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -15,6 +16,8 @@ from rivc.train.record import read_metrics
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from rivc.tune.space import Space
 
 pytest.importorskip("optuna", reason="pip install 'rivc[tune]'")
 
@@ -72,6 +75,7 @@ class Pretender:
             cls.returns = before
 
     def run(self) -> None:
+        self.folder.path.mkdir(parents=True, exist_ok=True)
         for i, value in enumerate(self.returns):
             for observe in self.observers:
                 observe({"env_steps": 40 * (i + 1), "eval_return": value})
@@ -115,6 +119,144 @@ def test_a_restart_goes_on_and_draws_what_it_would_have_drawn(
     again.run(4)
     assert again.ended() == at_once.ended()
     assert len({t.settings["train.learning_rate"] for t in again.ended()}) == 4
+
+
+class Follower(Pretender):
+    """Its returns follow from the settings."""
+
+    def __init__(self, config: Config, run: Path) -> None:
+        super().__init__(run)
+        best = 1_000 * config.train.learning_rate + config.train.batch_size / len(config.net.hidden)
+        self.returns = [best / 3, best / 2, best]
+
+
+def killed_at(monkeypatch: pytest.MonkeyPatch, write: int) -> None:
+    """Let the process end where it would write to the journal for the so-manieth time."""
+    from optuna.storages.journal import JournalFileBackend
+
+    append, writes = JournalFileBackend.append_logs, count(1)
+
+    def append_logs(self: Any, lines: list[Any]) -> None:
+        if next(writes) == write:
+            raise KeyboardInterrupt
+        append(self, lines)
+
+    monkeypatch.setattr(JournalFileBackend, "append_logs", append_logs)
+
+
+Results = list[tuple[Any, ...]]
+
+
+class Disturbed:
+    """A study whose processes are killed: what has ended, and how."""
+
+    def __init__(self, config: Config, space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.config, self.space, self.monkeypatch = config, space, monkeypatch
+
+    def killed(self, folder: Path, trials: int, write: int) -> bool:
+        """Make trials until a write to the journal; tell whether there were so many."""
+        with self.monkeypatch.context() as patch:
+            killed_at(patch, write)
+            try:
+                Study(self.config, self.space, folder).run(trials)
+            except KeyboardInterrupt:
+                return True
+        return False
+
+    def results(self, folder: Path, trials: int) -> Results:
+        """Make trials, or what is left of them, to the end."""
+        study = Study(self.config, self.space, folder)
+        study.run(trials)
+        assert all(trial.state.is_finished() for trial in study._study.trials)
+        return [(trial.state, trial.value, trial.settings) for trial in study.ended()]
+
+
+@pytest.fixture
+def disturbed(config: Config, space_file: str, monkeypatch: pytest.MonkeyPatch) -> Disturbed:
+    stand_in(monkeypatch, Follower)
+    return Disturbed(config, load_space(space_file, config), monkeypatch)
+
+
+def test_a_study_killed_anywhere_ends_as_an_undisturbed_one(
+    disturbed: Disturbed, tmp_path: Path
+) -> None:
+    undisturbed = disturbed.results(tmp_path / "undisturbed", 2)
+    for write in count(1):
+        folder = tmp_path / str(write)
+        killed = disturbed.killed(folder, 2, write)
+        assert disturbed.results(folder, 2) == undisturbed
+        if not killed:
+            break
+    assert write > 2 * 8  # of a trial: itself, three settings, its run, three returns, its end
+
+
+def test_a_trial_is_taken_up_once_wherever_that_is_interrupted(
+    disturbed: Disturbed, tmp_path: Path
+) -> None:
+    undisturbed = disturbed.results(tmp_path / "undisturbed", 1)
+    for write in count(1):
+        folder = tmp_path / str(write)
+        assert disturbed.killed(folder, 1, 8)  # when it has a return
+        killed = disturbed.killed(folder, 1, write)
+        assert disturbed.results(folder, 1) == undisturbed
+        assert [path.name for path in (folder / "trials").iterdir()] == ["0000"]
+        if not killed:
+            break
+    assert write > 8
+
+
+def test_what_is_drawn_by_the_results_so_far_does_not_depend_on_interruptions(
+    disturbed: Disturbed, tmp_path: Path
+) -> None:
+    trials = 13  # the first ten are drawn at random
+    for write in (26, 50, 47):
+        assert disturbed.killed(tmp_path / "a", trials, write)
+    assert disturbed.results(tmp_path / "a", trials) == disturbed.results(tmp_path / "b", trials)
+
+
+def test_a_study_killed_before_it_wrote_its_best_writes_it_the_next_time(
+    disturbed: Disturbed, tmp_path: Path
+) -> None:
+    disturbed.results(tmp_path, 1)
+    (tmp_path / "best.yaml").unlink()
+    disturbed.results(tmp_path, 1)
+    assert (tmp_path / "best.yaml").exists()
+
+
+def test_a_trial_killed_while_it_fails_has_failed(
+    config: Config, space_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = load_space(space_file, config)
+    study = Study(config, space, tmp_path / "s")
+    with monkeypatch.context() as patch:
+
+        def fail(_: Config, run: Path) -> Trainer:
+            killed_at(patch, 2)  # the error is noted, the end is not
+            raise BackendError("the chip is gone")
+
+        stand_in(patch, fail)
+        with pytest.raises(KeyboardInterrupt):
+            study.run(1)
+    again = Study(config, space, tmp_path / "s")
+    again.run(1)
+    assert [(trial.number, trial.error) for trial in again.ended()] == [(0, "the chip is gone")]
+
+
+def test_settings_that_do_not_go_together_are_not_drawn_again(
+    config: Config, space_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Config, run: Path) -> Trainer:
+        raise ConfigError("they do not go together")
+
+    study = Study(config, load_space(space_file, config), tmp_path / "s")
+    stand_in(monkeypatch, refuse)
+    with pytest.raises(ConfigError):
+        study.run(1)
+    stand_in(monkeypatch, Follower)
+    study.run(2)
+    first, second = study.ended()
+    assert (first.state, second.state) == ("fail", "complete")
+    assert first.settings != second.settings
 
 
 def test_an_interrupted_trial_goes_on_in_its_run(
