@@ -154,11 +154,11 @@ class Study:
         settings = self.space.draw(trial)
         run = str(trial.user_attrs.get(RUN, _run_of(trial.number)))
         trial.set_user_attr(RUN, run)  # all is drawn: from here on it can be taken up
-        watch = _Watch(trial, self.config.eval.every_env_steps)
         try:
             found = overridden(self.config, settings)
             trainer = Trainer.begin_or_resume(found, self.folder / _checked(run))
-            watch.follow(trainer)
+            watch = _Watch(trial, trainer, self.config.eval.every_env_steps)
+            watch.follow()
             trainer.run()
             value = None if watch.is_pruned else late_mean(watch.values)
         except FailedError as error:
@@ -187,21 +187,23 @@ class Study:
 class _Watch:
     """Reports the evaluations of a run to Optuna, and stops it if it is told to."""
 
-    def __init__(self, trial: Any, every: int) -> None:
-        self._trial, self._every = trial, every
+    def __init__(self, trial: Any, trainer: Trainer, every: int) -> None:
+        self._trial, self._trainer, self._every = trial, trainer, every
         self.values: dict[int, float] = {}
         self.is_pruned = False
 
-    def follow(self, trainer: Trainer) -> None:
-        """Take what a run that goes on has recorded, and watch it from here."""
-        if (trainer.folder.path / METRICS).exists():
-            for record in read_metrics(trainer.folder.path):
-                self._take(record)
-        self._trainer = trainer
-        trainer.observers.append(self)
+    def follow(self) -> None:
+        """Take what a run that goes on has recorded, and watch it from here.
+
+        What it recorded last may be what stops it: it was killed before that was asked, or done.
+        """
+        if (self._trainer.folder.path / METRICS).exists():
+            for record in read_metrics(self._trainer.folder.path):
+                self(record)
+        self._trainer.observers.append(self)
 
     def __call__(self, record: Mapping[str, Any]) -> None:
-        """Take a record; called by the trainer."""
+        """Take a record, and stop the run if it falls behind by it; called by the trainer."""
         if self._take(record) and self._trial.should_prune():
             self.is_pruned = self._trainer.stop_requested = True
 

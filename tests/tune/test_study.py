@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from contextlib import contextmanager
 from itertools import count
@@ -11,7 +12,7 @@ import pytest
 
 from rivc.errors import BackendError, ConfigError, UsageError
 from rivc.train import Config, Trainer, load_config
-from rivc.train.record import read_metrics
+from rivc.train.record import METRICS, read_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -290,6 +291,52 @@ def test_a_trial_that_falls_behind_is_pruned(
         study.run(studies.STARTUP_TRIALS + 1)
     assert study.ended()[-1].state == "pruned"
     assert study.ended()[-1].value is None
+
+
+class Recording(Pretender):
+    """It records its returns, goes on behind them, and is killed once it has recorded so many."""
+
+    kill: ClassVar[int] = 0
+
+    def run(self) -> None:
+        path = self.folder.path / METRICS
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        known = len(read_metrics(self.folder.path)) if path.exists() else 0
+        for i, value in enumerate(self.returns[known:], start=known + 1):
+            if self.stop_requested:
+                return
+            record = {"env_steps": 40 * i, "eval_return": value}
+            with path.open("a") as file:
+                file.write(json.dumps(record) + "\n")
+            if i == self.kill:
+                raise KeyboardInterrupt
+            for observe in self.observers:
+                observe(record)
+
+
+@pytest.mark.parametrize("recorded", [1, 2, 3])
+def test_a_trial_that_is_killed_before_it_can_be_pruned_is_pruned_when_it_goes_on(
+    recorded: int,
+    config: Config,
+    space_file: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stand_in(monkeypatch, lambda _, run: Recording(run))
+    study = Study(config, load_space(space_file, config), tmp_path / "s")
+    study.run(studies.STARTUP_TRIALS)
+    behind = [*Recording.returns]
+    behind[recorded - 1] -= 0.5  # only there
+    trials = studies.STARTUP_TRIALS + 1
+    with Recording.returning(behind):
+        with monkeypatch.context() as patch:
+            patch.setattr(Recording, "kill", recorded)
+            with pytest.raises(KeyboardInterrupt):
+                study.run(trials)
+        study.run(trials)
+    assert study.ended()[-1].state == "pruned"
+    run = tmp_path / "s" / "trials" / f"{trials - 1:04d}"
+    assert len(read_metrics(run)) == recorded  # and not trained any further
 
 
 def test_a_trial_that_fails_is_told_and_the_next_begins(
