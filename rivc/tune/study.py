@@ -33,6 +33,7 @@ from rivc.train import Trainer
 from rivc.train.config import overridden
 from rivc.train.lock import alone
 from rivc.train.record import METRICS, plain, read_metrics
+from rivc.tune.space import chosen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -251,17 +252,9 @@ def _checked(run: str) -> str:
 
 
 def _told(trial: Any) -> Trial:
-    from optuna.distributions import CategoricalDistribution
-
-    settings = {
-        key: yaml.safe_load(value)
-        if isinstance(trial.distributions[key], CategoricalDistribution)
-        else value
-        for key, value in trial.params.items()
-    }
     state = trial.state.name.lower()
     value = trial.value if state == "complete" else None
-    return Trial(trial.number, state, value, settings, trial.user_attrs.get(ERROR))
+    return Trial(trial.number, state, value, chosen(trial.params), trial.user_attrs.get(ERROR))
 
 
 def _is_under_way(trial: Any) -> bool:

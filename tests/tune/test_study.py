@@ -282,6 +282,19 @@ def test_an_interrupted_trial_goes_on_in_its_run(
     assert [(t.number, t.state, t.value) for t in again.ended()] == [(1, "complete", 2.5)]
 
 
+def test_choices_come_back_as_what_they_were(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, trained = tmp_path / "space.yaml", []
+    path.write_text("train.learning_rate: [1.0e-5, 2.0e-5]\nnet.hidden: [[8], [4, 4]]\n")
+    stand_in(monkeypatch, lambda config, run: trained.append(config) or Pretender(run))
+    study = Study(config, load_space(str(path), config), tmp_path / "s")
+    study.run(3)
+    for trial, found in zip(study.ended(), trained, strict=True):
+        hidden, rate = list(found.net.hidden), found.train.learning_rate
+        assert trial.settings == {"train.learning_rate": rate, "net.hidden": hidden}
+
+
 def test_a_trial_that_falls_behind_is_pruned(
     config: Config, space_file: str, tmp_path: Path, pretended: type[Pretender]
 ) -> None:
