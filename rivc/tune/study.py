@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from rivc.train import Config
     from rivc.tune.space import Space
 
+    Train = Callable[[Trainer], object]
+
 STUDY_FILE, JOURNAL, BEST_FILE = "study.yaml", "journal.log", "best.yaml"
 RUN: Final = "run"  # the attribute of a trial that says in which folder it trains
 ERROR: Final = "error"  # that of one that failed by itself: why
@@ -76,6 +78,9 @@ class Study:
         space: what is searched.
         folder: new, or one that holds this very study.
 
+    Attributes:
+        stop_requested: no further trial begins; `stop` sets it.
+
     Raises:
         MissingError: if Optuna is not installed.
         UsageError: if the folder holds another study.
@@ -87,13 +92,21 @@ class Study:
         self.config, self.space, self.folder = config, space, folder
         _note(folder, {"config": config.model_dump(mode="json"), "space": space.to_tree()})
         self._study = _open(folder, config)
+        self._trainer: Trainer | None = None
+        self.stop_requested = False
 
-    def run(self, trials: int, observe: Callable[[Trial], None] = lambda _: None) -> None:
-        """Make trials until there are so many that ended.
+    def run(
+        self,
+        trials: int,
+        observe: Callable[[Trial], None] = lambda _: None,
+        train: Train = lambda trainer: trainer.run(),
+    ) -> None:
+        """Make trials until there are so many that ended, or a stop is asked for.
 
         Args:
             trials: those that failed or were pruned count; those that were interrupted do not.
             observe: called with each that ends.
+            train: runs the trainer of each; there a progress display has its place.
 
         Raises:
             UsageError: if another process does the study, the folder cannot be written, or a trial
@@ -104,10 +117,19 @@ class Study:
         with alone(self.folder, "doing the study in"):
             self._take_up_interrupted()
             self._write_best()
-            while (made := len(self.ended())) < trials:
+            while not self.stop_requested and (made := len(self.ended())) < trials:
                 self._study.sampler = _sampler(self.config.seed, made)
-                observe(self._perform(self._study.ask()))
+                trial = self._perform(self._study.ask(), train)
+                if trial is None:
+                    return
+                observe(trial)
                 self._write_best()
+
+    def stop(self) -> None:
+        """Stop gently: the trial at work writes a checkpoint, from which the study goes on."""
+        self.stop_requested = True
+        if self._trainer is not None:
+            self._trainer.stop_requested = True
 
     def ended(self) -> list[Trial]:
         """Return the trials that ended by themselves, in their order."""
@@ -150,18 +172,17 @@ class Study:
                 self._study.enqueue_trial(_drawn(trial), user_attrs={RUN: trial.user_attrs[RUN]})
             self._study.tell(trial.number, state=TrialState.FAIL)
 
-    def _perform(self, trial: Any) -> Trial:
-        """Train with what a trial chooses, and tell what came of it."""
+    def _perform(self, trial: Any, train: Train) -> Trial | None:
+        """Train with what a trial chooses, and tell what came of it; None if it was stopped."""
         settings = self.space.draw(trial)
         run = str(trial.user_attrs.get(RUN, _run_of(trial.number)))
         trial.set_user_attr(RUN, run)  # all is drawn: from here on it can be taken up
         try:
-            found = overridden(self.config, settings)
-            trainer = Trainer.begin_or_resume(found, self.folder / _checked(run))
+            trainer = self._make_trainer(settings, run)
             watch = _Watch(trial, trainer, self.config.eval.every_env_steps)
             watch.follow()
-            trainer.run()
-            value = None if watch.is_pruned else late_mean(watch.values)
+            train(trainer)
+            outcome = watch.outcome()
         except FailedError as error:
             self._tell(trial, "FAIL", error=error)
         except ConfigError as error:  # drawn again, the same settings would be refused for ever
@@ -171,8 +192,18 @@ class Study:
             self._tell(trial, "FAIL")
             raise
         else:
-            self._tell(trial, "PRUNED" if watch.is_pruned else "COMPLETE", value)
+            if outcome is None:
+                return None
+            self._tell(trial, *outcome)
         return _told(self._study.trials[trial.number])
+
+    def _make_trainer(self, settings: dict[str, Any], run: str) -> Trainer:
+        """Return what trains a trial or goes on with it, and let `stop` reach it."""
+        found = overridden(self.config, settings)
+        self._trainer = trainer = Trainer.begin_or_resume(found, self.folder / _checked(run))
+        if self.stop_requested:  # while it was made
+            trainer.stop_requested = True
+        return trainer
 
     def _tell(
         self, trial: Any, state: str, value: float | None = None, error: Exception | None = None
@@ -207,6 +238,18 @@ class _Watch:
         """Take a record, and stop the run if it falls behind by it; called by the trainer."""
         if self._take(record) and self._trial.should_prune():
             self.is_pruned = self._trainer.stop_requested = True
+
+    def outcome(self) -> tuple[str, float | None] | None:
+        """Return how the trial ended, and its value; None if it was stopped on the way.
+
+        Raises:
+            FailedError: if it has no value.
+        """
+        if self.is_pruned:
+            return "PRUNED", None
+        if not self._trainer.session.progress.finished:
+            return None
+        return "COMPLETE", late_mean(self.values)
 
     def _take(self, record: Mapping[str, Any]) -> bool:
         """Report the evaluation of a record, and tell whether it is a new one.

@@ -6,6 +6,7 @@ import json
 import math
 from contextlib import contextmanager
 from itertools import count
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -59,6 +60,7 @@ class Pretender:
     """A trainer that only records returns, one for each evaluation."""
 
     returns: ClassVar[list[float]] = [1.0, 2.0, 3.0]
+    session = SimpleNamespace(progress=SimpleNamespace(finished=True))
 
     def __init__(self, run: Path) -> None:
         from rivc.train.run import RunFolder
@@ -304,6 +306,46 @@ def test_a_trial_that_falls_behind_is_pruned(
         study.run(studies.STARTUP_TRIALS + 1)
     assert study.ended()[-1].state == "pruned"
     assert study.ended()[-1].value is None
+
+
+@pytest.mark.parametrize("moment", ["making", "training"])
+def test_a_stop_leaves_the_trial_at_work_to_be_gone_on_with(
+    moment: str,
+    config: Config,
+    space_file: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    study = Study(config, load_space(space_file, config), tmp_path / "s")
+
+    class Stopped(Pretender):
+        session = SimpleNamespace(progress=SimpleNamespace(finished=False))
+
+    def make(_: Config, run: Path) -> Pretender:
+        if moment == "making":
+            study.stop()
+        return Stopped(run)
+
+    def train(trainer: Trainer) -> None:
+        if moment == "training":
+            study.stop()
+        assert trainer.stop_requested
+
+    stand_in(monkeypatch, make)
+    study.run(2, train=train)
+    assert study.ended() == []
+    stand_in(monkeypatch, lambda _, run: Pretender(run))
+    again = Study(config, study.space, study.folder)
+    again.run(2)
+    assert [trial.state for trial in again.ended()] == ["complete", "complete"]
+
+
+def test_after_a_stop_no_trial_begins(
+    config: Config, space_file: str, tmp_path: Path, pretended: type[Pretender]
+) -> None:
+    study = Study(config, load_space(space_file, config), tmp_path / "s")
+    study.run(3, observe=lambda _: study.stop())
+    assert [trial.state for trial in study.ended()] == ["complete"]
 
 
 class Recording(Pretender):
