@@ -14,7 +14,6 @@ Reference:
 
 from __future__ import annotations
 
-import json
 import sys
 from importlib.util import find_spec
 from runpy import run_module
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from rivc.errors import DivergedError, MissingError, RivcError, UsageError
 from rivc.sb3 import RIVC
 from rivc.train.config import Config
-from rivc.tune.space import DEFAULT, load_space
+from rivc.tune.space import DEFAULT, chosen, load_space
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,7 +91,7 @@ def converted(params: Mapping[str, Any]) -> dict[str, Any]:
         >>> converted({"train.gap_coef": 0.5, "net.hidden": "[64, 64]"})
         {'train.gap_coef': 0.5, 'net.hidden': [64, 64]}
     """
-    return {k: json.loads(v) if isinstance(v, str) else v for k, v in params.items()}
+    return chosen(params)
 
 
 def main() -> None:

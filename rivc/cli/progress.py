@@ -132,6 +132,16 @@ def _progress() -> Progress:
 
 
 @contextmanager
+def trial_display(env_steps: int) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Show how far a trial of so many env steps is, on a terminal only: a log gets its result."""
+    if not sys.stderr.isatty():
+        yield lambda record: None
+        return
+    with Bar(env_steps) as bar:
+        yield bar
+
+
+@contextmanager
 def working(what: str) -> Iterator[None]:
     """Show that something is being done, on a terminal only."""
     if not sys.stderr.isatty():

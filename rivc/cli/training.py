@@ -13,7 +13,7 @@ from rivc.cli.output import emit_json, note, pairs
 from rivc.cli.progress import open_display
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from rivc.train import Trainer
@@ -27,7 +27,11 @@ def run_to_the_end(trainer: Trainer) -> dict[str, Any]:
     Returns:
         The facts that `--json` prints; `finished` is false if the run was stopped.
     """
-    with open_display(trainer.config.train.env_steps) as display, _stopping(trainer):
+
+    def stop() -> None:
+        trainer.stop_requested = True
+
+    with open_display(trainer.config.train.env_steps) as display, stopping(stop):
         trainer.observers.append(display)
         score = trainer.run()
     facts = _facts(trainer)
@@ -93,11 +97,15 @@ def _facts(trainer: Trainer) -> dict[str, Any]:
 
 
 @contextmanager
-def _stopping(trainer: Trainer) -> Iterator[None]:
-    """Let the first Ctrl-C ask for a stop, and the second one be an interrupt as usual."""
+def stopping(stop: Callable[[], None]) -> Iterator[None]:
+    """Let the first Ctrl-C ask for a stop, and the second one be an interrupt as usual.
+
+    Args:
+        stop: asks for it; what is trained stops after the present iteration, with a checkpoint.
+    """
 
     def ask(_: int, __: FrameType | None) -> None:
-        trainer.stop_requested = True
+        stop()
         signal.signal(signal.SIGINT, before)
         note("stopping after this iteration; Ctrl-C again aborts")
 

@@ -10,8 +10,11 @@ import click
 from rivc.cli.main import INTERRUPTED
 from rivc.cli.options import OVERRIDES, ConfigCommand
 from rivc.cli.output import emit_json, json_option, note, verb
+from rivc.cli.progress import trial_display
+from rivc.cli.training import stopping
 
 if TYPE_CHECKING:
+    from rivc.train import Trainer
     from rivc.tune.study import Study, Trial
 
 STUDIES: Final = Path("runs/tune")
@@ -47,8 +50,9 @@ def command(
     """Search settings with which a configuration learns well.
 
     CONFIG is a YAML file or the name of a shipped configuration; every setting can be given as an
-    option. Trials that fall behind are stopped early. Stopped or killed, the same command goes on.
-    Prints the best trial as YAML that `rivc train` takes, and leaves it in best.yaml.
+    option. Trials that fall behind are stopped early. Ctrl-C leaves a checkpoint of the trial at
+    work; stopped or killed, the same command goes on. Prints the best trial as YAML that
+    `rivc train` takes, and leaves it in best.yaml.
     """
     from rivc.train import load_config
     from rivc.tune.space import load_space
@@ -57,11 +61,9 @@ def command(
     settings = load_config(config, ctx.meta[OVERRIDES])
     found = Study(settings, load_space(space, settings), study or STUDIES / settings.name)
     note(f"study: {found.folder}")
-    try:
-        found.run(trials, _tell)
-    except KeyboardInterrupt:
+    if not _search(found, trials):
         note("stopped; the same command goes on")
-        raise click.exceptions.Exit(INTERRUPTED) from None
+        raise click.exceptions.Exit(INTERRUPTED)
     text = found.best_config()
     if as_json:
         emit_json(_facts(found))
@@ -70,10 +72,32 @@ def command(
     note(f"next: rivc train {found.folder / 'best.yaml'}")
 
 
+def _search(study: Study, trials: int) -> bool:
+    """Make the trials, and tell whether all of them were made.
+
+    The first Ctrl-C lets the trial at work finish the iteration and write a checkpoint; the second
+    aborts.
+    """
+    try:
+        with stopping(study.stop):
+            study.run(trials, _tell, _train)
+    except KeyboardInterrupt:
+        return False
+    return len(study.ended()) >= trials
+
+
+def _train(trainer: Trainer) -> None:
+    note(f"run: {trainer.folder.path}")
+    with trial_display(trainer.config.train.env_steps) as display:
+        trainer.observers.append(display)
+        trainer.run()
+
+
 def _tell(trial: Trial) -> None:
-    value = "" if trial.value is None else f"  return {trial.value:.1f}"
-    settings = "  ".join(f"{key} {value!r}" for key, value in trial.settings.items())
-    note(f"trial {trial.number}  {trial.state}{value}  {settings}")
+    value = "" if trial.value is None else f"return {trial.value:.1f}"
+    settings = (f"{key} {value!r}" for key, value in trial.settings.items())
+    parts = (f"trial {trial.number}", trial.state, value, *settings, trial.error)
+    note("  ".join(filter(None, parts)))
 
 
 def _facts(study: Study) -> dict[str, Any]:

@@ -8,19 +8,16 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-
-from filelock import FileLock, Timeout
 
 from rivc.compare.job import LOG_FILE, read_result
 from rivc.compare.table import FAILED, TABLE_FILE, Table
 from rivc.compare.work import GRACE_S, STOPPED
-from rivc.errors import UsageError
+from rivc.train.lock import alone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from rivc.compare.job import Job
@@ -117,7 +114,7 @@ def run_jobs(jobs: Sequence[Job], folder: Path, workers: int, observe: Observe) 
     """
     if not workers:
         return known(jobs, folder)
-    with _alone(folder):
+    with alone(folder, "doing the suite in"):
         crew = _Crew(folder, State(jobs, Table(folder / TABLE_FILE), workers))
         told_at = time.monotonic()
         try:
@@ -230,20 +227,3 @@ def _failure(job: Job, folder: Path, code: int) -> dict[str, Any]:
     ends = {STOPPED: "stopped"} | ({code: f"killed by signal {-code}"} if code < 0 else {})
     reason = ends.get(code, lines[-1] if lines else f"exit code {code}")
     return {**job.identity(), "status": FAILED, "error": reason[:400]}
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder, so that one process does a suite."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UsageError(f"another process is doing the suite in {folder}") from None
-    except OSError as error:
-        raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        lock.release()

@@ -27,8 +27,6 @@ from rivc.train.run import versions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rivc.train.trainer import Trainer
-
 STOPPED: Final = 130
 GRACE_S: Final = 10.0  # for an iteration and its checkpoint
 LOCK_S: Final = 3 * GRACE_S  # a process whose starter was killed may still be stopping
@@ -96,9 +94,10 @@ def _trained_and_judged(
     from rivc.compare.judge import judge, timed
     from rivc.train.policy import load_policy
     from rivc.train.record import curve, read_metrics
+    from rivc.train.trainer import Trainer
 
     clock = Clock(folder)
-    trainer = _trainer(job, folder / RUN_FOLDER)
+    trainer = Trainer.begin_or_resume(job.config, folder / RUN_FOLDER)
     trainer.observers.append(clock.note)
     watch(lambda: setattr(trainer, "stop_requested", True))
     trainer.run()
@@ -114,12 +113,6 @@ def _trained_and_judged(
         "curve": curve(read_metrics(trainer.folder.path), job.config.eval.every_env_steps),
         **timed(lambda: judge(policy, job.config, job.evaluation, job.bit_width)),
     }
-
-
-def _trainer(job: Job, run: Path) -> Trainer:
-    from rivc.train.trainer import Trainer
-
-    return Trainer.resume(run) if (run / "config.yaml").exists() else Trainer(job.config, run)
 
 
 def stop_when_alone(stop: Callable[[], None]) -> None:

@@ -50,7 +50,7 @@ class Recorder:
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Append one record; it must hold `env_steps`."""
-        clean = {key: _plain(value) for key, value in record.items()}
+        clean = {key: plain(value) for key, value in record.items()}
         self._file.write(json.dumps(clean) + "\n")
         self._board.write(clean)
         self.count += 1
@@ -102,8 +102,8 @@ def _head(path: Path, keep: int) -> list[str]:
     return path.read_text().splitlines()[:keep]
 
 
-def _plain(value: Any) -> Any:
-    """Numbers as JSON holds them; what is not finite becomes null."""
+def plain(value: Any) -> Any:
+    """Return a value as the record holds it: to six decimals, and None for what is not finite."""
     if isinstance(value, float):
         return round(value, 6) if math.isfinite(value) else None
     return value

@@ -5,22 +5,21 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from filelock import FileLock, Timeout
 from safetensors.torch import save as save_tensors
 
 from rivc import __version__
 from rivc.errors import BackendError, DamagedFileError, MissingError, UsageError
 from rivc.snn_convert.storage import read_json, write_atomically
 from rivc.train.config import Config, load_config
+from rivc.train.lock import alone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from rivc.snn_convert import SpikingProgram
 
@@ -112,24 +111,13 @@ class RunFolder:
             raise MissingError(f"no run at {path}: there is no config.yaml")
         return folder
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """Hold the folder, so that one process writes a run.
 
         Raises:
             UsageError: if another process holds it, or it cannot be written.
         """
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise UsageError(f"another process is writing {self.path}") from None
-        except OSError as error:
-            raise UsageError(f"cannot write to {self.path}: {error.strerror}") from error
-        try:
-            yield
-        finally:
-            lock.release()
+        return alone(self.path, "writing")
 
     def note(self, facts: dict[str, Any]) -> None:
         """Add facts to the manifest."""

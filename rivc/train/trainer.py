@@ -88,6 +88,15 @@ class Trainer:
         trainer._hold(folder.config(), folder, observers)
         return trainer
 
+    @classmethod
+    def begin_or_resume(
+        cls, config: Config, run: Path, observers: Sequence[Observer] = ()
+    ) -> Trainer:
+        """Return a trainer that continues the run of a folder, or begins it if there is none."""
+        if (run / "config.yaml").exists():
+            return cls.resume(run, observers)
+        return cls(config, run, observers)
+
     def _hold(self, config: Config, folder: RunFolder, observers: Sequence[Observer]) -> None:
         self.config, self.folder, self.observers = config, folder, list(observers)
         self.at_end: list[Callable[[], None]] = []

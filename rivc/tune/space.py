@@ -22,6 +22,8 @@ from rivc.train.sections import Section
 from rivc.train.shelf import Shelf, explain, read_tree
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rivc.train.config import Config
 
 SPACES: Final = Shelf("search space", "configs/spaces")
@@ -80,8 +82,8 @@ class Choices(RootModel[list[Any]]):
 
     def draw(self, trial: Any, key: str) -> Any:
         """Let a trial of Optuna choose; it knows them by their text."""
-        values = {json.dumps(value): value for value in self.root}
-        return values[trial.suggest_categorical(key, list(values))]
+        texts = dict.fromkeys(json.dumps(value) for value in self.root)
+        return _value(trial.suggest_categorical(key, list(texts)))
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,21 @@ class Space:
     def to_tree(self) -> dict[str, Any]:
         """Return what a file would hold."""
         return {key: domain.model_dump(mode="json") for key, domain in self.settings.items()}
+
+
+def chosen(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that the parameters of a trial of Optuna stand for, by dotted key.
+
+    Example:
+        >>> chosen({"train.gap_coef": 0.5, "train.margin": "1e-05", "net.hidden": "[64, 64]"})
+        {'train.gap_coef': 0.5, 'train.margin': 1e-05, 'net.hidden': [64, 64]}
+    """
+    return {key: _value(kept) for key, kept in params.items()}
+
+
+def _value(kept: Any) -> Any:
+    """The value that Optuna keeps: a number of a range, or the text of a choice."""
+    return json.loads(kept) if isinstance(kept, str) else kept
 
 
 def load_space(source: str, config: Config) -> Space:

@@ -12,7 +12,6 @@ A trial that was stopped or killed goes on from its newest checkpoint, under a n
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,22 +19,33 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import yaml
-from filelock import FileLock, Timeout
 
-from rivc.errors import DamagedFileError, FailedError, MissingError, RivcError, UsageError
+from rivc.errors import (
+    ConfigError,
+    DamagedFileError,
+    FailedError,
+    MissingError,
+    RivcError,
+    UsageError,
+)
 from rivc.snn_convert.storage import read_plain, write_atomically
 from rivc.train import Trainer
 from rivc.train.config import overridden
-from rivc.train.record import METRICS, read_metrics
+from rivc.train.lock import alone
+from rivc.train.record import METRICS, plain, read_metrics
+from rivc.tune.space import chosen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from rivc.train import Config
     from rivc.tune.space import Space
 
+    Train = Callable[[Trainer], object]
+
 STUDY_FILE, JOURNAL, BEST_FILE = "study.yaml", "journal.log", "best.yaml"
 RUN: Final = "run"  # the attribute of a trial that says in which folder it trains
+ERROR: Final = "error"  # that of one that failed by itself: why
 MAX_TRIALS: Final = 10_000
 STARTUP_TRIALS: Final = 5  # before any is pruned
 _MAX_TEXT: Final = 1 << 20
@@ -50,12 +60,14 @@ class Trial:
         state: "complete", "pruned" or "fail".
         value: mean return of its evaluations in the second half; None unless it is complete.
         settings: by dotted key.
+        error: why it failed; None unless it did.
     """
 
     number: int
     state: str
     value: float | None
     settings: dict[str, Any]
+    error: str | None = None
 
 
 class Study:
@@ -65,6 +77,9 @@ class Study:
         config: what is tuned; the seed of every trial is its own, and of the search.
         space: what is searched.
         folder: new, or one that holds this very study.
+
+    Attributes:
+        stop_requested: no further trial begins; `stop` sets it.
 
     Raises:
         MissingError: if Optuna is not installed.
@@ -77,25 +92,44 @@ class Study:
         self.config, self.space, self.folder = config, space, folder
         _note(folder, {"config": config.model_dump(mode="json"), "space": space.to_tree()})
         self._study = _open(folder, config)
+        self._trainer: Trainer | None = None
+        self.stop_requested = False
 
-    def run(self, trials: int, observe: Callable[[Trial], None] = lambda _: None) -> None:
-        """Make trials until there are so many that ended.
+    def run(
+        self,
+        trials: int,
+        observe: Callable[[Trial], None] = lambda _: None,
+        train: Train = lambda trainer: trainer.run(),
+    ) -> None:
+        """Make trials until there are so many that ended, or a stop is asked for.
 
         Args:
             trials: those that failed or were pruned count; those that were interrupted do not.
             observe: called with each that ends.
+            train: runs the trainer of each; there a progress display has its place.
 
         Raises:
-            UsageError: if another process works on the study, or a trial cannot begin.
+            UsageError: if another process does the study, the folder cannot be written, or a trial
+                cannot begin.
         """
         if not 1 <= trials <= MAX_TRIALS:
             raise UsageError(f"{trials} trials are outside 1..{MAX_TRIALS:,}")
-        with _locked(self.folder):
+        with alone(self.folder, "doing the study in"):
             self._take_up_interrupted()
-            while len(self.ended()) < trials:
-                self._study.sampler = _sampler(self.config.seed, len(self._study.trials))
-                observe(self._perform(self._study.ask()))
+            self._write_best()
+            while not self.stop_requested and (made := len(self.ended())) < trials:
+                self._study.sampler = _sampler(self.config.seed, made)
+                trial = self._perform(self._study.ask(), train)
+                if trial is None:
+                    return
+                observe(trial)
                 self._write_best()
+
+    def stop(self) -> None:
+        """Stop gently: the trial at work writes a checkpoint, from which the study goes on."""
+        self.stop_requested = True
+        if self._trainer is not None:
+            self._trainer.stop_requested = True
 
     def ended(self) -> list[Trial]:
         """Return the trials that ended by themselves, in their order."""
@@ -124,68 +158,110 @@ class Study:
             write_atomically(self.folder / BEST_FILE, self.best_config().encode())
 
     def _take_up_interrupted(self) -> None:
-        """Let trials that nobody works on any more begin again where they were."""
+        """Let trials that nobody works on any more begin again where they were.
+
+        The new one is there before the old one ends: killed in between, the next call finds both.
+        """
         from optuna.trial import TrialState
 
+        waiting = {
+            t.user_attrs.get(RUN) for t in self._study.get_trials(states=(TrialState.WAITING,))
+        }
         for trial in self._study.get_trials(states=(TrialState.RUNNING,)):
-            run = trial.user_attrs.get(RUN, _run_of(trial.number))
+            if _is_under_way(trial) and trial.user_attrs[RUN] not in waiting:
+                self._study.enqueue_trial(_drawn(trial), user_attrs={RUN: trial.user_attrs[RUN]})
             self._study.tell(trial.number, state=TrialState.FAIL)
-            if trial.params:
-                self._study.enqueue_trial(trial.params, user_attrs={RUN: run})
 
-    def _perform(self, trial: Any) -> Trial:
-        """Train with what a trial chooses, and tell what came of it."""
-        from optuna.trial import TrialState
-
+    def _perform(self, trial: Any, train: Train) -> Trial | None:
+        """Train with what a trial chooses, and tell what came of it; None if it was stopped."""
         settings = self.space.draw(trial)
         run = str(trial.user_attrs.get(RUN, _run_of(trial.number)))
-        trial.set_user_attr(RUN, run)
-        watch = _Watch(trial, self.config.eval.every_env_steps)
+        trial.set_user_attr(RUN, run)  # all is drawn: from here on it can be taken up
         try:
-            trainer = _trainer(overridden(self.config, settings), self.folder / _checked(run))
-            watch.follow(trainer)
-            trainer.run()
+            trainer = self._make_trainer(settings, run)
+            watch = _Watch(trial, trainer, self.config.eval.every_env_steps)
+            watch.follow()
+            train(trainer)
+            outcome = watch.outcome()
         except FailedError as error:
-            trial.set_user_attr("error", str(error))
-            self._study.tell(trial, state=TrialState.FAIL)
+            self._tell(trial, "FAIL", error=error)
+        except ConfigError as error:  # drawn again, the same settings would be refused for ever
+            self._tell(trial, "FAIL", error=error)
+            raise
         except RivcError:
-            self._study.tell(trial, state=TrialState.FAIL)
+            self._tell(trial, "FAIL")
             raise
         else:
-            state = TrialState.PRUNED if watch.is_pruned else TrialState.COMPLETE
-            value = None if watch.is_pruned else late_mean(watch.values)
-            self._study.tell(trial, value, state)
+            if outcome is None:
+                return None
+            self._tell(trial, *outcome)
         return _told(self._study.trials[trial.number])
+
+    def _make_trainer(self, settings: dict[str, Any], run: str) -> Trainer:
+        """Return what trains a trial or goes on with it, and let `stop` reach it."""
+        found = overridden(self.config, settings)
+        self._trainer = trainer = Trainer.begin_or_resume(found, self.folder / _checked(run))
+        if self.stop_requested:  # while it was made
+            trainer.stop_requested = True
+        return trainer
+
+    def _tell(
+        self, trial: Any, state: str, value: float | None = None, error: Exception | None = None
+    ) -> None:
+        """Record how a trial ended; without an error, one that failed counts as interrupted."""
+        from optuna.trial import TrialState
+
+        if error is not None:
+            trial.set_user_attr(ERROR, str(error))
+        self._study.tell(trial, value, TrialState[state])
 
 
 class _Watch:
     """Reports the evaluations of a run to Optuna, and stops it if it is told to."""
 
-    def __init__(self, trial: Any, every: int) -> None:
-        self._trial, self._every = trial, every
+    def __init__(self, trial: Any, trainer: Trainer, every: int) -> None:
+        self._trial, self._trainer, self._every = trial, trainer, every
         self.values: dict[int, float] = {}
         self.is_pruned = False
 
-    def follow(self, trainer: Trainer) -> None:
-        """Take what a run that goes on has recorded, and watch it from here."""
-        if (trainer.folder.path / METRICS).exists():
-            for record in read_metrics(trainer.folder.path):
-                self._take(record)
-        self._trainer = trainer
-        trainer.observers.append(self)
+    def follow(self) -> None:
+        """Take what a run that goes on has recorded, and watch it from here.
+
+        What it recorded last may be what stops it: it was killed before that was asked, or done.
+        """
+        if (self._trainer.folder.path / METRICS).exists():
+            for record in read_metrics(self._trainer.folder.path):
+                self(record)
+        self._trainer.observers.append(self)
 
     def __call__(self, record: Mapping[str, Any]) -> None:
-        """Take a record; called by the trainer."""
+        """Take a record, and stop the run if it falls behind by it; called by the trainer."""
         if self._take(record) and self._trial.should_prune():
             self.is_pruned = self._trainer.stop_requested = True
 
+    def outcome(self) -> tuple[str, float | None] | None:
+        """Return how the trial ended, and its value; None if it was stopped on the way.
+
+        Raises:
+            FailedError: if it has no value.
+        """
+        if self.is_pruned:
+            return "PRUNED", None
+        if not self._trainer.session.progress.finished:
+            return None
+        return "COMPLETE", late_mean(self.values)
+
     def _take(self, record: Mapping[str, Any]) -> bool:
-        """Report the evaluation of a record, and tell whether it is a new one."""
-        index, value = record["env_steps"] // self._every, record.get("eval_return")
+        """Report the evaluation of a record, and tell whether it is a new one.
+
+        What is not finite is left out and the rest is rounded, as in the metrics that a run which
+        goes on is taken up by.
+        """
+        index, value = record["env_steps"] // self._every, plain(record.get("eval_return"))
         if value is None or index in self.values:
             return False
-        self.values[index] = float(value)
-        self._trial.report(float(value), index)
+        self.values[index] = value
+        self._trial.report(value, index)
         return True
 
 
@@ -195,14 +271,15 @@ def late_mean(values: Mapping[int, float]) -> float:
     Example:
         >>> late_mean({1: 10.0, 2: 20.0, 3: 30.0, 4: 50.0})
         40.0
+
+    Raises:
+        FailedError: if there are none.
     """
+    if not values:
+        raise FailedError("no evaluation gave a number")
     last = max(values)
-    late = [value for index, value in values.items() if 2 * index > last]
+    late = [value for index, value in values.items() if 2 * index > last or index == last]
     return sum(late) / len(late)
-
-
-def _trainer(config: Config, run: Path) -> Trainer:
-    return Trainer.resume(run) if (run / "config.yaml").exists() else Trainer(config, run)
 
 
 def _run_of(number: int) -> str:
@@ -218,21 +295,28 @@ def _checked(run: str) -> str:
 
 
 def _told(trial: Any) -> Trial:
-    from optuna.distributions import CategoricalDistribution
-
-    settings = {
-        key: yaml.safe_load(value)
-        if isinstance(trial.distributions[key], CategoricalDistribution)
-        else value
-        for key, value in trial.params.items()
-    }
     state = trial.state.name.lower()
-    return Trial(trial.number, state, trial.value if state == "complete" else None, settings)
+    value = trial.value if state == "complete" else None
+    return Trial(trial.number, state, value, chosen(trial.params), trial.user_attrs.get(ERROR))
+
+
+def _is_under_way(trial: Any) -> bool:
+    """True if a trial has something to go on with.
+
+    One that was killed before it knew its run is drawn again, the same; one that was killed after
+    its error was noted has failed.
+    """
+    return RUN in trial.user_attrs and ERROR not in trial.user_attrs
+
+
+def _drawn(trial: Any) -> dict[str, Any]:
+    """What was drawn for a trial; one that was taken up before may not have asked for all of it."""
+    return dict(trial.system_attrs.get("fixed_params", trial.params))
 
 
 def _is_gone(trial: Any) -> bool:
     """True of a trial that was interrupted: it failed without an error."""
-    return trial.state.name == "FAIL" and "error" not in trial.user_attrs
+    return trial.state.name == "FAIL" and ERROR not in trial.user_attrs
 
 
 def _open(folder: Path, config: Config) -> Any:
@@ -253,7 +337,12 @@ def _open(folder: Path, config: Config) -> Any:
 
 
 def _sampler(seed: int, made: int) -> Any:
-    """A sampler that draws the same after a restart as it would have drawn without."""
+    """A sampler that draws the same after a restart as it would have drawn without.
+
+    Args:
+        seed: of the study.
+        made: trials that ended; those that were interrupted are no part of an undisturbed study.
+    """
     import optuna
 
     drawn = np.random.SeedSequence([seed, made]).generate_state(1)
@@ -271,16 +360,3 @@ def _note(folder: Path, tree: dict[str, Any]) -> None:
         write_atomically(path, text)
     elif read_plain(path, _MAX_TEXT) != text:
         raise UsageError(f"{folder} holds a study of other settings; choose another --study")
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UsageError(f"another process works on {folder}") from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from click.testing import CliRunner, Result
 from rivc.cli.main import cli
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 TINY = """\
 env: {id: CartPole-v1, count: 4}
@@ -22,6 +23,14 @@ eval: {every_env_steps: 100, episodes: 2}
 checkpoint: {every_env_steps: 100}
 log: {every_env_steps: 50}
 """
+
+
+@pytest.fixture(autouse=True)
+def _heeds_ctrl_c() -> Iterator[None]:
+    """A process that a shell put into the background ignores Ctrl-C, and so do its own."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

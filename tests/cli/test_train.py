@@ -18,7 +18,7 @@ from rivc.train import Trainer, load_config
 from rivc.train.record import read_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from click.testing import Result
 
@@ -60,14 +60,6 @@ def test_backend_is_short_for_the_backends_name(
     words = ("--run", run, "--backend", "snntorch", "--train.env_steps", 50)
     assert rivc("train", tiny_config, *words).exit_code == 0
     assert load_config(run / "config.yaml").backend.name == "snntorch"
-
-
-@pytest.fixture(autouse=True)
-def _heeds_ctrl_c() -> Iterator[None]:
-    """A process that a shell put into the background ignores Ctrl-C, and so do its own."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def interrupted(config: Path, run: Path, times: int) -> dict[str, Any]:

@@ -38,6 +38,7 @@ OTHERS = [
     "rivc.sb3.settings",
     "rivc.sb3.vector",
     "rivc.train.config",
+    "rivc.tune.space",
     "rivc.tune.study",
     "rivc.zoo",
 ]
