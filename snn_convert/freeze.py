@@ -5,6 +5,7 @@ The only module of this package that needs torch.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +33,7 @@ def convert(net: QNetwork, integers: Integers | None = None) -> SpikingProgram:
         The program, with ``reference.run(program, x) == net.readout(x)`` for every input.
 
     Raises:
-        DivergedError: if a parameter is not finite.
+        DivergedError: if a parameter, or the scale of the readout, is not finite.
 
     Example:
         >>> from rivc.nets import build_network
@@ -44,6 +45,9 @@ def convert(net: QNetwork, integers: Integers | None = None) -> SpikingProgram:
         if not np.isfinite(parameter.numpy(force=True)).all():
             raise DivergedError(f"{name} holds a value that is not finite; nothing to convert")
     integers = net.integers() if integers is None else integers
+    scale = float(net.readout_scale(integers))
+    if not 0 < scale < math.inf:
+        raise DivergedError(f"the scale of the readout became {scale}; nothing to convert")
     layers: list[Layer] = []
     is_picture = net.encoding.kind == "image"
     for (layer, _), q in zip(net.chain(), integers, strict=True):
@@ -54,7 +58,7 @@ def convert(net: QNetwork, integers: Integers | None = None) -> SpikingProgram:
     return SpikingProgram(
         encoding=net.encoding,
         layers=tuple(layers),
-        readout_scale=float(net.readout_scale(integers)),
+        readout_scale=scale,
         action_layout=net.action_layout,
         profile=net.profile.name,
     )

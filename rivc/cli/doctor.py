@@ -14,34 +14,14 @@ import click
 
 from rivc import __version__
 from rivc.cli.output import emit_json, json_option, table, verb
+from rivc.cli.packages import BASE, EXTRAS, install
 from rivc.errors import FailedError, MissingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PYTHON: Final = (3, 11)
-BASE: Final = ("click", "numpy", "pydantic", "PyYAML", "rich")
-TRAIN: Final = (
-    "filelock",
-    "gymnasium",
-    "mujoco",
-    "numba",
-    "pillow",
-    "safetensors",
-    "snntorch",
-    "tensorboardX",
-    "torch",
-)
-OPTIONAL: Final = {
-    "nir": "pip install 'rivc[nir]'",
-    "h5py": "pip install 'rivc[nir]'",
-    "onnx": "pip install 'rivc[onnx]'",
-    "onnxruntime": "pip install onnxruntime",
-    "akida": "pip install 'rivc[akida]'",
-}
-INSTALL_TRAIN: Final = "pip install 'rivc[train]'"
-INSTALL_FAST: Final = "pip install 'rivc[fast]'"
-INSTALL_VIDEO: Final = "pip install 'rivc[video]'"
+OPTIONAL: Final = [extra for extra in EXTRAS if extra != "train"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +80,12 @@ def examine() -> Iterator[Check]:
     yield Check("rivc", ok=True, found=__version__, needed=True)
     for name in BASE:
         yield _package(name, "pip install rivc")
-    for name in TRAIN:
-        yield _package(name, INSTALL_TRAIN)
-    for name, remedy in OPTIONAL.items():
-        yield _package(name, remedy, needed=False)
+    for name in EXTRAS["train"]:
+        yield _package(name, install("train"))
+    for extra in OPTIONAL:
+        for name in EXTRAS[extra]:
+            yield _package(name, install(extra), needed=False)
+    yield _package("onnxruntime", "pip install onnxruntime", needed=False)
     yield _working_folder()
     yield _gl()
     yield _ffmpeg()
@@ -116,7 +98,7 @@ def _byte_products() -> Check:
     try:
         from rivc.quant.lanes import instruction_lanes
     except ImportError:
-        return Check("byte products", ok=False, found="", needed=False, remedy=INSTALL_FAST)
+        return Check("byte products", ok=False, found="", needed=False, remedy=install("fast"))
     lanes = instruction_lanes()
     found = f"VNNI, {32 * lanes} bits" if lanes else "not in this processor; floats do"
     return Check("byte products", lanes > 0, found, needed=False)
@@ -151,7 +133,7 @@ def _gl() -> Check:
     try:
         from rivc.envs import gl_status
     except ImportError:
-        return Check("OpenGL", ok=False, found="", needed=False, remedy=INSTALL_TRAIN)
+        return Check("OpenGL", ok=False, found="", needed=False, remedy=install("train"))
     status = gl_status()
     found = f"{status.backend}, {status.renderer}" if status.backend else status.problem
     return Check("OpenGL", status.backend is not None, found, needed=False, remedy=status.remedy)
@@ -170,5 +152,5 @@ def _ffmpeg() -> Check:
             path is not None,
             path or "",
             needed=False,
-            remedy="" if path else INSTALL_VIDEO,
+            remedy="" if path else install("video"),
         )

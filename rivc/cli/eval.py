@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from rivc.cli.output import emit_json, json_option, policy_option, run_argument, table, verb
+from rivc.cli.output import (
+    emit_json,
+    json_option,
+    policy_option,
+    run_argument,
+    table,
+    verb,
+    widths,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,7 +150,7 @@ def report(found: Evaluation) -> str:
     chip = found.results[-1]
     title = (
         f"{found.env_id}, {found.policy.which} policy, program {found.policy.program.sha256[:12]}, "
-        f"{len(chip.score.episodes)} episodes, seed {found.seed}"
+        f"{len(chip.score.episodes)} episodes, seed {found.seed}; {widths(found.policy.program)}"
     )
     cost = (
         f"{chip.spikes_per_decision:,.1f} spikes and "

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from rivc import __version__
-from rivc.errors import RivcError, nearest
+from rivc.cli.packages import remedy
+from rivc.errors import MissingError, RivcError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,16 +88,24 @@ def exit_code(work: Callable[[], Any]) -> int:
     """Run something to its end, tell in one line what stopped it, and return the exit code."""
     try:
         code = work()
-    except (click.Abort, KeyboardInterrupt):
-        return _tell("interrupted", INTERRUPTED)
-    except click.UsageError as error:
-        return _tell(_usage(error), error.exit_code)
-    except RivcError as error:
-        return _tell(str(error), error.exit_code)
-    except Exception as error:  # the last resort: a defect of ours, or of a package below
-        hint = "" if _debugging() else "; RIVC_DEBUG=1 shows where"
-        return _tell(f"unexpected {type(error).__name__}: {error}{hint}", UNEXPECTED)
+    except (Exception, KeyboardInterrupt) as error:
+        return _tell(*_words(error))
     return code if isinstance(code, int) else 0
+
+
+def _words(error: BaseException) -> tuple[str, int]:
+    """What is told of an error, and the exit code."""
+    match error:
+        case click.Abort() | KeyboardInterrupt():
+            return "interrupted", INTERRUPTED
+        case click.UsageError():
+            return _usage(error), error.exit_code
+        case RivcError():
+            return str(error), error.exit_code
+        case ModuleNotFoundError(name=str(name)) if remedy(name):
+            return f"{name} is not installed: {remedy(name)}", MissingError.exit_code
+    hint = "" if _debugging() else "; RIVC_DEBUG=1 shows where"  # a defect, of ours or below
+    return f"unexpected {type(error).__name__}: {error}{hint}", UNEXPECTED
 
 
 def _tell(message: str, code: int) -> int:

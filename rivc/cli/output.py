@@ -10,6 +10,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from rivc.snn_convert import SpikingProgram
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else."
 )
@@ -45,6 +47,19 @@ def emit_json(facts: Mapping[str, Any]) -> None:
     from rivc.snn_convert.storage import to_json
 
     click.echo(to_json(facts))
+
+
+def widths(program: SpikingProgram) -> str:
+    """Return in words what integers a program is made of.
+
+    Widths are those of the weights, layer by layer, and of the counts, the input's first.
+    """
+    weights = (layer.weight_bits for layer in program.layers if layer.has_weights)
+    levels = (program.encoding.levels, *(x.levels for x in program.layers if x.levels))
+    return (
+        f"profile {program.profile}, weights of {'-'.join(map(str, weights))} bits, "
+        f"counts of {'-'.join(str(top.bit_length()) for top in levels)}"
+    )
 
 
 def note(text: str) -> None:

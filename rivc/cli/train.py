@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from rivc.cli.options import OVERRIDES, ConfigCommand
 from rivc.cli.output import json_option, note, verb
+from rivc.errors import UsageError
+
+BACKEND: Final = "backend.name"
 
 
 @verb(
@@ -37,7 +40,9 @@ def command(
 
     overrides: dict[str, Any] = ctx.meta[OVERRIDES]
     if backend is not None:
-        overrides = {"backend.name": backend} | overrides
+        if overrides.get(BACKEND, backend) != backend:
+            raise UsageError(f"--backend {backend} and --{BACKEND} {overrides[BACKEND]}: give one")
+        overrides = {**overrides, BACKEND: backend}
     settings = load_config(config, overrides)
 
     from rivc.cli.training import close_run, run_to_the_end

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rivc.cli.main import INTERRUPTED
-from rivc.cli.output import emit_json, note, pairs
+from rivc.cli.output import emit_json, note, pairs, widths
 from rivc.cli.progress import open_display
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def summary(facts: dict[str, Any]) -> str:
         equal += "; the chip, which errs on purpose, left out"
     rows = [
         ("task", f"{facts['env_id']}, seed {facts['seed']}, {facts['env_steps']:,} env steps"),
+        ("integers", facts["integers"]),
         ("return", f"{_number(facts['return_mean'])}, best {_number(facts['best_return'])}"),
         ("audit", f"{facts['audited_states']:,} states, {equal}"),
         ("run", facts["run"]),
@@ -82,6 +83,7 @@ def _facts(trainer: Trainer) -> dict[str, Any]:
         "run": str(folder.path),
         "env_id": trainer.config.env.id,
         "seed": trainer.config.seed,
+        "integers": widths(trainer.loop.program),
         "chip_is_exact": is_exact(trainer.session.chip),
         "finished": progress.finished,
         "env_steps": progress.env_steps,

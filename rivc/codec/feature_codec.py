@@ -224,7 +224,10 @@ class FeatureCodec:
         if previous is None:
             frame = f"{header.distance} frames before {header.sequence}"
             raise DecodeError("reference", f"the packet refers to a frame, {frame}; there is none")
-        before = self._checked(previous)
+        try:
+            before = self._checked(previous)
+        except QuantError as error:
+            raise DecodeError("reference", f"the frame to refer to is none: {error}") from error
         if self._check(before) != header.check:
             raise DecodeError("reference", "the packet refers to another frame than the one given")
         return before

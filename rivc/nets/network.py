@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
+from rivc.errors import QuantError
 from rivc.quant.qat import LayerIntegers, QuantConv2d, QuantLayer
 
 if TYPE_CHECKING:
@@ -111,7 +112,14 @@ class QNetwork(nn.Module):
 
     @torch.no_grad()
     def readout(self, x: Tensor, integers: Integers | None = None) -> Tensor:
-        """Return the integers behind the action values, int64, [B, d, n]."""
+        """Return the integers behind the action values, int64, [B, d, n].
+
+        Raises:
+            QuantError: if a count is above what the input holds.
+        """
+        levels = self.encoding.levels
+        if levels < 255 and x.numel() and int(x.max()) > levels:
+            raise QuantError(f"a count of {int(x.max())} where the input holds 0..{levels}")
         readout = self._run(x, integers or self.integers())
         return readout.long().view(-1, *self.action_layout)
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from rivc.errors import BackendError, FailedError
+from rivc.errors import BackendError, DivergedError, FailedError
 from rivc.neurochip.guard import StandIn
 from rivc.snn_convert import convert
 from rivc.snn_convert.program import greedy
@@ -125,8 +125,9 @@ class Trainer:
                 way_on = f"saved at {env_steps:,} env steps; rivc resume {self.folder.path} goes on"
                 raise BackendError(f"{error}; {way_on}") from error
             except FailedError as error:
-                self._checkpoint()
                 self.folder.note_failure(self.session.progress.env_steps, error)
+                with suppress(DivergedError):  # what has no program any more is not worth saving
+                    self._checkpoint()
                 raise
 
     # -- the loop ---------------------------------------------------------------------------

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from rivc.cli import doctor
+from rivc.cli import doctor, packages
+from rivc.cli.main import exit_code
 from rivc.cli.output import table
 from rivc.envs import task_specs
 from rivc.envs.exposure import Exposure
@@ -99,12 +103,47 @@ def test_doctor_is_content_where_training_works(rivc: Call) -> None:
 def test_doctor_names_what_is_missing_and_the_remedy(
     rivc: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "TRAIN", (*doctor.TRAIN, "no-such-package"))
+    monkeypatch.setitem(packages.EXTRAS, "train", (*packages.EXTRAS["train"], "no-such-package"))
     result = rivc("doctor")
     assert result.exit_code == 1
     [row] = [line for line in result.stdout.splitlines() if line.startswith("no-such-package")]
     assert row.split(maxsplit=2)[1:] == ["missing", "pip install 'rivc[train]'"]
     assert result.stderr == "rivc: training does not work here: no-such-package missing\n"
+
+
+def test_doctor_knows_every_package_of_the_extras() -> None:
+    text = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    extras: dict[str, list[str]] = text["optional-dependencies"]
+    asked = {name: {re.split(r"[>\[;]", entry)[0] for entry in of} for name, of in extras.items()}
+    known = {name for names in packages.EXTRAS.values() for name in names}
+    for extra in asked.keys() - {"dev", "docs", "nir-readers"}:
+        assert asked[extra] - known <= {"rivc", "imageio-ffmpeg"}, extra  # looked for by itself
+        assert {*packages.EXTRAS.get(extra, ())} <= asked[extra], extra
+    based = {re.split(r"[>\[;]", entry)[0].lower() for entry in text["dependencies"]}
+    assert based == {name.lower() for name in packages.BASE}
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [("torch", "train"), ("jinja2", "train"), ("threadpoolctl", "train"), ("optuna", "tune")],
+)
+def test_a_package_that_is_missing_is_told_with_the_command_that_installs_it(
+    capsys: pytest.CaptureFixture[str], module: str, extra: str
+) -> None:
+    def work() -> None:
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    assert exit_code(work) == 2
+    told = f"rivc: {module} is not installed: pip install 'rivc[{extra}]'\n"
+    assert capsys.readouterr().err == told
+
+
+def test_a_module_that_nobody_knows_is_a_defect(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        raise ModuleNotFoundError("No module named 'mine'", name="mine")
+
+    assert exit_code(work) == 1
+    assert "unexpected ModuleNotFoundError" in capsys.readouterr().err
 
 
 def test_doctor_tells_whether_bytes_are_multiplied_at_once(

@@ -39,7 +39,8 @@ def test_a_run_ends_with_its_return_and_its_folder(trained: Path, rivc: Call) ->
     assert result.exit_code == 0
     assert f"{trained} was finished already" in result.stderr
     names = [line.split()[0] for line in result.stdout.splitlines()]
-    assert names == ["task", "return", "audit", "run", "next"]
+    assert names == ["task", "integers", "return", "audit", "run", "next"]
+    assert "profile ideal, weights of 8-" in result.stdout
 
 
 def test_json_names_run_and_programs(run: Path, rivc: Call) -> None:
@@ -60,6 +61,12 @@ def test_backend_is_short_for_the_backends_name(
     words = ("--run", run, "--backend", "snntorch", "--train.env_steps", 50)
     assert rivc("train", tiny_config, *words).exit_code == 0
     assert load_config(run / "config.yaml").backend.name == "snntorch"
+
+
+def test_two_chips_are_one_too_many(tiny_config: Path, rivc: Call) -> None:
+    found = rivc("train", tiny_config, "--backend", "emulator", "--backend.name", "spiking")
+    assert found.exit_code == 2
+    assert found.stderr == "rivc: --backend emulator and --backend.name spiking: give one\n"
 
 
 def interrupted(config: Path, run: Path, times: int) -> dict[str, Any]:
@@ -117,7 +124,7 @@ def test_before_its_first_checkpoint_a_run_starts_again(
 @pytest.mark.parametrize(("exact", "ending"), [(True, "every integer"), (False, "left out")])
 def test_the_summary_says_whether_the_chip_was_audited(exact: bool, ending: str) -> None:
     facts: dict[str, object] = dict.fromkeys(
-        ("env_id", "seed", "run", "return_mean", "best_return")
+        ("env_id", "seed", "run", "integers", "return_mean", "best_return")
     )
     facts |= {"env_steps": 600, "audited_states": 32, "chip_is_exact": exact}
     [audit] = [line for line in summary(facts).splitlines() if line.startswith("audit")]

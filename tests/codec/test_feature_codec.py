@@ -196,6 +196,15 @@ def test_a_profile_without_its_needs_is_refused() -> None:
         codec.encode(CODES[1], profile="rans-intro")
 
 
+def test_what_is_no_frame_is_nothing_to_refer_to() -> None:
+    codec = fitted()
+    packet = codec.encode(CODES[1], CODES[0])
+    for previous in (CODES[0, :5], CODES[0].astype(np.int16), CODES[0] + np.uint8(16)):
+        with pytest.raises(DecodeError) as caught:
+            codec.decode(packet, previous)
+        assert caught.value.kind == "reference"
+
+
 @pytest.mark.parametrize("family", ["rans", "max"])
 def test_another_frame_with_the_same_check_gives_no_wrong_features(family: str) -> None:
     codec = FeatureCodec.fit(CODES, profiles=["rans", "max"])

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from rivc.compare.job import FLOAT_BITS, Evaluation, Job, Width
+from rivc.compare.job import Evaluation, Job, Width
 from rivc.compare.suite import load_suite
 from rivc.compare.work import perform
 from rivc.envs.factory import make
 from rivc.errors import ConfigError
+from rivc.report.comparison import FLOAT_BITS
 from rivc.snn_convert import SpikingProgram, reference
 from rivc.train import load_config
 from tests.learning.time_to_solved import ZOO, ZOO_ENV_STEPS

@@ -89,3 +89,20 @@ def test_a_stack_that_holds_all_continues_exactly_without_a_reset(
 )
 def test_a_stack_that_remembers_more_than_it_tells_has_no_state(env: gym.Env[Any, Any]) -> None:
     assert state_methods(env) is None
+
+
+def test_no_reset_is_without_a_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int | None] = []
+    original = VisualTracker.reset
+
+    def reset(self: VisualTracker, *, seed: int | None = None, options: Any = None) -> Any:
+        seeds.append(seed)
+        return original(self, seed=seed, options=options)
+
+    monkeypatch.setattr(VisualTracker, "reset", reset)
+    env = OrderEnforcing(tracker())
+    env.reset(seed=3)
+    methods = state_methods(env)
+    assert methods is not None
+    methods.set_state(methods.get_state())
+    assert None not in seeds

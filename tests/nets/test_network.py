@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from rivc.errors import QuantError
 from rivc.nets import QNetwork, build_network
 from rivc.nets.calibrate import calibrate
 
@@ -203,3 +204,12 @@ def test_gradients_of_a_centred_readout_are_those_of_a_plain_one() -> None:
     net.layers[0].bias.grad = None
     net(x).backward(upstream)
     assert not torch.allclose(net.layers[0].bias.grad, with_value, rtol=0.1)
+
+
+def test_a_count_that_the_input_does_not_hold_is_an_error() -> None:
+    net = build_network(
+        "mlp", input_shape=(3,), action_layout=(1, 2), hidden=(4,), profile="akida1"
+    )
+    net.readout(torch.full((1, 3), 15, dtype=torch.uint8))
+    with pytest.raises(QuantError, match=r"a count of 16 where the input holds 0\.\.15"):
+        net.readout(torch.full((1, 3), 16, dtype=torch.uint8))

@@ -147,6 +147,17 @@ def test_what_is_not_finite_is_not_frozen() -> None:
         fused.freeze()
 
 
+def test_values_that_no_number_holds_are_not_frozen() -> None:
+    """All parameters are finite, and what one readout integer is worth is not."""
+    fused = FusedLearner(settings({}), network())
+    fused.freeze()
+    with torch.no_grad():
+        fused.net.layers[-2].log_step.fill_(100.0)
+    for freeze in (fused.freeze, lambda: convert(fused.net)):
+        with pytest.raises(DivergedError, match="scale of the readout became inf"):
+            freeze()
+
+
 @pytest.mark.parametrize("case", [case for case in CASES if "floats" not in case])
 def test_its_forward_pass_is_that_of_the_network(case: str) -> None:
     _, fused = pair(case)

@@ -263,6 +263,19 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_a_checkpoint(
     assert all(torch.isfinite(p).all() for p in trainer.session.learner.net.parameters())
 
 
+def test_a_network_that_has_no_program_any_more_has_diverged(tmp_path: Path) -> None:
+    trainer = Trainer(small(), tmp_path / "far")
+
+    def ruin(_: dict[str, Any]) -> None:
+        with torch.no_grad():
+            trainer.session.learner.net.layers[-2].log_step.fill_(100.0)
+
+    trainer.observers.append(ruin)
+    with pytest.raises(DivergedError):
+        trainer.run()
+    assert trainer.folder.failures == 1
+
+
 class Flaky(Emulator):
     """A chip that is unplugged after some inferences."""
 

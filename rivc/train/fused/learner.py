@@ -108,14 +108,16 @@ class FusedLearner:
         """Return the program of the parameters as they are now, equal to what `convert` returns.
 
         Raises:
-            DivergedError: if a parameter is not finite.
+            DivergedError: if a parameter, or the scale of the readout, is not finite.
         """
         is_finite = np.isfinite(self._online.vector.values).all()
         if self._program is None or not (is_finite and self.net.quantized):
             self._program = convert(self.net)  # passes of real numbers have no integers
-        else:
-            self._online.derive()
-            self._program = self._program.with_integers(self._online.integers(), self._online.unit)
+            return self._program
+        self._online.derive()
+        if not 0 < self._online.unit < math.inf:
+            return convert(self.net)  # which tells why there is none
+        self._program = self._program.with_integers(self._online.integers(), self._online.unit)
         return self._program
 
     def sync_target(self, blend: float | None = None) -> None:

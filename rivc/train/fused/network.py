@@ -137,7 +137,8 @@ class FusedNet:
     @property
     def unit(self) -> float:
         """Value of one readout integer, a float32 as in `QNetwork.readout_scale`."""
-        return float(np.float32(self.chain.unit[-1]))
+        with np.errstate(over="ignore"):  # no program is made of what is not finite
+            return float(np.float32(self.chain.unit[-1]))
 
     def derive(self) -> None:
         """Derive all integers from the parameters as they are now."""
