@@ -158,6 +158,7 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         self.model.opt.timestep = self.physics_dt_s
         self.data = mujoco.MjData(self.model)
         self._disturber = Disturber(self.model, self.disturbances)
+        self._held: NDArray[np.float64] | None = None
         self._cameras = Cameras(self.model)
         self._segment_levels = segment_levels(self.model, self.segments)
         self.observation_space = observation_space(obs_mode, size, self.state_rows)
@@ -229,8 +230,20 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         """Do what `step` does before the physics: check the action and command it."""
         if not self.action_space.contains(action):
             raise UsageError(f"action {action!r} is not in {self.action_space}")
+        if self._held is not None:
+            self.data.ctrl[:], self._held = self._held, None
+            self._disturber.channel.actions.clear()
+            return
         for arrived in self._disturber.channel.send(action):
             self._command(arrived)
+
+    def hold(self, controls: NDArray[np.float64]) -> None:
+        """Let controls hold over the next step in place of its action, [motors].
+
+        That is how a stop reaches a robot that has no action for it: at once, and what was on its
+        way never arrives.
+        """
+        self._held = np.array(controls, np.float64)
 
     def end_step(self) -> tuple[float, bool, dict[str, Any]]:
         """Do what `step` does after the physics but for looking: reward, terminated and info."""

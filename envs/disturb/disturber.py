@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import ceil
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from zlib import crc32
 
@@ -111,7 +112,7 @@ class Disturber:
         if state is None or not self.is_on:
             return state is None and not self.is_on
         extents, drawn = self._extents.extents(), state["drawn"]
-        room: float = extents.get("distractors_count", 0)
+        room = ceil(extents.get("distractors_count", 0))  # as many as the scene has bodies for
         return drawn.keys() <= extents.keys() and len(drawn.get("distractors_count", [])) <= room
 
     def _apply(self, drawn: Draw) -> None:

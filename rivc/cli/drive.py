@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,6 +132,7 @@ def facts(driven: Driven, words: Words) -> dict[str, Any]:
         "withheld": drive.withheld,
         "watchdog": None if limits is None else asdict(limits),
         "watchdog_stops": drive.stop_count,
+        "stop_reasons": drive.reasons,
         "stops": [{"seconds": at_s, "late": reason} for at_s, reason in _stops(driven)],
         "jitter_ms": _milliseconds(drive.jitter),
         "latency_ms": {name: _milliseconds(stage) for name, stage in drive.stages.items()},
@@ -162,6 +162,7 @@ def _returns(driven: Driven) -> dict[str, Any]:
         "success_rate": float(np.mean(marks)) if marks else None,
         "unfinished_return": driven.task.present.episode_return,
         "unfinished_steps": driven.task.present.length,
+        "rest_action": driven.rest_action,
     }
 
 
@@ -185,17 +186,28 @@ def report(driven: Driven, words: Words) -> str:
 
 def _counts(driven: Driven) -> list[tuple[str, str]]:
     drive, returns = driven.report, _returns(driven)
-    reasons = Counter(reason for _, reason in _stops(driven))
-    why = ", ".join(f"{n:,} late {reason}s" for reason, n in sorted(reasons.items()))
-    first = ", ".join(f"{at_s:.2f} s" for at_s, _ in _stops(driven)[:SHOWN])
     rows = [
         ("slots", f"{drive.slots:,}: {drive.commands:,} commands, {drive.frameless:,} without a "
          f"new frame, {drive.withheld:,} withheld by the watchdog"),
         ("missed deadlines", f"{drive.missed:,}"),
-        ("watchdog stops", f"{drive.stop_count:,}" + (f": {why}; at {first}" if why else "")),
+        ("watchdog stops", f"{drive.stop_count:,}{_why_stopped(driven)}"),
     ]  # fmt: skip
+    if driven.rest_action is not None:
+        numbers = ", ".join(map(str, driven.rest_action))
+        rows.append(("at rest", f"the task has no such action and takes {numbers} for it"))
     if returns:
         mean, episodes = returns["return_mean"], returns["episodes"]
         worth = "no episode ended" if mean is None else f"{mean:.1f}, {episodes} episodes"
         rows.append(("return", worth))
     return rows
+
+
+def _why_stopped(driven: Driven) -> str:
+    """The reasons of all stops, and when the first of them were, or those that are kept."""
+    drive, stops = driven.report, _stops(driven)
+    if not stops:
+        return ""
+    why = ", ".join(f"{n:,} late {reason}s" for reason, n in sorted(drive.reasons.items()))
+    at = ", ".join(f"{at_s:.2f} s" for at_s, _ in stops[:SHOWN])
+    is_cut = len(stops) < drive.stop_count
+    return f": {why}; " + (f"the latest {len(stops):,} at {at}, ..." if is_cut else f"at {at}")

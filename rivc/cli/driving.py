@@ -6,14 +6,16 @@ import signal
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from threading import current_thread, main_thread
-from time import perf_counter_ns
+from time import monotonic, perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from rivc.cli.output import note
 from rivc.errors import MismatchError, MissingError, UsageError
 from rivc.neurochip import load_backend
 from rivc.neurochip.export import is_export, load_export
+from rivc.neurochip.export.folder import read_manifest
 from rivc.robot import (
     ActionTable,
     DriveReport,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from rivc.train.task_world import TaskWorld
 
 DEFAULT_RATE_HZ: Final = 10.0
+GRACE_S: Final = 2.0  # that an ending keeps others away, so that the last stop comes to its end
 _ENDINGS: Final = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, a stopped service, a lost connection
 
 
@@ -75,6 +78,7 @@ class Driven:
         program: that drove.
         world: of the mock robot, in words; empty for another robot.
         task: the same, if it is a task.
+        rest_action: what the task takes a robot at rest for; None if it can rest.
     """
 
     report: DriveReport
@@ -82,6 +86,7 @@ class Driven:
     program: SpikingProgram
     world: str
     task: TaskWorld | None
+    rest_action: list[int] | None
 
 
 def drive_folder(folder: Path, which: Which | None, words: Words) -> Driven:
@@ -94,21 +99,23 @@ def drive_folder(folder: Path, which: Which | None, words: Words) -> Driven:
     _check_words(words)
     program, config = open_program(folder, which)
     clock: Clock = SimulatedClock() if words.simulated else MonotonicClock()
-    with ExitStack() as stack:
+    with ending_gently(), ExitStack() as stack:
         task = _open_task(config, words) if words.robot == "mock" else None
         if task is not None:
             stack.callback(task.close)
-        settings = _settings(words, task)
+        known_hz = words.rate or (task.rate_hz if task else _trained_rate_hz(folder, config))
+        settings = _settings(words, known_hz or _default_rate_hz(folder))
         robot = _open_robot(words, program, task, clock, settings.rate_hz)
         stack.callback(robot.close)
         chip = load_backend(words.backend)
         stack.callback(chip.close)
         policy = ProgramPolicy(program, chip, robot.actions)
-        with ending_gently():
-            compute_ns = perf_counter_ns if words.simulated else None
-            report = drive(robot, policy, clock, settings, compute_ns)
+        compute_ns = perf_counter_ns if words.simulated else None
+        report = drive(robot, policy, clock, settings, compute_ns)
+        rest_action = task.stand_in(np.array(robot.limits.rest)) if task else None
     world = "" if words.robot != "mock" else "random observations"
-    return Driven(report, settings, program, config.env.id if task and config else world, task)
+    world = config.env.id if task and config else world
+    return Driven(report, settings, program, world, task, rest_action)
 
 
 def _check_words(words: Words) -> None:
@@ -152,8 +159,23 @@ def _open_task(config: Config | None, words: Words) -> TaskWorld | None:
     return TaskWorld(make_tasks(config, 1)[0], words.seed)
 
 
-def _settings(words: Words, task: TaskWorld | None) -> DriveSettings:
-    rate_hz = words.rate or (task.rate_hz if task else None) or DEFAULT_RATE_HZ
+def _trained_rate_hz(folder: Path, config: Config | None) -> float | None:
+    """Decisions a second of the task that a program was trained on, as far as is known here."""
+    if config is None:
+        origin = read_manifest(folder).get("origin")
+        rate_hz = origin.get("rate_hz") if isinstance(origin, dict) else None
+        return float(rate_hz) if isinstance(rate_hz, (int, float)) else None
+    from rivc.train.task_world import known_rate_hz
+
+    return known_rate_hz(config)
+
+
+def _default_rate_hz(folder: Path) -> float:
+    note(f"{folder} does not tell its task's rate: {DEFAULT_RATE_HZ:g} Hz; --rate gives another")
+    return DEFAULT_RATE_HZ
+
+
+def _settings(words: Words, rate_hz: float) -> DriveSettings:
     length_ns, slots = period_ns(rate_hz)
     slot_ms = length_ns / slots / MILLISECOND_NS
     limits = WatchdogLimits(
@@ -192,17 +214,36 @@ def mock_limits(actions: ActionTable) -> CommandLimits:
 
 @contextmanager
 def ending_gently() -> Iterator[None]:
-    """Let what would end the process at once interrupt it instead, so that the robot is stopped."""
+    """Let what would end the process at once interrupt it instead, so that the robot is stopped.
 
-    def interrupt(_: int, __: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    endings = [getattr(signal, name) for name in _ENDINGS if hasattr(signal, name)]
-    if current_thread() is not main_thread():
-        endings = []  # Python hands signals to the main thread only
-    before = {ending: signal.signal(ending, interrupt) for ending in endings}
+    What was ignored before, as SIGHUP is under nohup, is ignored on.
+    """
+    interrupt = _Interrupt()
+    before = {ending: signal.getsignal(ending) for ending in _endings()}
+    ours = {e: was for e, was in before.items() if was is not None and was != signal.SIG_IGN}
+    for ending in ours:
+        signal.signal(ending, interrupt)
     try:
         yield
     finally:
-        for ending, handler in before.items():
+        for ending, handler in ours.items():
             signal.signal(ending, handler)
+
+
+def _endings() -> list[signal.Signals]:
+    """The signals that end a process here; Python hands them to the main thread only."""
+    if current_thread() is not main_thread():
+        return []
+    return [getattr(signal, name) for name in _ENDINGS if hasattr(signal, name)]
+
+
+class _Interrupt:
+    """Raises KeyboardInterrupt, but for a moment after it did: impatience must not cut a stop."""
+
+    def __init__(self) -> None:
+        self._until_s = 0.0
+
+    def __call__(self, _: int, __: FrameType | None) -> None:
+        if monotonic() >= self._until_s:
+            self._until_s = monotonic() + GRACE_S
+            raise KeyboardInterrupt

@@ -81,6 +81,7 @@ def _of_run(run: Path, policy: Which | None) -> tuple[SpikingProgram, dict[str, 
     """The program of a run, and where it comes from."""
     from rivc.train.policy import load_program
     from rivc.train.run import RunFolder
+    from rivc.train.task_world import known_rate_hz
 
     folder = RunFolder.open(run)
     config = folder.config()
@@ -90,6 +91,7 @@ def _of_run(run: Path, policy: Which | None) -> tuple[SpikingProgram, dict[str, 
         "env_id": config.env.id,
         "seed": config.seed,
         "policy": which,
+        "rate_hz": known_rate_hz(config),
         "trained_with": folder.read_manifest().get("versions"),
     }
 

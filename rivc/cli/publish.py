@@ -65,6 +65,7 @@ def command(  # noqa: PLR0913, PLR0917 (one argument an option)
     from rivc.neurochip.export import export_program
     from rivc.report.card import Card
     from rivc.train.run import RunFolder
+    from rivc.train.task_world import known_rate_hz
 
     folder = RunFolder.open(run)
     config, versions = folder.config(), folder.read_manifest().get("versions", {})
@@ -75,7 +76,12 @@ def command(  # noqa: PLR0913, PLR0917 (one argument an option)
     export = export_program(
         program,
         out,
-        origin={"name": config.name, "env_id": config.env.id, "seed": config.seed},
+        origin={
+            "name": config.name,
+            "env_id": config.env.id,
+            "seed": config.seed,
+            "rate_hz": known_rate_hz(config),
+        },
         extra={CARD_FILE: card.text().encode(), CONFIG_FILE: config.to_yaml().encode()},
     )
     score = found.results[-1].score

@@ -9,8 +9,11 @@ import click
 
 from rivc.cli.output import emit_json, json_option, note, policy_option, table, verb
 from rivc.cli.progress import counted
+from rivc.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rivc.train.policy import Which
     from rivc.train.stress import Robustness
 
@@ -58,9 +61,12 @@ def command(  # noqa: PLR0913, PLR0917 (one argument an option)
     other renderer, and under all disturbances together.
     """
     from rivc.report import robustness
-    from rivc.train.stress import CONDITIONS, stress
+    from rivc.train.stress import conditions_of, stress
 
-    with counted("playing", len(runs) * len(CONDITIONS)) as observe:
+    total = sum(len(conditions_of(run, policy)) for run in runs)
+    if out is not None:
+        _make(out)
+    with counted("playing", total) as observe:
         results = [
             stress(
                 run,
@@ -68,28 +74,38 @@ def command(  # noqa: PLR0913, PLR0917 (one argument an option)
                 difficulty=difficulty,
                 seed=seed,
                 which=policy,
-                observe=observe,
+                observe=_naming(run, observe),
             )
             for run in runs
         ]
     task = ", ".join(dict.fromkeys(found.env_id for found in results))
     title = f"{task} at difficulty {difficulty:g}, {episodes} episodes"
-    if out is not None:
-        _write(out, results, title)
     if as_json:
         settings = {"difficulty": difficulty, "episodes": episodes, "seed": seed}
         emit_json({**settings, "runs": [robustness.facts(found) for found in results]})
-        return
-    head = ["disturbance", *map(robustness.label, results)]
-    click.echo(f"{title}: {robustness.LEGEND}\n")
-    click.echo(table(head, robustness.rows(results), right=head[1:]))
+    else:
+        head = ["disturbance", *map(robustness.label, results)]
+        click.echo(f"{title}: {robustness.LEGEND}\n")
+        click.echo(table(head, robustness.rows(results), right=head[1:]))
+    if out is not None:  # last: what hours have shown is on the screen by now
+        _write(out, results, title)
+
+
+def _naming(run: Path, observe: Callable[[str], None]) -> Callable[[str], None]:
+    return lambda condition: observe(f"{run}: {condition}")
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {error}") from error
 
 
 def _write(out: Path, results: list[Robustness], title: str) -> None:
     """Write table and chart into a folder."""
     from io import BytesIO
 
-    from rivc.errors import UsageError
     from rivc.report import robustness
     from rivc.snn_convert.storage import write_atomically
 
@@ -101,7 +117,6 @@ def _write(out: Path, results: list[Robustness], title: str) -> None:
     }
     for name, content in files.items():
         try:
-            out.mkdir(parents=True, exist_ok=True)
             write_atomically(out / name, content)
         except OSError as error:
             raise UsageError(f"cannot write {out / name}: {error}") from error

@@ -16,7 +16,7 @@ from rivc.report.draw import draw_frame
 from rivc.report.scene import Scene, spiking_layers
 from rivc.report.stage import Stage, action_names, film_task, frame_rate
 from rivc.report.writer import film_path, write_film
-from rivc.train.evaluate import evaluation_seeds
+from rivc.train.appraise import appraisal_seeds
 from rivc.train.policy import load_program
 from rivc.train.run import RunFolder
 
@@ -63,7 +63,7 @@ def film_run(  # noqa: PLR0913 (every option of a film is a keyword)
         run_folder: the folder of the run.
         out: the film, ``.mp4``, ``.gif``, ``.png`` or ``.apng``.
         episodes: how many.
-        seed: of the episodes; none of them is met in training.
+        seed: of the episodes; neither training nor its evaluations have met one of them.
         backend: the chip that decides.
         policy: program of the "best" evaluation so far, or the "latest"; default: the best, or the
             latest until there was an evaluation.
@@ -89,7 +89,7 @@ def film_run(  # noqa: PLR0913 (every option of a film is a keyword)
         chip.load(program)
         task, view = film_task(config)
         with closing(task.env):
-            stage = Stage(task, chip, program, view, tuple(evaluation_seeds(seed, episodes)))
+            stage = Stage(task, chip, program, view, tuple(appraisal_seeds(seed, episodes)))
             return _film(stage, _scene(stage, config), path, observe)
 
 

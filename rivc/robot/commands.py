@@ -43,6 +43,8 @@ class CommandLimits:
     rest: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("low", "high", "rate", "rest"):
+            object.__setattr__(self, name, _numbers(name, getattr(self, name)))
         size = len(self.low)
         object.__setattr__(self, "rest", self.rest or (0.0,) * size)
         if not size or {len(self.high), len(self.rate or self.low), len(self.rest)} != {size}:
@@ -81,6 +83,14 @@ class CommandLimits:
             return within
         reach = rate * max(0.0, dt_s)
         return np.minimum(np.maximum(within, held - reach), held + reach)
+
+
+def _numbers(name: str, values: Any) -> tuple[float, ...]:
+    """Any sequence of numbers, a list or an array too, as a tuple."""
+    try:
+        return tuple(map(float, values))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"limits: {name}={values!r} is no sequence of numbers") from error
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,9 @@ import numpy as np
 from rivc.errors import ConfigError, RivcError, RobotError
 from rivc.robot.clock import SECOND_NS
 from rivc.robot.policy import FramePolicy
-from rivc.robot.protocol import Command
-from rivc.robot.rate import Durations, FixedRate, Percentiles
-from rivc.robot.watchdog import Stop, Watchdog, WatchdogLimits
+from rivc.robot.protocol import Command, Frame
+from rivc.robot.rate import Durations, FixedRate, Percentiles, period_s
+from rivc.robot.watchdog import Reason, Stop, Watchdog, WatchdogLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rivc.robot.clock import Clock
     from rivc.robot.policy import Policy
-    from rivc.robot.protocol import Frame, RobotEnv
+    from rivc.robot.protocol import RobotEnv
 
 STAGES: Final = ("read", "encode", "infer", "send", "capture to command")
 MAX_SECONDS: Final = 1e7
@@ -66,7 +66,7 @@ class DriveReport:
         frameless: slots in which no new frame came.
         withheld: decisions that the watchdog did not let out.
         stops: by the watchdog, the latest 1,000; times are on the drive's clock.
-        stop_count: all of them.
+        reasons: how many of all of them for each reason.
         start_ns: when the drive began, on the same clock.
         jitter: how late slots began.
         stages: what each stage took: `STAGES`.
@@ -80,11 +80,16 @@ class DriveReport:
     frameless: int
     withheld: int
     stops: tuple[Stop, ...]
-    stop_count: int
+    reasons: dict[Reason, int]
     start_ns: int
     jitter: Percentiles
     stages: dict[str, Percentiles]
     interrupted: bool
+
+    @property
+    def stop_count(self) -> int:
+        """All stops by the watchdog."""
+        return sum(self.reasons.values())
 
 
 def drive(
@@ -113,21 +118,18 @@ def drive(
         QuantError: if an observation is not what the program was trained on.
         BackendError: if the chip fails.
     """
-    rate = FixedRate(clock, settings.rate_hz)
-    slot_ms = 1000 * rate.period_s
-    limits = settings.watchdog or WatchdogLimits(frame_ms=4 * slot_ms, decision_ms=slot_ms)
-    watchdog = Watchdog(clock, limits, robot.stop)
-    loop = _Loop(robot, policy, clock, watchdog, rate.period_s, compute_ns or clock.now_ns)
-    start_ns, slots, interrupted = clock.now_ns(), 0, False
-    try:
-        for _ in rate.slots(max(1, int(settings.seconds * settings.rate_hz + 1e-9))):
-            slots += 1
-            loop.step(settings.read_share * rate.period_s)
-    except KeyboardInterrupt:
-        interrupted = True
-    finally:
-        with _robots("stop"):
-            watchdog.close()
+    slot_s = period_s(settings.rate_hz)
+    limits = settings.watchdog or WatchdogLimits(frame_ms=4000 * slot_s, decision_ms=1000 * slot_s)
+    slots, interrupted = 0, False
+    with _watched(clock, limits, robot) as watchdog:
+        rate, start_ns = FixedRate(clock, settings.rate_hz), clock.now_ns()
+        loop = _Loop(robot, policy, clock, watchdog, slot_s, compute_ns or clock.now_ns)
+        try:
+            for _ in rate.slots(max(1, int(settings.seconds * settings.rate_hz + 1e-9))):
+                slots += 1
+                loop.step(settings.read_share * slot_s)
+        except KeyboardInterrupt:
+            interrupted = True
     return DriveReport(
         seconds=(clock.now_ns() - start_ns) / SECOND_NS,
         slots=slots,
@@ -136,12 +138,23 @@ def drive(
         frameless=loop.frameless,
         withheld=loop.withheld,
         stops=tuple(watchdog.stops),
-        stop_count=watchdog.stop_count,
+        reasons=dict(watchdog.reasons),
         start_ns=start_ns,
         jitter=rate.jitter.percentiles(),
         stages={name: durations.percentiles() for name, durations in loop.stages.items()},
         interrupted=interrupted,
     )
+
+
+@contextmanager
+def _watched(clock: Clock, limits: WatchdogLimits, robot: RobotEnv) -> Iterator[Watchdog]:
+    """A watchdog that stops the robot at the beginning and at the end, whatever is between."""
+    watchdog = Watchdog(clock, limits, robot.stop)
+    try:
+        yield watchdog
+    finally:
+        with _robots("stop"):
+            watchdog.close()
 
 
 class _Loop:
@@ -153,11 +166,11 @@ class _Loop:
         policy: Policy,
         clock: Clock,
         watchdog: Watchdog,
-        period_s: float,
+        slot_s: float,
         compute_ns: Callable[[], int],
     ) -> None:
         self._robot, self._policy, self._clock = robot, policy, clock
-        self._watchdog, self._period_s, self._compute_ns = watchdog, period_s, compute_ns
+        self._watchdog, self._slot_s, self._compute_ns = watchdog, slot_s, compute_ns
         self._sequence: int | None = None
         self._stops_seen = 0
         self._rest = np.array(robot.limits.rest)
@@ -186,6 +199,8 @@ class _Loop:
         """A frame that is newer than all before, or None."""
         with self._timed("read", self._clock.now_ns), _robots("read"):
             frame = self._robot.read(timeout_s)
+            if not (frame is None or isinstance(frame, Frame)):
+                raise RobotError(f"read returned {type(frame).__name__}, not Frame or None")
         if frame is None or (self._sequence is not None and frame.sequence <= self._sequence):
             return None
         self._sequence = frame.sequence
@@ -210,7 +225,7 @@ class _Loop:
         if self._stops_seen != self._watchdog.stop_count:
             self._stops_seen, self._held = self._watchdog.stop_count, self._rest
         now_ns = self._clock.now_ns()
-        dt_s = min(self._period_s, (now_ns - self._sent_ns) / SECOND_NS)
+        dt_s = min(self._slot_s, (now_ns - self._sent_ns) / SECOND_NS)
         values = self._robot.limits.bound(wanted, self._held, dt_s)
         values.flags.writeable = False
         with self._timed("send", self._clock.now_ns), _robots("send"):

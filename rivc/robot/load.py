@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from rivc.errors import ConfigError, MissingError, RivcError, RobotError
-from rivc.robot.protocol import RobotEnv
+from rivc.robot.testing import wrong_parts
 from rivc.snn_convert.storage import reason
 
+if TYPE_CHECKING:
+    from rivc.robot.protocol import RobotEnv
+
 ROBOTS: Final = {"ros2": "rivc.robot.ros2:open_robot"}
-_PARTS: Final = ("limits", "actions", "read", "send", "stop", "close")
 
 
-def load_robot(name: str, **options: Any) -> RobotEnv:
+def load_robot(name: str, /, **options: Any) -> RobotEnv:
     """Open a robot.
 
     Args:
@@ -44,7 +47,14 @@ def load_robot(name: str, **options: Any) -> RobotEnv:
         ) from error
     except Exception as error:  # a port that is not there, a driver that fails
         raise RobotError(f"robot {name!r} does not open: {reason(error)}") from error
-    if not isinstance(robot, RobotEnv):
-        missing = [part for part in _PARTS if not hasattr(robot, part)]
-        raise ConfigError(f"robot {name!r} has no {', '.join(missing)}; see rivc.robot.RobotEnv")
-    return robot
+    return _whole(name, robot)
+
+
+def _whole(name: str, robot: Any) -> RobotEnv:
+    """A robot with all its parts; one that lacks some is closed, if it can be."""
+    problems = list(wrong_parts(robot))
+    if not problems:
+        return cast("RobotEnv", robot)
+    with suppress(Exception):  # somebody else's code; what is wrong is told already
+        robot.close()
+    raise ConfigError(f"robot {name!r}: {'; '.join(problems)}; see rivc.robot.RobotEnv")

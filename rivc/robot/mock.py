@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from rivc.errors import RobotError
 from rivc.robot.clock import MILLISECOND_NS, SECOND_NS
 from rivc.robot.protocol import Frame
 from rivc.robot.rate import period_ns
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from rivc.robot.commands import ActionTable, CommandLimits
     from rivc.robot.faults import Faults, Kind
     from rivc.robot.protocol import Command, World
+
+PATIENCE_NS: Final = SECOND_NS  # that making up for frames may take before it is judged
+_CAMERA, _WIRE, _NOISE = range(3)  # streams of a frame
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,8 @@ class MockRobot:
     The camera takes a frame every ``1 / camera_hz`` seconds of the clock. A frame arrives after a
     delay, late, or never; out of order if its delay says so. Commands reach the motors in order,
     after a delay of their own. A stop has a wire of its own: it acts at once and overtakes every
-    command that is under way. Everything is drawn per frame, so that a fault does not change what
-    is drawn after it.
+    command that is under way. Delays, losses, noise and the delay of a command each have a stream
+    of their own for each frame, so that a fault does not change what is drawn after it.
 
     Args:
         world: what the robot stands in.
@@ -72,8 +76,7 @@ class MockRobot:
     def __init__(self, world: World, clock: Clock, parts: MockParts) -> None:
         self.limits, self.actions = parts.limits, parts.actions
         self._world, self._clock, self._faults = world, clock, parts.faults
-        self._rng = np.random.default_rng(parts.seed)
-        self._wire_rng = np.random.default_rng([parts.seed, 1])
+        self._seed, self._is_slow = parts.seed, False
         self._start_ns, self._period_ns = clock.now_ns(), period_ns(parts.camera_hz)
         self._windows: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
         for fault in parts.faults.schedule:
@@ -87,7 +90,11 @@ class MockRobot:
         self._last_read = -1
 
     def read(self, timeout_s: float) -> Frame | None:
-        """Return the newest frame that has arrived, wait for one, or hang."""
+        """Return the newest frame that has arrived, wait for one, or hang.
+
+        Raises:
+            RobotError: if the world cannot keep up with the camera.
+        """
         until_ns = self._clock.now_ns() + round(timeout_s * SECOND_NS)
         self._block("hang")
         while True:
@@ -102,7 +109,7 @@ class MockRobot:
         """Let a command travel to the motors, or block."""
         self._block("jam")
         delay_ms = self._faults.command_ms
-        delay_ms += self._faults.command_jitter_ms * self._wire_rng.random()
+        delay_ms += self._faults.command_jitter_ms * self._stream(_WIRE, command.sequence).random()
         with self._motors_lock:
             arrival_ns = self._clock.now_ns() + round(delay_ms * MILLISECOND_NS)
             arrival_ns = max(arrival_ns, self._motors[-1][0])
@@ -132,15 +139,37 @@ class MockRobot:
 
     def _expose(self, now_ns: int) -> None:
         """Take every frame whose time has come, the world moving on before each but the first."""
+        first = self._frames
         while (captured_ns := self._capture_ns(self._frames)) <= now_ns:
             if self._frames:
                 self._world.act(self._held(captured_ns))
             self._transmit(captured_ns)
             self._frames += 1
+        self._check_pace(self._frames - first, self._clock.now_ns() - now_ns)
+
+    def _check_pace(self, frames: int, took_ns: int) -> None:
+        """Raise if frames took longer to make up for than to pass, or every read would take longer.
+
+        Once is a machine that was busy, or a loop that was compiled; twice running is the world.
+        """
+        length_ns, periods = self._period_ns
+        was_slow = self._is_slow
+        self._is_slow = took_ns > PATIENCE_NS and took_ns * periods > frames * length_ns
+        if was_slow and self._is_slow:
+            step_ms, frame_ms = (
+                ns / MILLISECOND_NS for ns in (took_ns / frames, length_ns / periods)
+            )
+            raise RobotError(
+                f"the world takes {step_ms:.1f} ms a step, the camera a frame every "
+                f"{frame_ms:.1f} ms: lower the rate, or simulate the time (--rate, --simulated)"
+            )
+
+    def _stream(self, kind: int, frame: int) -> np.random.Generator:
+        return np.random.default_rng([self._seed, kind, max(0, frame)])
 
     def _transmit(self, captured_ns: int) -> None:
         faults = self._faults
-        late, lost, jitter = self._rng.random(3).tolist()
+        late, lost, jitter = self._stream(_CAMERA, self._frames).random(3).tolist()
         observation = self._sense(self._world.observe())
         if lost < faults.lost or self._fault_end("lost", captured_ns):
             return
@@ -153,7 +182,8 @@ class MockRobot:
     def _sense(self, observation: NDArray[Any]) -> NDArray[Any]:
         if not self._faults.noise:
             return observation
-        noisy = observation + self._faults.noise * self._rng.standard_normal(observation.shape)
+        noise = self._stream(_NOISE, self._frames).standard_normal(observation.shape)
+        noisy = observation + self._faults.noise * noise
         if observation.dtype == np.uint8:
             return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
         return noisy.astype(observation.dtype)

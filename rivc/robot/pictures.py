@@ -77,5 +77,5 @@ def shrink(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
         raise RobotError(f"a picture of {height}x{width} pixels cannot be shrunk to {size}x{size}")
     top, left = (height - k * size) // 2, (width - k * size) // 2
     middle = picture[top : top + k * size, left : left + k * size]
-    sums = middle.reshape(size, k, size, k, channels).sum((1, 3), dtype=np.uint32)
+    sums = middle.reshape(size, k, size, k, channels).sum((1, 3), dtype=np.uint64)
     return np.asarray((sums + k * k // 2) // (k * k), np.uint8)

@@ -107,12 +107,6 @@ class FixedRate:
         self._period_ns = period_ns(rate_hz)
         self.jitter, self.missed = Durations(), 0
 
-    @property
-    def period_s(self) -> float:
-        """Length of a slot."""
-        length_ns, slots = self._period_ns
-        return length_ns / slots / SECOND_NS
-
     def slot_ns(self, slot: int) -> int:
         """Return when a slot starts."""
         length_ns, slots = self._period_ns
@@ -149,3 +143,16 @@ def period_ns(rate_hz: float) -> tuple[int, int]:
         raise ConfigError(f"a rate of {rate_hz} Hz is not in {MIN_RATE_HZ:g}..{MAX_RATE_HZ:g} Hz")
     period = SECOND_NS / Fraction(rate_hz)
     return period.numerator, period.denominator
+
+
+def period_s(rate_hz: float) -> float:
+    """Return the length of a period.
+
+    Raises:
+        ConfigError: if there is no such rate.
+
+    >>> period_s(50.0)
+    0.02
+    """
+    length_ns, periods = period_ns(rate_hz)
+    return length_ns / periods / SECOND_NS

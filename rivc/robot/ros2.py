@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+TwistField = Literal["linear.x", "linear.y", "linear.z", "angular.x", "angular.y", "angular.z"]
 Rows = Annotated[tuple[tuple[float, ...], ...], Field(max_length=4096)]
 ACK_S: Final = 0.2  # that the last stop may take to be acknowledged
 _MODULES: Final = (
@@ -62,8 +63,8 @@ class Ros2Options(BaseModel):
     """Where commands go."""
     message: Literal["twist", "array"] = "twist"
     """Type of a command: geometry_msgs/Twist, or std_msgs/Float64MultiArray for arms."""
-    fields: tuple[str, ...] = ("linear.x", "angular.z")
-    """What each number of a command is in a twist."""
+    fields: tuple[TwistField, ...] = ("linear.x", "angular.z")
+    """What each number of a command is in a twist, each another one."""
     size: Annotated[int, Field(ge=1, le=4096)] | None = None
     """Side of the square picture that the program takes; null: pictures as they come."""
     actions: Rows = ()
@@ -134,10 +135,8 @@ class Ros2Robot:
         self.actions = options.table()
         self.limits = options.limits(self.actions)
         self._options = options
-        if options.message == "twist" and len(options.fields) != self.actions.size:
-            raise ConfigError(
-                f"commands have {self.actions.size} numbers, fields are {list(options.fields)}"
-            )
+        if options.message == "twist":
+            _check_fields(options.fields, self.actions.size)
         self._ros = _import_ros()
         self._arrived, self._count = Condition(), 0
         self._newest: tuple[Any, int, int] | None = None
@@ -239,6 +238,13 @@ class Ros2Robot:
             for field, value in zip(self._options.fields, values, strict=True):
                 _set(message, field, value)
         self._publisher.publish(message)
+
+
+def _check_fields(fields: tuple[TwistField, ...], size: int) -> None:
+    if len(fields) != size:
+        raise ConfigError(f"commands have {size} numbers, fields are {list(fields)}")
+    if len(set(fields)) != size:  # one number would be written over another
+        raise ConfigError(f"a field comes twice in {list(fields)}")
 
 
 def _set(message: Any, field: str, value: float) -> None:

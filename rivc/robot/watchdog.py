@@ -12,15 +12,16 @@ lead to the same alarm. So one number bounds what a blind robot can do: no comma
 than `frame_ms`, counted from the light that caused it.
 
 A robot that was stopped stays stopped until `recovery` decisions in a row were in time, each on a
-new frame that was fresh; the last of them is the first to move it. The beginning is no exception:
-it starts as a stop. While it stands still, the stop is repeated every `frame_ms`, because a message
-may be lost and a command may have been under way.
+new frame that was fresh; the last of them is the first to move it. A decision on a frame that
+counted before neither counts again nor ends the row. The beginning is no exception: it starts with
+a stop. While it stands still, the stop is repeated every `frame_ms`, because a message may be lost
+and a command may have been under way.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 Reason = Literal["start", "frame", "decision"]
 LEAST_MS: Final = 0.05  # half a slot at the highest rate; stops are repeated this often
 REMEMBERED: Final = 1000  # stops that are kept by time and reason
+_LONG_AGO_NS: Final = -(1 << 63)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +85,14 @@ class WatchdogState:
     Attributes:
         stopped: why the robot stands still; None while it may move.
         in_time: decisions in a row that were in time, while it stands still.
-        captured_ns: of the frame behind the command that holds, while it may move.
+        captured_ns: of the frame behind the command that holds, while it may move; of the last one
+            that counted, or commanded before, while it stands still.
         begun_ns: when the decision began whose command is not out yet; None if there is none.
     """
 
     stopped: Reason | None = "start"
     in_time: int = 0
-    captured_ns: int = 0
+    captured_ns: int = _LONG_AGO_NS
     begun_ns: int | None = None
 
 
@@ -139,12 +142,14 @@ def decided(
     anew = WatchdogState(None, 0, min(captured_ns, now_ns), begun_ns)
     late = looked(anew, limits, now_ns).stopped
     if late is not None:
-        return WatchdogState(state.stopped or late)
+        return replace(state, stopped=state.stopped or late, in_time=0, begun_ns=None)
     if state.stopped is None:
         return state
+    if anew.captured_ns <= state.captured_ns:  # the picture of the decision before, once more
+        return replace(state, begun_ns=None)
     if state.in_time + 1 >= limits.recovery:
         return anew
-    return WatchdogState(state.stopped, state.in_time + 1)
+    return WatchdogState(state.stopped, state.in_time + 1, anew.captured_ns)
 
 
 def sent(
@@ -158,7 +163,7 @@ def sent(
 
 
 class Watchdog:
-    """Stops a robot as soon as something is late; see the module.
+    """Stops a robot now, and again as soon as something is late; see the module.
 
     Args:
         clock: whose alarm it is; the machine's clock rings it from a thread of its own.
@@ -167,7 +172,7 @@ class Watchdog:
 
     Attributes:
         stops: the latest 1,000 stops, without the one that everything starts with.
-        stop_count: all of them.
+        reasons: how many of all of them for each reason.
         failure: the last thing that `stop` raised; a stop that failed is repeated like any other.
 
     Example:
@@ -175,6 +180,7 @@ class Watchdog:
         >>> clock = SimulatedClock()
         >>> limits = WatchdogLimits(frame_ms=100, decision_ms=20, recovery=1)
         >>> dog = Watchdog(clock, limits, lambda: print("stop at", clock.now_ns() // 1_000_000))
+        stop at 0
         >>> dog.begin()
         >>> dog.allows(captured_ns=clock.now_ns())
         True
@@ -189,10 +195,16 @@ class Watchdog:
         self._clock, self._limits, self._stop = clock, limits, stop
         self._state, self._lock = WatchdogState(), Lock()
         self.stops: deque[Stop] = deque(maxlen=REMEMBERED)
-        self.stop_count = 0
+        self.reasons = Counter[Reason]()
         self.failure: Exception | None = None
+        self._halt()  # before there is an alarm to leave behind, should Ctrl-C come in between
         self._alarm = clock.alarm(self._ring)
         self._alarm.set(clock.now_ns() + limits.frame_ns)
+
+    @property
+    def stop_count(self) -> int:
+        """Stops so far, without the one that everything starts with."""
+        return self.reasons.total()
 
     @property
     def is_stopped(self) -> bool:
@@ -218,13 +230,19 @@ class Watchdog:
             self._halt()
 
     def close(self) -> None:
-        """Stop the robot, and look no more.
+        """Stop the robot, and look no more; a stop that Ctrl-C interrupts is begun anew.
 
         Raises:
             Exception: what `stop` raises.
         """
         try:
-            self._stop()
+            try:
+                self._stop()
+            except Exception:
+                raise
+            except BaseException:
+                self._stop()
+                raise
         finally:
             self._alarm.close()
 
@@ -239,7 +257,7 @@ class Watchdog:
             reason = self._state.stopped
             if before is None and reason is not None:
                 self.stops.append(Stop(now_ns, reason))
-                self.stop_count += 1
+                self.reasons[reason] += 1
             has_to_stop = reason is not None and (before is None or has_rung)
             if reason is None:
                 self._alarm.set(due(self._state, self._limits)[0])

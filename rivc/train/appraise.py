@@ -59,9 +59,14 @@ class Appraisal:
     synops_per_decision: float | None = None
 
 
+def appraisal_seed(seed: int, episode: int) -> int:
+    """Return the seed of an episode that neither training nor its evaluations have seen."""
+    return episode_seed(seed, EVALUATE, _APPRAISAL, episode)
+
+
 def appraisal_seeds(seed: int, count: int) -> list[int]:
-    """Return the seeds of episodes that neither training nor its evaluations have seen."""
-    return [episode_seed(seed, EVALUATE, _APPRAISAL, i) for i in range(count)]
+    """Return the seeds of such episodes."""
+    return [appraisal_seed(seed, i) for i in range(count)]
 
 
 def appraise(

@@ -50,9 +50,14 @@ class Score:
         return float(np.mean(marks)) if marks else None
 
 
+def evaluation_seed(seed: int, episode: int) -> int:
+    """Return the seed of an evaluation episode: another than any that training uses."""
+    return episode_seed(seed, EVALUATE, 0, episode)
+
+
 def evaluation_seeds(seed: int, count: int) -> list[int]:
-    """Return the seeds of evaluation episodes: others than any that training uses."""
-    return [episode_seed(seed, EVALUATE, 0, i) for i in range(count)]
+    """Return the seeds of evaluation episodes."""
+    return [evaluation_seed(seed, i) for i in range(count)]
 
 
 def emulated(program: SpikingProgram) -> Act:

@@ -108,6 +108,18 @@ def stress(
     )
 
 
+def conditions_of(run: Path, which: Which | None = None) -> list[str]:
+    """Return the conditions that a run is played under, having looked whether it can be at all.
+
+    Raises:
+        UsageError: the task of the run knows no disturbances.
+        MissingError: there is no such run, or it has no program yet.
+    """
+    folder = RunFolder.open(run)
+    load_program(folder, which)
+    return _conditions(folder.config())
+
+
 def _conditions(config: Config) -> list[str]:
     """Return the conditions that make a difference to a run's task."""
     from rivc.envs.base import MujocoTask

@@ -8,17 +8,25 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rivc.cli import driving
+from rivc.cli.drive import _why_stopped
+from rivc.cli.driving import ending_gently
 from rivc.neurochip.export import load_export
+from rivc.robot.clock import SECOND_NS
+from rivc.robot.watchdog import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from click.testing import Result
+
+    from rivc.robot import MockRobot
 
     Call = Callable[..., Result]
 
@@ -74,6 +82,7 @@ def test_a_run_drives_its_own_task_on_a_mock_robot(trained: Path, rivc: Call) ->
     assert facts["episodes"] > 0
     assert facts["return_mean"] > 1
     assert facts["unfinished_steps"] >= 0
+    assert facts["rest_action"] == [0]
     manifest = json.loads((trained / "manifest.json").read_text())
     assert facts["program_sha256"] == manifest["best_program_sha256"]
 
@@ -94,6 +103,7 @@ def test_a_hung_camera_is_told_with_its_time(trained: Path, rivc: Call) -> None:
     facts = json.loads(rivc("drive", trained, *words, "--json").stdout)
     [stop] = facts["stops"]
     assert stop["late"] == "frame"
+    assert facts["stop_reasons"] == {"frame": 1}
     assert 10 < stop["seconds"] <= 10.08
     assert facts["missed_deadlines"] == 99
     text = rivc("drive", trained, *words).stdout
@@ -121,9 +131,94 @@ cli(["drive", {str(exported)!r}, "--robot", "mock", "--simulated", "--seconds", 
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
     assert facts["world"] == "random observations"
-    assert facts["rate_hz"] == 10
+    assert facts["rate_hz"] == 50  # CartPole's, as its export tells
     assert "return_mean" not in facts
     assert facts["program_sha256"] == load_export(exported).program.sha256
+
+
+def test_an_export_that_does_not_tell_its_rate_is_driven_at_10_hz_with_a_word(
+    export: Path, rivc: Call
+) -> None:
+    manifest = json.loads((export / "manifest.json").read_text())
+    del manifest["origin"]["rate_hz"]
+    (export / "manifest.json").write_text(json.dumps(manifest))
+    result = rivc("drive", export, *QUICK, "--json")
+    assert json.loads(result.stdout)["rate_hz"] == 10
+    assert "does not tell its task's rate: 10 Hz; --rate gives another" in result.stderr
+
+
+def test_a_robot_of_ones_own_is_driven_at_the_rate_of_the_runs_task(
+    trained: Path, rivc: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = ROBOT.replace('print("close", file=self.log)', "self.log.close()")
+    (tmp_path / "robot_at_a_rate.py").write_text(code)
+    (tmp_path / "options.yaml").write_text(f"path: {tmp_path / 'log.txt'}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ("--robot", "robot_at_a_rate:Robot", "--options", tmp_path / "options.yaml")
+    result = rivc("drive", trained, *words, "--seconds", 0.1, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["rate_hz"] == 50
+
+
+def test_reasons_are_those_of_all_stops_also_where_the_first_are_forgotten() -> None:
+    stops = tuple(Stop(time_ns=(10 + i) * SECOND_NS, reason="frame") for i in range(1000))
+    drive = SimpleNamespace(
+        stops=stops, start_ns=0, stop_count=1700, reasons={"frame": 1200, "decision": 500}
+    )
+    driven: Any = SimpleNamespace(report=drive)
+    told = "1,200 late frames; the latest 1,000 at 10.00 s, 11.00 s, 12.00 s, 13.00 s, 14.00 s, ..."
+    assert _why_stopped(driven) == f": 500 late decisions, {told}"
+
+
+def test_what_was_ignored_is_ignored_on() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with ending_gently():
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_handler_that_is_not_pythons_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "getsignal", lambda _: None)
+    was_set = []
+    monkeypatch.setattr(signal, "signal", lambda *words: was_set.append(words))
+    with ending_gently():
+        pass
+    assert was_set == []
+
+
+def test_a_second_ending_does_not_interrupt_what_the_first_began(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with ending_gently():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+    monkeypatch.setattr(driving, "GRACE_S", 0.0)
+    with ending_gently():
+        for _ in range(2):  # one that was lost does not keep others away for ever
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+
+
+def test_a_robot_is_closed_before_endings_end_the_process_again(
+    exported: Path, rivc: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handlers = []
+    close = driving.MockRobot.close
+
+    def watched(robot: MockRobot) -> None:
+        handlers.append(signal.getsignal(signal.SIGTERM))
+        close(robot)
+
+    monkeypatch.setattr(driving.MockRobot, "close", watched)
+    assert rivc("drive", exported, *QUICK).exit_code == 0
+    assert len(handlers) == 1
+    assert handlers[0] is not signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_a_short_drive_in_real_time(exported: Path, rivc: Call) -> None:
@@ -176,7 +271,10 @@ def test_whatever_ends_the_process_stops_the_robot_first(
     own: tuple[Path, Path, dict[str, str]], exported: Path, ending: signal.Signals
 ) -> None:
     options, log, environment = own
-    command = [sys.executable, "-m", "rivc.cli.main", "drive", str(exported)]
+    code = f"import signal; signal.signal({ending:d}, signal.SIG_DFL)"  # nohup may ignore it
+    code += "; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code += "; from rivc.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "drive", str(exported), "--rate", "10"]
     words = ["--robot", "my_robot:Robot", "--options", str(options), "--seconds", "600", "--json"]
     process = subprocess.Popen(
         [*command, *words], env=environment, stdout=subprocess.PIPE, text=True

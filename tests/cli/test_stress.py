@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ from rivc.train.stress import CONDITIONS, SEEN, Robustness
 from rivc.train.worlds import Episode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from click.testing import Result
@@ -81,6 +82,71 @@ def test_the_other_renderer_is_no_ray_camera_where_rays_draw_already(
         monkeypatch.setattr(stress, "gl_status", lambda backend=backend: GlStatus(backend))
         changed = stress._under(config, stress.RENDERER, 0.5)
         assert changed.env.kwargs["camera"] == other
+
+
+@pytest.mark.parametrize("family", ["light", "sensor_noise", "all"])
+def test_a_condition_is_that_disturbance_and_no_other(family: str) -> None:
+    from rivc.train import stress
+    from rivc.train.config import load_config
+
+    trained_with = {"env.kwargs.disturbances": "all", "env.kwargs.difficulty": 0.8}
+    config = load_config("tracker", {**trained_with, "env.kwargs.camera": "ray"})
+    kept = {key: config.env.kwargs[key] for key in config.env.kwargs.keys() - {"disturbances"}}
+    under = {
+        name: stress._under(config, name, 0.5).env.kwargs
+        for name in (stress.NOMINAL, stress.RENDERER, family)
+    }
+    assert under[stress.NOMINAL] == {**kept, "disturbances": None}
+    assert under[stress.RENDERER] == {**kept, "disturbances": None, "camera": "gl"}
+    assert under[family] == {**kept, "disturbances": family, "difficulty": 0.5}
+
+
+def never(*_: object, **__: object) -> None:
+    raise AssertionError("it played before it looked")
+
+
+def test_all_runs_and_the_folder_are_looked_at_before_anything_is_played(
+    runs: dict[str, Path],
+    trained: Path,
+    rivc: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rivc.train.stress.play", never)
+    result = rivc("stress", runs["state"], trained)
+    assert (result.exit_code, "CartPole-v1 knows no disturbances" in result.stderr) == (2, True)
+    (tmp_path / "file").write_text("")
+    result = rivc("stress", runs["state"], "--out", tmp_path / "file" / "below")
+    assert (result.exit_code, "cannot write" in result.stderr) == (2, True)
+
+
+def test_what_cannot_be_written_after_all_is_on_the_screen(
+    runs: dict[str, Path], rivc: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("rivc.snn_convert.storage.write_atomically", full)
+    result = rivc("stress", runs["state"], "--episodes", 1, "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "dropped frames" in result.stdout
+    assert "no space left" in result.stderr
+
+
+def test_the_bar_is_as_long_as_what_is_played_and_names_the_run(
+    runs: dict[str, Path], rivc: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    totals, told = [], []
+
+    @contextmanager
+    def counted(_: str, total: int) -> Iterator[Callable[[str], None]]:
+        totals.append(total)
+        yield told.append
+
+    monkeypatch.setattr("rivc.cli.stress.counted", counted)
+    assert rivc("stress", runs["state"], "--episodes", 1).exit_code == 0
+    assert totals == [len(told)] == [len(CONDITIONS) - len(SEEN)]
+    assert told[0] == f"{runs['state']}: nominal"
 
 
 def test_the_same_request_gives_the_same_answer(runs: dict[str, Path], rivc: Call) -> None:

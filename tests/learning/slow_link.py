@@ -40,6 +40,7 @@ from rivc.split import (
     SplitPolicy,
     cut,
 )
+from rivc.train.evaluate import evaluation_seed
 from rivc.train.features import record_features
 from rivc.train.ladders import LadderPlan, fit_split
 from rivc.train.policy import load_program
@@ -182,7 +183,8 @@ class Scene:
     seed: int
 
     def world(self) -> TaskWorld:
-        return TaskWorld(make_tasks(self.folder.config(), 1)[0], self.seed)
+        (task,) = make_tasks(self.folder.config(), 1)
+        return TaskWorld(task, self.seed, evaluation_seed)  # the episodes of docs/results.md
 
     def undisturbed(self) -> Played:
         """The policy at no distance."""

@@ -4,35 +4,49 @@ from __future__ import annotations
 
 import re
 import sys
+import time
+from collections import deque
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pytest
 import yaml
 
 from rivc.robot import Command, Faults, check_robot
 from rivc.robot.faults import parse
 from rivc.robot.ros2 import Ros2Options
 
-if TYPE_CHECKING:
-    import pytest
-
 PAGE = (Path(__file__).parents[2] / "docs" / "robots.md").read_text()
 
 
 class Camera:
-    """A webcam as OpenCV opens it."""
+    """A webcam as OpenCV opens it: four pictures wait in its driver, and the oldest comes first."""
+
+    PERIOD_S = 0.05
 
     def __init__(self, _: int) -> None:
-        self.count = 0
+        self.waiting: deque[int] = deque()
+        self.start_s, self.taken, self.grabbed = time.monotonic(), 0, 0
+
+    def film(self) -> None:
+        """Take the pictures that are due, as far as there is room for them."""
+        while self.taken < (time.monotonic() - self.start_s) // self.PERIOD_S:
+            self.taken += 1
+            if len(self.waiting) < 4:
+                self.waiting.append(self.taken)
 
     def grab(self) -> bool:
-        self.count += 1
+        self.film()
+        while not self.waiting:
+            time.sleep(0.002)
+            self.film()
+        self.grabbed = self.waiting.popleft()
         return True
 
     def retrieve(self) -> tuple[bool, Any]:
-        return True, np.full((48, 64, 3), self.count, np.uint8)
+        return True, np.full((48, 64, 3), self.grabbed, np.uint8)
 
 
 class Port:
@@ -54,9 +68,9 @@ def blocks(language: str, word: str) -> list[str]:
     return [code for code in found if word in code]
 
 
-def test_the_example_robot_conforms_and_speaks_to_its_wheels(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def my_robot(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The robot of the page, open."""
     for name, member in (("cv2", {"VideoCapture": Camera}), ("serial", {"Serial": Port})):
         module = ModuleType(name)
         vars(module).update(member)
@@ -64,12 +78,24 @@ def test_the_example_robot_conforms_and_speaks_to_its_wheels(
     [code] = blocks("python", "class MyRobot")
     names: dict[str, Any] = {}
     exec(code, names)
-    robot = names["MyRobot"]()
+    return names["MyRobot"]()
+
+
+def test_the_example_robot_conforms_and_speaks_to_its_wheels(my_robot: Any) -> None:
+    robot = my_robot
     robot.send(Command(robot.actions.command([3]), 0, 0))
     assert robot.wheels.written == b"-4.000 4.000\n"
     found = check_robot(robot)
     assert found.ok, str(found)
     assert not robot.wheels.is_open
+
+
+def test_the_example_robot_sees_what_its_camera_saw_last(my_robot: Any) -> None:
+    time.sleep(12 * Camera.PERIOD_S)  # as long as a policy may think
+    frame = my_robot.read(1.0)
+    assert my_robot.camera.taken - frame.observation.max() <= 2
+    assert frame.observation.shape == (32, 32, 3)
+    my_robot.close()
 
 
 def test_the_example_files_are_read() -> None:

@@ -15,7 +15,8 @@ from rivc.report.film import film_run
 from rivc.report.stage import Stage, action_names, film_task, frame_rate
 from rivc.snn_convert import reference
 from rivc.snn_convert.program import greedy
-from rivc.train.evaluate import evaluation_seeds, play
+from rivc.train.appraise import appraisal_seeds
+from rivc.train.evaluate import play
 from rivc.train.policy import load_program
 from rivc.train.setup import make_tasks
 
@@ -46,7 +47,7 @@ def evaluated(folder: RunFolder, seed: int, count: int = 1) -> tuple[Episode, ..
     def act(observation: NDArray[np.float64]) -> NDArray[np.int64]:
         return greedy(reference.run(program, program.encode(observation)))
 
-    return play(tasks, act, evaluation_seeds(seed, count)).episodes
+    return play(tasks, act, appraisal_seeds(seed, count)).episodes
 
 
 def test_cartpole_is_filmed_decision_by_decision(

@@ -72,11 +72,19 @@ def test_a_command_of_another_shape_or_of_nan_is_refused(target: list[Any]) -> N
         {"rate": (1.0, 1.0)},
         {"rest": (3.0,)},
         {"rest": (np.nan,)},
+        {"high": 1.0},
+        {"high": None},
+        {"low": ("slow",)},
     ],
 )
 def test_limits_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         CommandLimits(**({"low": (-1.0,), "high": (1.0,)} | wrong))
+
+
+def test_limits_may_be_lists_or_arrays() -> None:
+    plain = CommandLimits((-1.0, -2.0), (1.0, 2.0), rate=(3.0, 4.0))
+    assert CommandLimits([-1, -2], np.array([1, 2]), rate=[3, 4]) == plain  # type: ignore[arg-type]
 
 
 def test_a_rest_of_another_length_than_the_actions_is_refused() -> None:

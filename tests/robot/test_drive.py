@@ -80,6 +80,14 @@ def test_a_healthy_robot_is_never_stopped_and_misses_nothing() -> None:
     assert robot.events[-1].values is None
 
 
+def test_a_drive_begins_with_a_stop() -> None:
+    limits = WatchdogLimits(frame_ms=400, decision_ms=100, recovery=1)
+    _, robot = simulate(Faults(frame_ms=0, frame_jitter_ms=0), 1, limits=limits)
+    first, second = robot.events[:2]
+    assert (first.values, first.time_ns) == (None, 0)
+    assert (second.values is None, second.time_ns) == (False, 0)
+
+
 @st.composite
 def anything_wrong(draw: st.DrawFn) -> Faults:
     times = st.floats(0, 4, allow_nan=False)
@@ -208,6 +216,26 @@ def test_a_chip_that_fails_stops_the_robot_and_is_told_of() -> None:
 
     with pytest.raises(BackendError, match="gone"):
         drive(robot, Steer(clock, take), clock, DriveSettings(HZ, 60))
+    assert robot.events[-1].values is None
+
+
+def test_a_loop_that_cannot_be_built_leaves_no_alarm_behind() -> None:
+    clock = SimulatedClock()
+    robot = mock(clock, Faults())
+    robot.limits = None  # type: ignore[assignment]
+    with pytest.raises(AttributeError):
+        drive(robot, Steer(clock), clock, DriveSettings(HZ, 60))
+    told = len(robot.events)
+    clock.sleep_until(10 * SECOND_NS)
+    assert len(robot.events) == told
+
+
+def test_a_picture_that_is_no_frame_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimulatedClock()
+    robot = mock(clock, Faults())
+    monkeypatch.setattr(robot, "read", lambda _: np.zeros(4))
+    with pytest.raises(RobotError, match="read returned ndarray, not Frame or None"):
+        drive(robot, Steer(clock), clock, DriveSettings(HZ, 60))
     assert robot.events[-1].values is None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,23 @@ class CannotStop(Good):
         raise RuntimeError("not connected")
 
 
+class OneLock(Good):
+    """A driver whose stop waits for a camera that blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.Lock()
+
+    def read(self, timeout_s: float) -> Frame | None:
+        with self.lock:
+            time.sleep(0.1)
+        return super().read(timeout_s)
+
+    def stop(self) -> None:
+        with self.lock:
+            super().stop()
+
+
 class WrongSize(Good):
     def __init__(self) -> None:
         super().__init__()
@@ -120,6 +138,7 @@ def test_a_robot_that_keeps_every_rule_conforms() -> None:
         (ClosesOnce, "close twice", "already closed"),
         (CannotStop, "stop from another thread", "not connected"),
         (CannotStop, "stop before anything", "not connected"),
+        (OneLock, "stop from another thread", "only when a read that waited did"),
         (WrongSize, "parts", "actions of 1 numbers, limits of 2"),
         (NoLimits, "parts", "not CommandLimits"),
     ],
@@ -129,6 +148,31 @@ def test_each_wrong_robot_is_found_out(kind: type[Good], rule: str, told: str) -
     assert any(b.rule == rule and told in b.what for b in found.breaches), str(found)
     with pytest.raises(MismatchError, match=f"{kind.__name__} breaks"):
         found.raise_if_failed()
+
+
+def test_a_robot_that_waits_for_its_camera_and_stops_slowly_conforms() -> None:
+    class Serial(Good):
+        def read(self, timeout_s: float) -> Frame | None:
+            time.sleep(0.1)
+            return super().read(timeout_s)
+
+        def stop(self) -> None:
+            time.sleep(0.02)
+
+    assert check_robot(Serial(), **EASY).ok
+
+
+@pytest.mark.parametrize("kind", [NoLimits, WrongSize])
+def test_a_robot_that_lacks_parts_is_not_left_open(kind: type[Good]) -> None:
+    robot = kind()
+    found = check_robot(robot, **EASY)
+    assert (found.rules, robot.closed) == (("parts", "close twice"), 2)
+    assert {breach.rule for breach in found.breaches} == {"parts"}
+
+
+def test_a_robot_that_cannot_even_be_closed_is_found_out() -> None:
+    found = check_robot(object(), **EASY)  # type: ignore[arg-type]
+    assert "no method read, send, stop, close" in str(found)
 
 
 def test_what_was_found_before_a_robot_raised_is_told_too() -> None:
@@ -170,6 +214,21 @@ def takes_nothing() -> Good:
     return Good()
 
 
+opened: list[Good] = []
+
+
+def make_wrong_size(name: str) -> Good:
+    """A factory with an option of a common name."""
+    opened.append(WrongSize())
+    return opened[-1]
+
+
+def test_a_robot_with_a_wrong_part_is_refused_and_closed() -> None:
+    with pytest.raises(ConfigError, match="actions of 1 numbers, limits of 2"):
+        load_robot(f"{__name__}:make_wrong_size", name="left")
+    assert opened.pop().closed == 1
+
+
 def test_a_robot_of_ones_own_is_found_by_module_and_factory() -> None:
     assert isinstance(load_robot(f"{__name__}:make_good"), RobotEnv)
 
@@ -180,7 +239,11 @@ def test_a_robot_of_ones_own_is_found_by_module_and_factory() -> None:
         ("rsos2", MissingError, "known: mock, ros2, or module:factory"),
         ("no_such_module:make", MissingError, "no_such_module"),
         (f"{__name__}:nothing", MissingError, "nothing"),
-        (f"{__name__}:make_nothing", ConfigError, "has no limits, actions, read"),
+        (
+            f"{__name__}:make_nothing",
+            ConfigError,
+            "no method read, send, stop, close; limits is NoneType",
+        ),
         (f"{__name__}:has_no_port", RobotError, "does not open: .* /dev/ttyUSB9"),
     ],
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from rivc.errors import RobotError
 from rivc.robot import (
     ActionTable,
     Command,
@@ -125,6 +126,76 @@ def test_a_stop_acts_at_once_and_overtakes_what_is_under_way() -> None:
     clock.sleep_until(60 * MS)
     robot.read(0.0)
     assert world.held == [0.0, 9.0, 0.0, 0.0, 0.0, 0.0]
+
+
+class Slow(Diary):
+    """A world that takes its time for a step."""
+
+    def __init__(self, step_ms: float) -> None:
+        super().__init__()
+        self.clock, self.step_ms = SimulatedClock(), step_ms
+
+    def act(self, values: NDArray[np.float64]) -> None:
+        super().act(values)
+        self.clock.sleep_until(self.clock.now_ns() + round(self.step_ms * MS))
+
+
+def slow(step_ms: float, camera_hz: float) -> tuple[Slow, MockRobot]:
+    world = Slow(step_ms)
+    parts = MockParts(ACTIONS, ACTIONS.limits(), camera_hz, Faults(**EXACT))
+    return world, MockRobot(world, world.clock, parts)
+
+
+def test_a_world_that_is_slower_than_its_camera_is_told_of() -> None:
+    world, robot = slow(step_ms=2.0, camera_hz=1000.0)
+    told = r"takes 2\.0 ms a step, the camera a frame every 1\.0 ms: lower the rate"
+    with pytest.raises(RobotError, match=told):
+        frames(robot, 20, timeout_s=0.01)
+    assert world.clock.now_ns() < 10_000 * MS
+
+
+def test_a_world_that_was_slow_once_is_not() -> None:
+    world, robot = slow(step_ms=3_000.0, camera_hz=100.0)  # a loop that is compiled
+    world.clock.sleep_until(10 * MS)
+    robot.read(0.0)
+    world.step_ms = 1.0
+    assert len(frames(robot, 50)) == 50
+
+
+def test_a_world_that_was_held_up_for_long_catches_up() -> None:
+    world, robot = slow(step_ms=5.0, camera_hz=100.0)
+    world.clock.sleep_until(20_000 * MS)
+    robot.read(0.0)  # 2,000 steps, 10 s
+    for _ in range(12):
+        robot.read(0.02)
+    newest = robot.read(0.02)
+    assert newest is not None
+    assert world.clock.now_ns() - newest.time_ns < 50 * MS
+
+
+def test_a_fault_does_not_change_what_is_drawn_after_it() -> None:
+    def seen(**more: Any) -> set[int | None]:
+        _, robot = make(seed=3, lost=0.3, frame_jitter_ms=8.0, **more)
+        return set(range(30, 60)) & set(frames(robot, 100))
+
+    lost = Fault(kind="lost", start_s=0.1, seconds=0.1)
+    assert 10 < len(seen()) < 30
+    assert seen() == seen(noise=0.5) == seen(schedule=(lost,))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_delay_of_a_command_does_not_depend_on_those_before(seed: int) -> None:
+    def held(sequences: list[int]) -> list[float]:
+        world = Diary()
+        clock, robot = make(world, seed=seed, command_jitter_ms=90.0)
+        for sequence in sequences:
+            clock.sleep_until(100 * sequence * MS)
+            robot.send(Command(np.array([float(sequence)]), clock.now_ns(), sequence))
+        clock.sleep_until(1000 * MS)
+        robot.read(0.0)
+        return world.held
+
+    assert held([1, 2, 3, 5, 8])[60:] == held([5, 8])[60:]
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -81,6 +81,11 @@ def test_a_shrunk_pixel_is_the_mean_of_its_block_halves_up(
         assert shrunk[row, column].tolist() == np.floor(block.mean(0) + 0.5).astype(int).tolist()
 
 
+def test_a_large_white_picture_stays_white() -> None:
+    k = 4105  # 255 k^2 takes more than 32 bits
+    assert shrink(np.full((k, k, 1), 255, np.uint8), 1).tolist() == [[[255]]]
+
+
 def test_a_picture_cannot_be_made_larger() -> None:
     with pytest.raises(RobotError, match="31x64 pixels cannot be shrunk to 32x32"):
         shrink(np.zeros((31, 64, 3), np.uint8), 32)

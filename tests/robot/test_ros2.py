@@ -286,6 +286,8 @@ def test_it_keeps_the_rules_of_a_robot(ros: Any) -> None:
         ({"actions": ROWS, "levels": ROWS}, "either `actions`"),
         ({"actions": ROWS, "topic": "/x"}, "unknown key 'topic'"),
         ({"actions": ROWS, "fields": ["linear.x"]}, "2 numbers, fields"),
+        ({"actions": ROWS, "fields": ["linear.x", "angular.w"]}, r"fields\.1"),
+        ({"actions": ROWS, "fields": ["linear.x", "linear.x"]}, "a field comes twice"),
         ({"actions": ROWS, "low": [-1.0], "high": [1.0], "rate": []}, "limits of 1 numbers"),
         ({"actions": "fast"}, "actions"),
         ({"actions": ROWS, "size": 0}, "size"),

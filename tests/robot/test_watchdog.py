@@ -18,10 +18,13 @@ LIMITS = WatchdogLimits(frame_ms=100, decision_ms=30, recovery=3)
 
 
 def start(recovery: int = 3) -> tuple[SimulatedClock, Watchdog, list[int]]:
-    """A watchdog, and the times [ms] at which it stops the robot."""
+    """A watchdog, and the times [ms] at which it stops the robot after the stop it starts with."""
     clock, stops = SimulatedClock(), []
     limits = WatchdogLimits(frame_ms=100, decision_ms=30, recovery=recovery)
-    return clock, Watchdog(clock, limits, lambda: stops.append(clock.now_ns() // MS)), stops
+    dog = Watchdog(clock, limits, lambda: stops.append(clock.now_ns() // MS))
+    assert stops == [0]
+    stops.clear()
+    return clock, dog, stops
 
 
 @pytest.mark.parametrize(
@@ -52,27 +55,58 @@ def sleep(clock: SimulatedClock, ms: int) -> None:
     clock.sleep_until(clock.now_ns() + ms * MS)
 
 
+def decisions(clock: SimulatedClock, dog: Watchdog, count: int) -> list[bool]:
+    """Decide again and again, each time on a frame of its own."""
+    allowed = []
+    for _ in range(count):
+        sleep(clock, 1)
+        allowed.append(decide(clock, dog))
+    return allowed
+
+
 def test_it_starts_stopped_and_so_many_decisions_start_it() -> None:
     clock, dog, _ = start()
-    assert [decide(clock, dog) for _ in range(4)] == [False, False, True, True]
+    assert decisions(clock, dog, 4) == [False, False, True, True]
     assert dog.stop_count == 0
+
+
+def test_a_decision_on_a_frame_that_counted_does_not_count_again() -> None:
+    clock, dog, _ = start()
+    sleep(clock, 10)
+    allowed = []
+    for captured_ms in (1, 1, 1, 2, 1, 3):
+        dog.begin()
+        allowed.append(dog.allows(captured_ms * MS))
+    assert allowed == [False] * 5 + [True]
+
+
+def test_the_frame_of_the_command_before_a_stop_does_not_end_it() -> None:
+    clock, dog, stops = start(recovery=1)
+    assert decide(clock, dog)
+    sleep(clock, 10)
+    dog.begin()
+    sleep(clock, 40)  # a decision that takes too long
+    assert stops == [40]
+    dog.begin()
+    assert not dog.allows(captured_ns=0)
+    dog.begin()
+    assert dog.allows(captured_ns=50 * MS)
 
 
 def test_a_slot_without_a_frame_starts_the_count_anew() -> None:
     clock, dog, _ = start()
-    assert [decide(clock, dog) for _ in range(2)] == [False, False]
+    assert decisions(clock, dog, 2) == [False, False]
     dog.miss()
-    assert [decide(clock, dog) for _ in range(3)] == [False, False, True]
+    assert decisions(clock, dog, 3) == [False, False, True]
 
 
 def test_a_late_frame_starts_the_count_anew() -> None:
     clock, dog, _ = start()
     sleep(clock, 500)
-    decide(clock, dog)
-    decide(clock, dog)
+    decisions(clock, dog, 2)
     dog.begin()
     assert not dog.allows(clock.now_ns() - 100 * MS)
-    assert [decide(clock, dog) for _ in range(3)] == [False, False, True]
+    assert decisions(clock, dog, 3) == [False, False, True]
 
 
 def test_silence_stops_the_robot_at_the_limit_and_again_every_limit() -> None:
@@ -136,7 +170,7 @@ def test_a_stop_that_fails_is_remembered_and_repeated() -> None:
     clock = SimulatedClock()
     dog = Watchdog(clock, LIMITS, stop)
     sleep(clock, 250)
-    assert calls == [100, 200]
+    assert calls == [0, 100, 200]
     assert isinstance(dog.failure, OSError)
 
 
@@ -149,12 +183,27 @@ def test_closing_stops_the_robot_for_the_last_time() -> None:
     assert stops == [20]
 
 
+def test_a_last_stop_that_is_interrupted_is_begun_anew() -> None:
+    clock, calls = SimulatedClock(), []
+
+    def stop() -> None:
+        calls.append(clock.now_ns())
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    dog = Watchdog(clock, LIMITS, stop)
+    with pytest.raises(KeyboardInterrupt):
+        dog.close()
+    sleep(clock, 500)
+    assert calls == [0, 0, 0]
+
+
 def test_only_the_latest_stops_are_kept_and_all_are_counted() -> None:
     clock, dog, _ = start(recovery=1)
     for _ in range(1500):
         decide(clock, dog)
         sleep(clock, 150)
-    assert dog.stop_count == 1500
+    assert (dog.stop_count, dict(dog.reasons)) == (1500, {"frame": 1500})
     assert len(dog.stops) == 1000
 
 

@@ -265,6 +265,17 @@ def test_a_state_with_more_disturbances_than_the_task_has_is_refused(extents: An
         few.set_state(many.get_state())
 
 
+def test_all_that_a_fraction_of_an_extent_may_draw_continues() -> None:
+    env = build({"distractors_count": 3.9}, obs_mode="state")
+    counts = set()
+    for seed in range(60):
+        env.reset(seed=seed)
+        state = env.get_state()
+        counts.add(len(state["disturbances"]["drawn"]["distractors_count"]))
+        env.set_state(state)
+    assert counts == {0, 1, 2, 3, 4}
+
+
 @pytest.mark.parametrize("disturbances", [None, "all"])
 def test_a_difficulty_that_cannot_be_is_refused_for_an_episode_too(disturbances: Any) -> None:
     env = build(disturbances, obs_mode="state")
