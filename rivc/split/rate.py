@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rivc.errors import ConfigError
+from rivc.split.link import OVERHEAD
 from rivc.split.pace import Pace
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 GOOD: Final = 10  # frames in time that allow a better row
 UNDER_WAY: Final = 64
-OVERHEAD: Final = 28  # bytes of IP and UDP
 ENVELOPE: Final = 28  # bytes of header, body and seal around a packet
 JOINING: Final = 54  # bytes of a message that joins
 
@@ -182,7 +182,14 @@ def acknowledged(
     )
 
 
-def joined(state: RateState, took_ns: int) -> RateState:
-    """Return the state after the first round trip of a session, of a message that is small."""
-    pace = state.pace.after(JOINING + OVERHEAD, took_ns, waited=False)
+def joined(state: RateState, took_ns: int | None) -> RateState:
+    """Return the state after the first round trip of a session, of a message that is small.
+
+    Args:
+        state: before it.
+        took_ns: how long it took, if that is known.
+    """
+    pace = state.pace
+    if took_ns is not None:
+        pace = pace.after(JOINING + OVERHEAD, took_ns, waited=False)
     return replace(state, pace=pace, through_ns=0.0, flights=())

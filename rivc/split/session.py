@@ -80,9 +80,14 @@ class Lost(NamedTuple):
 
 
 class Joined(NamedTuple):
-    """The server let the robot in, after a round trip of so long."""
+    """The server let the robot in.
 
-    took_ns: int
+    Attributes:
+        took_ns: the round trip; None if it was asked more than once, for the welcome does not say
+            which time it answers.
+    """
+
+    took_ns: int | None
 
 
 class Gradient(NamedTuple):
@@ -136,7 +141,8 @@ class _Joining:
 
     session: int
     nonce: bytes
-    asked_ns: int | None = None
+    asked_ns: int | None
+    times_asked: int = 0
     seal: Seal | None = None
     window: ReplayWindow = field(default_factory=ReplayWindow)
     counter: int = 0
@@ -162,8 +168,7 @@ class Session:
     ) -> None:
         self._ladder, self._identity, self._readout_size = ladder, identity, readout_size
         self._seal, self.dropped, self.joins = Seal(key), Dropped(), 0
-        self._offset = Offset()
-        self._begin()
+        self._begin(None)
 
     @property
     def is_joined(self) -> bool:
@@ -174,7 +179,7 @@ class Session:
         """Return the message that asks for a session, None if it was asked for just now."""
         if self._now.asked_ns is not None and now_ns - self._now.asked_ns < ASK_AGAIN_NS:
             return None
-        self._now.asked_ns = now_ns
+        self._now.asked_ns, self._now.times_asked = now_ns, self._now.times_asked + 1
         body = JOIN.pack(self._now.nonce, self._identity)
         return self._seal.seal(Message(Kind.JOIN, self._now.session, 0, body))
 
@@ -182,7 +187,7 @@ class Session:
         """Begin a new session if nothing was heard in this one for too long."""
         over = self._now.counter >= LAST or now_ns - self._now.answered_ns > PATIENCE_NS
         if self.is_joined and over:
-            self._begin()
+            self._begin(None)
 
     def frame(self, counts: NDArray[np.uint8], row: int, now_ns: int) -> tuple[int, bytes]:
         """Return the number and the message of a frame.
@@ -239,9 +244,11 @@ class Session:
 
     # -- inside ---------------------------------------------------------------------------------
 
-    def _begin(self) -> None:
+    def _begin(self, asked_ns: int | None) -> None:
+        """Begin a session; one that follows a refusal waits as long as any before it asks."""
         session = int.from_bytes(os.urandom(4), "little")
-        self._now, self.joins = _Joining(session, os.urandom(NONCE)), self.joins + 1
+        self._now, self.joins = _Joining(session, os.urandom(NONCE), asked_ns), self.joins + 1
+        self._offset = Offset()  # the clock of a server that was started again is another
         self._sent: OrderedDict[int, tuple[int, NDArray[np.uint8]]] = OrderedDict()
         self._acknowledged = 0
 
@@ -254,13 +261,13 @@ class Session:
             reason = REFUSED.unpack(message.body)[1]
             told = REFUSALS.get(reason, f"reason {reason}")
             if reason == Refusal.TAKEN or self.joins > 1:
-                self._begin()  # a robot at work does not stop for this: it asks again
+                self._begin(self._now.asked_ns)  # a robot at work does not stop: it asks again
                 return "refused"
             raise LinkError(f"the server refuses this robot: {told}")
         _, answer = WELCOME.unpack(message.body)
-        self._now.seal = self._seal.of_session(self._now.nonce, answer)
-        self._now.answered_ns = now_ns
-        return Joined(now_ns - (self._now.asked_ns or 0))
+        now = self._now
+        now.seal, now.answered_ns = self._seal.of_session(now.nonce, answer), now_ns
+        return Joined(now_ns - (now.asked_ns or 0) if now.times_asked == 1 else None)
 
     def _answer(self, message: Message, now_ns: int) -> Answer | str:
         sequence, sent_us, received_us, *server = ANSWER.unpack_from(message.body)

@@ -21,7 +21,7 @@ from tests.split.parts import IDENTITY, KEY, infer_of, ladder_of, lossless
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-S = 1_000_000_000
+S, MS = 1_000_000_000, 1_000_000
 SPLIT = cut(conv_program(), 1)
 LADDER = ladder_of(SPLIT, Point(2, 3), Point(1, 2))
 
@@ -118,6 +118,39 @@ def test_an_answer_that_was_overtaken_is_dropped() -> None:
     assert isinstance(session.receive(replies[1][1], 0), Answer)
     assert session.receive(replies[0][1], 0) is None
     assert session.dropped == {"stale": 1}
+
+
+@pytest.mark.parametrize(("times", "took_ns"), [(1, 80 * MS), (2, None)])
+def test_a_round_trip_is_told_where_it_is_known_what_was_answered(
+    times: int, took_ns: int | None
+) -> None:
+    server, session = new_server(), new_session()
+    asked = [session.join(i * 50 * MS) for i in range(times)]
+    assert asked[0] is not None
+    [(_, welcome)] = server.receive(asked[0], "robot", 40 * MS)
+    assert session.receive(welcome, 80 * MS) == Joined(took_ns)
+
+
+def test_ways_are_told_by_the_clock_of_the_server_that_is_there() -> None:
+    session, us = new_session(), S // 1_000_000
+    for now_ns, ahead_ns in ((0, 0), (10 * S, 2000 * S)):
+        server, there_ns = new_server(), now_ns + ahead_ns + 30 * us
+        session.give_up(now_ns)
+        join(server, session, now_ns=now_ns)
+        server.receive(session.frame(some_counts(), 0, now_ns)[1], "robot", there_ns)
+        answer = session.receive(server.answer(there_ns)[0][1], now_ns + 60 * us)
+        assert isinstance(answer, Answer)
+        assert answer.stages_us == (30, 0, 0, 0, 30)
+
+
+def test_what_decoding_and_the_chip_took_are_told_apart() -> None:
+    times_ns = iter([0, 3_000, 10_000])
+    server = Server(LADDER, infer_of(SPLIT), IDENTITY, KEY, compute_ns=lambda: next(times_ns))
+    session = joined(server)
+    server.receive(session.frame(some_counts(), 0, 0)[1], "robot", 0)
+    answer = session.receive(server.answer(0)[0][1], 0)
+    assert isinstance(answer, Answer)
+    assert answer.stages_us[2:4] == (3, 7)
 
 
 def test_a_second_welcome_changes_nothing() -> None:
