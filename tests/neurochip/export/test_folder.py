@@ -107,6 +107,29 @@ def test_a_run_folder_is_not_an_export(tmp_path: Path) -> None:
         load_export(tmp_path)
 
 
+@pytest.mark.parametrize("files", [1, True, None, "golden.npz", {"a": 1}, [1]])
+def test_files_that_are_no_list_of_names_are_refused(
+    files: object, program: SpikingProgram, tmp_path: Path
+) -> None:
+    export_program(program, tmp_path / "x")
+    path = tmp_path / "x" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"files": files}))
+    with pytest.raises(DamagedFileError, match="does not name format, program and files"):
+        load_export(tmp_path / "x")
+
+
+@pytest.mark.parametrize("name", ["gone.c", "x" * 1000, "a\0b"])
+def test_a_file_that_is_gone_is_told_whatever_its_name(
+    name: str, program: SpikingProgram, tmp_path: Path
+) -> None:
+    export_program(program, tmp_path / "x")
+    path = tmp_path / "x" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"files": [name]}))
+    with pytest.raises(DamagedFileError, match="is gone") as told:
+        load_export(tmp_path / "x")
+    assert len(str(told.value)) < 1000
+
+
 def test_vectors_of_another_program_are_refused(program: SpikingProgram, tmp_path: Path) -> None:
     export_program(program, tmp_path / "x")
     np.savez(
