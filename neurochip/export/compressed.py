@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rivc.codec.weights import decode_weights, encode_weights
-from rivc.errors import DamagedFileError
+from rivc.errors import DamagedFileError, UsageError
 from rivc.quant import Grid
 from rivc.snn_convert.storage import (
     HEADER,
@@ -69,8 +69,14 @@ class Compression:
 
 
 def save_compressed(program: SpikingProgram, path: str | Path) -> Compression:
-    """Write a program to one small file, whole or not at all."""
+    """Write a program to one small file, whole or not at all.
+
+    Raises:
+        UsageError: if it is larger than what `load_compressed` reads.
+    """
     file, compression = compress(program)
+    if max(compression.weights, len(file)) > MAX_BYTES:
+        raise UsageError(f"{path} would hold more than {MAX_BYTES:,} weights or bytes")
     write_atomically(path, file)
     return compression
 

@@ -173,8 +173,12 @@ def _put_in_place(part: Path, folder: Path) -> None:
     old = _beside(folder, f"{os.getpid()}.old")
     shutil.rmtree(old, ignore_errors=True)
     folder.rename(old)
-    part.rename(folder)
-    shutil.rmtree(old)
+    try:
+        part.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)  # the new one is in place, whatever becomes of it
 
 
 def _beside(folder: Path, what: str) -> Path:
@@ -199,10 +203,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST_FILE
     manifest = read_json(path)
-    files = manifest.get("files")
-    names = files if isinstance(files, list) else [files]
-    texts = [manifest.get("format"), manifest.get("program_sha256"), *names]
-    if names is not files or not all(isinstance(text, str) for text in texts):
+    named = manifest.get("files")
+    files: list[Any] = named if isinstance(named, list) else [None]
+    texts = [manifest.get("format"), manifest.get("program_sha256"), *files]
+    if not all(isinstance(text, str) for text in texts):
         raise DamagedFileError(f"{path} does not name format, program and files of an export")
     if any(Path(name).name != name for name in files):
         raise DamagedFileError(f"{path} names files outside of its folder")

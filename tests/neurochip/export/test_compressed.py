@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from rivc.errors import DamagedFileError, MismatchError
+from rivc.errors import DamagedFileError, MismatchError, UsageError
 from rivc.neurochip.export import (
     ExportOptions,
+    compressed,
     export_program,
     load_compressed,
     load_export,
@@ -81,6 +82,15 @@ def test_what_a_header_alone_declares_is_refused_before_it_is_made(
     assert load_damaged(lambda: load_compressed(path)) is None
     with pytest.raises(DamagedFileError, match=says):
         load_compressed(path)
+
+
+def test_a_program_that_would_not_be_read_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = save_compressed(conv_program(), tmp_path / "program.rvw")
+    monkeypatch.setattr(compressed, "MAX_BYTES", max(found.weights, found.file_bytes) - 1)
+    with pytest.raises(UsageError, match="would hold more than"):
+        save_compressed(conv_program(), tmp_path / "other.rvw")
 
 
 def test_another_program_in_its_place_is_told(tmp_path: Path) -> None:
