@@ -353,7 +353,11 @@ class SpikingProgram:
         return np.asarray(readout * self.readout_scale, np.float64)
 
     def save(self, path: str | Path) -> None:
-        """Write the program to one ``.npz`` file, whole or not at all."""
+        """Write the program to one ``.npz`` file, whole or not at all.
+
+        Raises:
+            UsageError: if it is larger than what `load` reads, or the folder cannot be written.
+        """
         from rivc.snn_convert.storage import save_program
 
         save_program(self, path)

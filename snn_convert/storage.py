@@ -107,8 +107,19 @@ def save_program(program: SpikingProgram, path: str | Path) -> None:
     members: dict[str, Any] = {HEADER: np.frombuffer(header_text(program), np.uint8)}
     for i, layer in enumerate(program.layers):
         members |= {f"layer{i}.{name}": array for name, array in layer.arrays.items()}
+    write_arrays(path, members)
+
+
+def write_arrays(path: str | Path, members: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays of integers to one ``.npz`` file that `read_arrays` takes.
+
+    Raises:
+        UsageError: if they are more than it takes, or the folder cannot be written.
+    """
     buffer = io.BytesIO()
-    np.savez(buffer, **members)
+    np.savez(buffer, **members)  # type: ignore[arg-type]
+    if len(buffer.getbuffer()) > MAX_BYTES:
+        raise UsageError(f"{path} would have more than {MAX_BYTES} bytes, which rivc does not read")
     write_atomically(path, buffer.getvalue())
 
 
@@ -126,10 +137,7 @@ def load_program(path: str | Path) -> SpikingProgram:
 def save_headed(value: Headed, name: str, path: str | Path) -> None:
     """Write a header of this name, with the hash, and arrays to one ``.npz`` file."""
     text = json.dumps({**json.loads(value.header), "sha256": value.sha256}, sort_keys=True)
-    members: dict[str, Any] = {name: np.frombuffer(text.encode(), np.uint8), **value.arrays}
-    buffer = io.BytesIO()
-    np.savez(buffer, **members)
-    write_atomically(path, buffer.getvalue())
+    write_arrays(path, {name: np.frombuffer(text.encode(), np.uint8), **value.arrays})
 
 
 def sha256_of(header: bytes, arrays: Mapping[str, NDArray[Any]]) -> str:

@@ -218,6 +218,47 @@ def damage_header(data: bytes, rng: random.Random) -> bytes:
     return archive_of(with_header(members, header))
 
 
+# -- compressed programs ------------------------------------------------------------------------
+
+
+def compressed_header(data: bytes) -> tuple[dict[str, Any], bytes]:
+    """Return the header of a compressed program, and all that follows it."""
+    end = 8 + int.from_bytes(data[4:8], "little")
+    header: dict[str, Any] = json.loads(data[8:end])
+    return header, data[end:]
+
+
+def with_compressed_header(header: Any, rest: bytes) -> bytes:
+    """Return a compressed program with this header."""
+    text = json.dumps(header).encode()
+    return b"RVW1" + len(text).to_bytes(4, "little") + text + rest
+
+
+def damage_compressed_header(data: bytes, rng: random.Random) -> bytes:
+    header, rest = compressed_header(data)
+    damage_tree(header, rng)
+    return with_compressed_header(header, rest)
+
+
+def declare_other_sizes(data: bytes, rng: random.Random) -> bytes:
+    """Declare arrays of other shapes than those that follow, or more layers."""
+    header, rest = compressed_header(data)
+    layers: list[Any] = header["layers"]
+    if rng.random() < 0.1:
+        header["layers"] = layers * rng.choice([2, 100, 1000])
+    for layer in rng.sample(layers, rng.choice([1, 2])):
+        shape = layer[rng.choice(["weight", "weight", "bias", "threshold"])]
+        shape[rng.randrange(len(shape))] = rng.choice([*NUMBERS, -1, 1 << 40, 10**50])
+    return with_compressed_header(header, rest)
+
+
+def leave_out_bytes(data: bytes, rng: random.Random) -> bytes:
+    """Leave out what follows the header, in part or altogether; zeros may stand for it."""
+    header, rest = compressed_header(data)
+    kept = rng.choice([b"", rest[: rng.randrange(len(rest))], bytes(len(rest))])
+    return with_compressed_header(header, kept)
+
+
 OF_BYTES: Final = (flip_bits, change_bytes, cut_and_splice, wrap)
 OF_ARCHIVES: Final = (
     *OF_BYTES,
@@ -229,6 +270,13 @@ OF_ARCHIVES: Final = (
     repeat_member,
     compress,
     lie_in_the_directory,
+)
+OF_COMPRESSED: Final = (
+    *OF_BYTES,
+    damage_compressed_header,
+    declare_other_sizes,
+    declare_other_sizes,
+    leave_out_bytes,
 )
 OF_JSON: Final = (*OF_BYTES, damage_json, damage_json, damage_json, nest_json)
 

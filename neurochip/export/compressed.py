@@ -8,8 +8,8 @@
             then, layer by layer: 4 bytes of length and the weights (`rivc.codec.weights`),
             biases and thresholds as they are, 4 bytes each
 
-Little-endian. Weights are decoded layer by layer while the file is read; the hash of the program
-that comes out must be the one that was written.
+Little-endian. Weights are decoded layer by layer while the file is read, and no more of them than a
+``program.npz`` may hold; the hash of the program that comes out must be the one that was written.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rivc.codec.weights import decode_weights, encode_weights
-from rivc.errors import DamagedFileError
+from rivc.errors import DamagedFileError, UsageError
 from rivc.quant import Grid
 from rivc.snn_convert.storage import (
     HEADER,
@@ -34,7 +34,7 @@ from rivc.snn_convert.storage import (
     read_plain,
     write_atomically,
 )
-from rivc.snn_convert.validate import DTYPES
+from rivc.snn_convert.validate import DTYPES, MAX_LAYERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +48,7 @@ COMPRESSED_FILE: Final = "program.rvw"
 MAGIC: Final = b"RVW1"
 _LENGTH: Final = struct.Struct("<I")
 _INT32: Final = np.dtype("<i4")
+_MAX_RANK: Final = 4  # of an array, a conv2d's weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,14 @@ class Compression:
 
 
 def save_compressed(program: SpikingProgram, path: str | Path) -> Compression:
-    """Write a program to one small file, whole or not at all."""
+    """Write a program to one small file, whole or not at all.
+
+    Raises:
+        UsageError: if it is larger than what `load_compressed` reads.
+    """
     file, compression = compress(program)
+    if max(compression.weights, len(file)) > MAX_BYTES:
+        raise UsageError(f"{path} would hold more than {MAX_BYTES:,} weights or bytes")
     write_atomically(path, file)
     return compression
 
@@ -117,25 +124,42 @@ def _members(data: bytes) -> Iterator[tuple[str, NDArray[Any]]]:
         raise DamagedFileError(f"it does not begin with {MAGIC.decode()}")
     text = reader.take(reader.length())
     yield HEADER, np.frombuffer(text, np.uint8)
-    for i, layer in enumerate(json.loads(text)["layers"]):
+    layers = json.loads(text)["layers"]
+    _check_sizes(layers)
+    for i, layer in enumerate(layers):
         section = reader.take(reader.length())
         yield f"layer{i}.weight", _weights(section, layer)
         for name in ("bias", "threshold"):
-            size = math.prod(int(n) for n in layer[name])
-            raw = reader.take(_INT32.itemsize * size)
+            raw = reader.take(_INT32.itemsize * _size(layer[name]))
             yield f"layer{i}.{name}", np.frombuffer(raw, _INT32).astype(DTYPES[name])
     if reader.at != len(data):
         raise DamagedFileError(f"{len(data) - reader.at} bytes come after the last layer")
 
 
+def _check_sizes(layers: list[dict[str, Any]]) -> None:
+    """Raise unless all that is declared may be decoded: few bytes can stand for many weights."""
+    if len(layers) > MAX_LAYERS:
+        raise DamagedFileError(f"{len(layers)} layers, at most {MAX_LAYERS}")
+    count = sum(_size(layer["weight"]) for layer in layers)
+    if count > MAX_BYTES:
+        raise DamagedFileError(f"{count:,} weights, at most {MAX_BYTES:,}")
+
+
+def _size(shape: list[Any]) -> int:
+    """How many numbers an array of a declared shape holds."""
+    if len(shape) > _MAX_RANK or min((int(n) for n in shape), default=0) < 0:
+        raise DamagedFileError(f"an array of shape {shape}")
+    return math.prod(int(n) for n in shape)
+
+
 def _weights(section: bytes, layer: dict[str, Any]) -> NDArray[np.int8]:
-    shape = [int(n) for n in layer["weight"]]
-    if not 0 <= math.prod(shape) <= MAX_BYTES:
-        raise DamagedFileError(f"weights of shape {shape}")
-    if not section:
-        return np.zeros(shape, np.int8)
-    decoded = decode_weights(section, math.prod(shape), Grid(int(layer["weight_bits"])))
-    return decoded.astype(np.int8).reshape(shape)
+    shape, size = [int(n) for n in layer["weight"]], _size(layer["weight"])
+    if section:
+        decoded = decode_weights(section, size, Grid(int(layer["weight_bits"])))
+        return decoded.astype(np.int8).reshape(shape)
+    if size:
+        raise DamagedFileError(f"nothing where weights of shape {shape} should be")
+    return np.zeros(shape, np.int8)
 
 
 class _Reader:

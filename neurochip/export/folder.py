@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MANIFEST_FILE: Final = "manifest.json"
 FORMAT_VERSION: Final = 1
+MAX_NAME: Final = 100  # of a name that an error quotes
 
 
 @dataclass(frozen=True)
@@ -47,19 +48,33 @@ class Export:
     folder: Path
 
     def forms(self, scratch: Path) -> dict[str, Form]:
-        """Return what the format's own files, and the compressed program, compute.
+        """Return what the compressed program, and the format's own files, compute.
 
-        See `Format.read_back`.
+        Raises:
+            MissingError: if what runs the format's files is not installed here.
+            DamagedFileError: if a file is not what it ought to be.
+        """
+        return {**self.compressed_form(), **self.format_forms(scratch)}
+
+    def compressed_form(self) -> dict[str, Form]:
+        """Return what the compressed program computes, which runs anywhere; nothing without one.
+
+        Raises:
+            DamagedFileError: if it is not a whole program.
+        """
+        if COMPRESSED_FILE not in self.manifest["files"]:
+            return {}
+        program = load_compressed(self.folder / COMPRESSED_FILE)
+        return {"compressed": partial(reference.run, program)}
+
+    def format_forms(self, scratch: Path) -> dict[str, Form]:
+        """Return what the format's own files compute; see `Format.read_back`.
 
         Raises:
             MissingError: if what runs them is not installed here.
             DamagedFileError: if they are not what they ought to be.
         """
-        forms = find_format(self.manifest["format"]).read_back(self.folder, scratch)
-        if COMPRESSED_FILE in self.manifest["files"]:
-            program = load_compressed(self.folder / COMPRESSED_FILE)
-            forms = {**forms, "compressed": partial(reference.run, program)}
-        return forms
+        return find_format(self.manifest["format"]).read_back(self.folder, scratch)
 
 
 def export_program(
@@ -158,8 +173,12 @@ def _put_in_place(part: Path, folder: Path) -> None:
     old = _beside(folder, f"{os.getpid()}.old")
     shutil.rmtree(old, ignore_errors=True)
     folder.rename(old)
-    part.rename(folder)
-    shutil.rmtree(old)
+    try:
+        part.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)  # the new one is in place, whatever becomes of it
 
 
 def _beside(folder: Path, what: str) -> Path:
@@ -184,9 +203,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST_FILE
     manifest = read_json(path)
-    files = manifest.get("files")
-    texts = [manifest.get("format"), manifest.get("program_sha256"), *(files or [])]
-    if not (isinstance(files, list) and all(isinstance(text, str) for text in texts)):
+    named = manifest.get("files")
+    files: list[Any] = named if isinstance(named, list) else [None]
+    texts = [manifest.get("format"), manifest.get("program_sha256"), *files]
+    if not all(isinstance(text, str) for text in texts):
         raise DamagedFileError(f"{path} does not name format, program and files of an export")
     if any(Path(name).name != name for name in files):
         raise DamagedFileError(f"{path} names files outside of its folder")
@@ -210,21 +230,27 @@ def load_export(folder: str | Path) -> Export:
         )
     manifest = read_manifest(folder)
     if manifest["format"] not in FORMATS:
-        raise DamagedFileError(f"{folder / MANIFEST_FILE}: no format {manifest['format']!r}")
+        named = manifest["format"][:MAX_NAME]
+        raise DamagedFileError(f"{folder / MANIFEST_FILE}: no format {named!r}")
+    present = {path.name for path in folder.iterdir() if path.is_file()}
     for name in manifest["files"]:
-        if not (folder / name).is_file():
-            raise DamagedFileError(f"{folder / name} is gone, or no plain file; export again")
+        if name not in present:
+            where = folder / name[:MAX_NAME]
+            raise DamagedFileError(f"{where} is gone, or no plain file; export again")
     program = SpikingProgram.load(folder / PROGRAM_FILE)
     return Export(program, load_golden(folder / GOLDEN_FILE, program), manifest, folder)
 
 
 def load_verified(folder: str | Path) -> Export:
-    """Read an exported or published folder, and prove it on its golden vectors.
+    """Read an exported or published folder, and prove its program on the golden vectors.
+
+    The program is run by the reference and the chips of `program_forms`, and so is its compressed
+    form if there is one. A format's own files are not run: that is for ``rivc verify``.
 
     Raises:
         MissingError, DamagedFileError: as `load_export`.
-        MismatchError: if the program is not that of the manifest, or any form of it that runs
-            here answers a vector with another integer.
+        MismatchError: if the program is not that of the manifest, or one of these answers a vector
+            with another integer.
     """
     export = load_export(folder)
     stated = export.manifest["program_sha256"]
@@ -234,7 +260,8 @@ def load_verified(folder: str | Path) -> Export:
             f"the manifest says {stated[:12]}"
         )
     with program_forms(export.program, None) as forms:
-        results = compare_all(forms, export.golden.inputs, export.golden.readout)
+        every = export.compressed_form() | forms
+        results = compare_all(every, export.golden.inputs, export.golden.readout)
     for name, result in results.items():
         if result.first is not None:
             raise MismatchError(f"{folder}: {name} differs from its golden vectors; {result.first}")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import io
+import math
+from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from rivc.errors import DamagedFileError, MissingError
+from rivc.neurochip.compare import run_in_batches
 from rivc.neurochip.states import hard_states, random_states
 from rivc.snn_convert import reference
-from rivc.snn_convert.storage import UNREADABLE, read_arrays, reason, write_atomically
+from rivc.snn_convert.storage import MAX_BYTES, UNREADABLE, read_arrays, reason, write_arrays
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 GOLDEN_FILE: Final = "golden.npz"
 STATES: Final = 256
 RANDOM_STATES: Final = 128
+HEADERS: Final = 1 << 12  # bytes of a file, at most, that are not of an array
 
 
 @dataclass(frozen=True)
@@ -50,23 +54,38 @@ def make_golden(program: SpikingProgram, seed: int = 0) -> Golden:
         seed: of the random states; the same program and seed give the same vectors.
 
     Returns:
-        At least 256 vectors.
+        At least 256 vectors, or as many as a file of them holds; random ones are left out first.
     """
-    rng = np.random.default_rng(seed)
-    hard = hard_states(program, rng)
-    missing = STATES - sum(map(len, hard.values()))
-    states = {"random": random_states(program.encoding, max(RANDOM_STATES, missing), rng), **hard}
+    rng, room = np.random.default_rng(seed), _room(program)
+    hard = _fitting(hard_states(program, rng), room)
+    chosen = sum(map(len, hard.values()))
+    count = min(max(RANDOM_STATES, STATES - chosen), room - chosen)
+    states = {"random": random_states(program.encoding, count, rng), **hard}
     inputs = np.concatenate(list(states.values()))
-    return Golden(
-        inputs, reference.run(program, inputs), {kind: len(x) for kind, x in states.items()}
-    )
+    readout = run_in_batches(partial(reference.run, program), inputs)
+    return Golden(inputs, readout, {kind: len(x) for kind, x in states.items()})
+
+
+def _room(program: SpikingProgram) -> int:
+    """How many vectors a file that is read may hold."""
+    bytes_each = math.prod(program.encoding.shape) + 8 * math.prod(program.action_layout)
+    return (MAX_BYTES - HEADERS) // bytes_each
+
+
+def _fitting(states: dict[str, NDArray[np.uint8]], room: int) -> dict[str, NDArray[np.uint8]]:
+    """The first states of each kind, as many as there is room for, each kind in turn."""
+    turns = sorted((i, kind) for kind, found in states.items() for i in range(len(found)))
+    kept = Counter(kind for _, kind in turns[:room])
+    return {kind: found[: kept[kind]] for kind, found in states.items()}
 
 
 def save_golden(golden: Golden, path: Path) -> None:
-    """Write the vectors to one ``.npz`` file, whole or not at all."""
-    buffer = io.BytesIO()
-    np.savez(buffer, inputs=golden.inputs, readout=golden.readout)
-    write_atomically(path, buffer.getvalue())
+    """Write the vectors to one ``.npz`` file, whole or not at all.
+
+    Raises:
+        UsageError: if they are more than `load_golden` reads.
+    """
+    write_arrays(path, {"inputs": golden.inputs, "readout": golden.readout})
 
 
 def load_golden(path: Path, program: SpikingProgram) -> Golden:

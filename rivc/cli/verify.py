@@ -34,14 +34,14 @@ class Subject:
     Attributes:
         program: the program as it is on disk.
         golden: vectors, of the export or, for a run, made here.
-        forms: that only this subject has, the FPNN of a run or the files of a format; they may be
-            built in a folder.
+        forms: what gives those that only this subject has, the FPNN of a run or the files of an
+            export; they may be built in a folder. One may be missing without the others.
         sha256: the hash that the program should have.
     """
 
     program: SpikingProgram
     golden: Golden
-    forms: Callable[[Path], dict[str, Form]]
+    forms: tuple[Callable[[Path], dict[str, Form]], ...]
     sha256: str
 
 
@@ -96,7 +96,8 @@ def open_subject(folder: Path, which: Which | None) -> Subject:
     if is_export(folder):
         export = load_export(folder)
         sha256 = export.manifest["program_sha256"]
-        return Subject(export.program, export.golden, export.forms, sha256)
+        forms = (lambda _: export.compressed_form(), export.format_forms)
+        return Subject(export.program, export.golden, forms, sha256)
     if not (folder / "config.yaml").is_file():
         raise MissingError(f"nothing to verify at {folder}: neither an export nor a run")
     from rivc.train.audit import network_form
@@ -104,9 +105,9 @@ def open_subject(folder: Path, which: Which | None) -> Subject:
     from rivc.train.run import RunFolder
 
     policy = load_policy(RunFolder.open(folder), which)
-    forms = {"fpnn": network_form(policy.net)}
+    fpnn = {"fpnn": network_form(policy.net)}
     golden = make_golden(policy.program)
-    return Subject(policy.program, golden, lambda _: forms, policy.program.sha256)
+    return Subject(policy.program, golden, (lambda _: fpnn,), policy.program.sha256)
 
 
 def verify(
@@ -125,11 +126,13 @@ def verify(
 
 
 def _own_forms(subject: Subject, scratch: Path) -> dict[str, Form]:
-    try:
-        return subject.forms(scratch)
-    except MissingError as error:
-        note(f"warning: not every form is compared: {error}")
-        return {}
+    forms: dict[str, Form] = {}
+    for give in subject.forms:
+        try:
+            forms |= give(scratch)
+        except MissingError as error:
+            note(f"warning: not every form is compared: {error}")
+    return forms
 
 
 def first_failure(subject: Subject, results: dict[str, FormResult]) -> str | None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PACKED, CODED = b"\0", b"\1"
 WORD: Final = np.dtype("<u2")
+SLACK: Final = 2  # of a bound on what a payload holds; rounding of states takes a tenth at most
 
 
 def encode_weights(weights: ArrayLike, grid: Grid) -> bytes:
@@ -74,6 +75,9 @@ def decode_weights(data: bytes, count: int, grid: Grid) -> NDArray[np.int16]:
     frequency = np.frombuffer(data[1:end], WORD).astype(np.int64)
     if frequency.min() < 1 or frequency.sum() != TOTAL:
         raise DamagedFileError(f"the frequencies of weights do not add up to {TOTAL}")
+    room = len(data) - end
+    if count * np.log2(TOTAL / frequency.max()) > SLACK * 8 * room:
+        raise DamagedFileError(f"{count:,} weights cannot lie in {room:,} bytes")
     blank = np.zeros((1, 1, count), np.uint8)
     try:
         codes = engine().decode(_model(frequency), data[end:], blank)

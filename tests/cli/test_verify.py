@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from rivc.neurochip.export import save_compressed
 from rivc.snn_convert import SpikingProgram
 
 if TYPE_CHECKING:
@@ -84,13 +85,17 @@ def test_one_broken_weight_fails_and_names_the_first_different_integer(
 
 
 def break_weight(path: Path, layer: int) -> None:
+    """Move one weight of a program file by one step on its grid."""
+    broken(SpikingProgram.load(path), layer).save(path)
+
+
+def broken(program: SpikingProgram, layer: int) -> SpikingProgram:
     """Move one weight by one step on its grid."""
-    program = SpikingProgram.load(path)
     weight = program.layers[layer].weight.copy()
     weight[0, 0] += -1 if weight[0, 0] > 0 else 1
     layers = list(program.layers)
     layers[layer] = replace(layers[layer], weight=weight)
-    replace(program, layers=tuple(layers)).save(path)
+    return replace(program, layers=tuple(layers))
 
 
 def test_an_exchanged_program_fails_even_if_its_integers_are_equal(
@@ -108,6 +113,24 @@ def test_a_network_that_is_not_its_programs_fails(run: Path, rivc: Call) -> None
     result = rivc("verify", run, "--states", 0)
     assert result.exit_code == 1
     assert result.stderr.startswith("rivc: fpnn differs in ")
+
+
+def test_a_form_that_is_missing_hides_no_other(
+    trained: Path, tmp_path: Path, rivc: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "c99"
+    words = ("--format", "c99", "--compress", "--out", out)
+    assert rivc("export", trained, *words).exit_code == 0
+    program = SpikingProgram.load(out / "program.npz")
+    monkeypatch.setenv("PATH", str(tmp_path))  # no compiler
+    facts = json.loads(rivc("verify", out, "--states", 0, "--json").stdout)
+    assert facts["forms"]["compressed"]["mismatches"] == 0
+    assert "c99" not in facts["forms"]
+    save_compressed(broken(program, 1), out / "program.rvw")
+    result = rivc("verify", out, "--states", 0)
+    assert result.exit_code == 1
+    assert "not every form is compared: no C compiler" in result.stderr
+    assert "rivc: compressed differs in " in result.stderr
 
 
 def test_an_export_can_be_replaced_by_another(export: Path, trained: Path, rivc: Call) -> None:

@@ -45,6 +45,15 @@ def test_any_bytes_are_weights_or_damaged(data: bytes, bits: int, count: int) ->
         assert abs(q).max() <= Grid(bits).q_max
 
 
+def test_more_weights_than_bytes_can_hold_are_refused_before_they_are_made() -> None:
+    most = 1_000_000
+    coded = encode_weights(np.zeros(most, np.int8), Grid(2))  # of all, they take the fewest bits
+    assert not decode_weights(coded, most, Grid(2)).any()
+    for count in (3 * most, 1 << 40):
+        with pytest.raises(DamagedFileError, match="cannot lie in"):
+            decode_weights(coded, count, Grid(2))
+
+
 def test_what_lies_off_the_grid_is_refused() -> None:
     with pytest.raises(QuantError, match="4-bit grid"):
         encode_weights([8], Grid(4))

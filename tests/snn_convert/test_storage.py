@@ -110,6 +110,20 @@ def test_a_write_that_fails_leaves_the_old_file(
     assert path.read_bytes() == b"old"
 
 
+def test_a_program_that_would_not_be_read_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "program.npz"
+    conv_program().save(path)
+    monkeypatch.setattr(storage, "MAX_BYTES", path.stat().st_size)
+    conv_program().save(path)
+    assert SpikingProgram.load(path) == conv_program()
+    monkeypatch.setattr(storage, "MAX_BYTES", path.stat().st_size - 1)
+    with pytest.raises(UsageError, match="which rivc does not read"):
+        conv_program().save(tmp_path / "other.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["program.npz"]
+
+
 @pytest.mark.parametrize("keep", [0, 1, 21, 22, 100, 0.5, -1, -22, -60])
 def test_a_truncated_file_is_damaged(program_file: Path, keep: float) -> None:
     data = program_file.read_bytes()

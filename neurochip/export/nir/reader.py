@@ -15,6 +15,7 @@ from rivc.errors import DamagedFileError, MismatchError
 from rivc.neurochip.export.nir import hdf5
 from rivc.neurochip.export.nir.graph import parse
 from rivc.neurochip.export.nir.simulator import LINEAR, RESETS, RUNS, ints, windows
+from rivc.quant.encoding import MAX_COUNT_BITS
 from rivc.snn_convert.storage import UNREADABLE
 
 if TYPE_CHECKING:
@@ -74,12 +75,16 @@ def make_form(tree: hdf5.Tree, name: str) -> Form:
 
 
 def _check(graph: Graph) -> int:
-    """Return the largest number of values that a node emits; raise unless all can be run."""
+    """Return the largest number of values that a node holds; raise unless all can be run."""
+    if not 1 <= int(graph.metadata["input_bit_width"]) <= MAX_COUNT_BITS:
+        raise DamagedFileError(f"an input of {int(graph.metadata['input_bit_width'])} bits")
     shape, sizes = graph.input_shape, [math.prod(graph.input_shape)]
     for node in graph.chain:
         _check_values(node)
         if node.kind not in LINEAR and graph.metadata["form"] == "compact":
             _check_phase(node)
+        if node.kind == "Conv2d":
+            sizes.append(shape[0] * math.prod(_padded(node, shape)))
         shape = _SHAPES[node.kind](node, shape)
         sizes.append(math.prod(shape))
         _expect(node, min(shape) >= 1 and max(sizes) <= MAX_NEURONS)
@@ -119,13 +124,18 @@ def _conv2d_shape(node: Node, shape: Shape) -> Shape:
     weight, bias = node.arrays["weight"], node.arrays["bias"]
     _expect(node, weight.ndim == 4, bias.shape == weight.shape[:1], len(shape) == 3)
     _expect(node, weight.shape[1] == shape[0], int(node.arrays["groups"]) == 1)
-    stride, padding, dilation = (ints(node.arrays[x]) for x in ("stride", "padding", "dilation"))
-    _expect(node, min(stride) >= 1, min(dilation) >= 1, min(padding) >= 0)
-    padded = [size + 2 * zeros for size, zeros in zip(shape[1:], padding, strict=True)]
-    rows, columns = windows(node, padded)
-    _expect(node, shape[0] * math.prod(padded) <= MAX_NEURONS, min(rows, columns) >= 1)
-    _expect(node, weight.size * rows * columns <= MAX_PRODUCTS)
+    stride, dilation = (ints(node.arrays[name]) for name in ("stride", "dilation"))
+    _expect(node, min(stride) >= 1, min(dilation) >= 1)
+    rows, columns = windows(node, _padded(node, shape))
+    _expect(node, min(rows, columns) >= 1, weight.size * rows * columns <= MAX_PRODUCTS)
     return (weight.shape[0], rows, columns)
+
+
+def _padded(node: Node, shape: Shape) -> Shape:
+    """Height and width of a picture, CHW, with the zeros around it."""
+    padding = ints(node.arrays["padding"])
+    _expect(node, len(shape) == 3, min(padding) >= 0)
+    return tuple(size + 2 * zeros for size, zeros in zip(shape[1:], padding, strict=True))
 
 
 def _flatten_shape(node: Node, shape: Shape) -> Shape:

@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from rivc.errors import DamagedFileError
+from rivc.errors import DamagedFileError, MismatchError, UsageError
 from rivc.neurochip.export import (
     ExportOptions,
+    compressed,
     export_program,
     load_compressed,
     load_export,
+    load_verified,
     save_compressed,
 )
-from tests.programs import conv_program
+from tests.mutations import compressed_header, load_damaged, with_compressed_header
+from tests.programs import conv_program, dense_program
 from tests.strategies import programs
 
 if TYPE_CHECKING:
@@ -55,6 +58,47 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(data + b"\0")
     with pytest.raises(DamagedFileError, match="after the last layer"):
         load_compressed(path)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "says"),
+    [
+        ([[1 << 14, 1 << 13]], "nothing where weights of shape"),
+        ([[1 << 14, 1 << 14], [1, 1]], "268,435,457 weights, at most 268,435,456"),
+        ([[1, 1]] * 257, "257 layers, at most 256"),
+        ([[-1 << 20, -1 << 20]], "an array of shape"),
+        ([[1] * 1000], "an array of shape"),
+    ],
+)
+def test_what_a_header_alone_declares_is_refused_before_it_is_made(
+    shapes: list[list[int]], says: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "program.rvw"
+    save_compressed(conv_program(), path)
+    header, _ = compressed_header(path.read_bytes())
+    layer = header["layers"][0] | {"bias": [0], "threshold": [0]}
+    header["layers"] = [layer | {"weight": shape} for shape in shapes]
+    path.write_bytes(with_compressed_header(header, bytes(4 * len(shapes))))
+    assert load_damaged(lambda: load_compressed(path)) is None
+    with pytest.raises(DamagedFileError, match=says):
+        load_compressed(path)
+
+
+def test_a_program_that_would_not_be_read_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = save_compressed(conv_program(), tmp_path / "program.rvw")
+    monkeypatch.setattr(compressed, "MAX_BYTES", max(found.weights, found.file_bytes) - 1)
+    with pytest.raises(UsageError, match="would hold more than"):
+        save_compressed(conv_program(), tmp_path / "other.rvw")
+
+
+def test_another_program_in_its_place_is_told(tmp_path: Path) -> None:
+    export_program(dense_program(0), tmp_path / "x", options=ExportOptions(compress=True))
+    load_verified(tmp_path / "x")
+    save_compressed(dense_program(1), tmp_path / "x" / "program.rvw")
+    with pytest.raises(MismatchError, match="compressed differs from its golden vectors"):
+        load_verified(tmp_path / "x")
 
 
 def test_an_export_holds_it_and_verifies_it(tmp_path: Path) -> None:

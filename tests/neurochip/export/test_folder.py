@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,11 +19,16 @@ from rivc.neurochip.export import (
     export_program,
     is_export,
     load_export,
+    load_golden,
+    make_golden,
+    save_golden,
 )
-from rivc.snn_convert import SpikingProgram, convert
+from rivc.neurochip.export import golden as golden_module
+from rivc.snn_convert import SpikingProgram, convert, storage
+from tests.programs import conv_program
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from rivc.neurochip.export import Golden
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +95,75 @@ def test_a_format_that_fails_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_export_that_cannot_be_put_in_place_leaves_the_earlier_one(
+    program: SpikingProgram, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_program(program, tmp_path / "x", origin={"name": "earlier"})
+    rename = Path.rename
+
+    def fail(path: Path, target: Path) -> Path:
+        if path.name.endswith(".part"):
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(UsageError, match="No space left"):
+        export_program(program, tmp_path / "x")
+    assert load_export(tmp_path / "x").manifest["origin"] == {"name": "earlier"}
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_an_earlier_export_that_cannot_be_removed_is_no_failure(
+    program: SpikingProgram, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_program(program, tmp_path / "x", origin={"name": "earlier"})
+    rmtree = shutil.rmtree
+
+    def fail(path: Path, ignore_errors: bool = False) -> None:
+        if path.name.endswith(".old") and not ignore_errors:
+            raise OSError(39, "Directory not empty")
+        rmtree(path, ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", fail)
+    export_program(program, tmp_path / "x", origin={"name": "later"})
+    assert load_export(tmp_path / "x").manifest["origin"] == {"name": "later"}
+
+
+def golden_of(program: SpikingProgram, monkeypatch: pytest.MonkeyPatch, most: int) -> Golden:
+    """Golden vectors where files may have so many bytes."""
+    for module in (storage, golden_module):
+        monkeypatch.setattr(module, "MAX_BYTES", most)
+    return make_golden(program)
+
+
+def test_vectors_are_as_many_as_are_read_and_of_every_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = conv_program()  # 84 bytes of input, 4 integers
+    whole = make_golden(program)
+    most = golden_module.HEADERS + 20 * (84 + 4 * 8)
+    golden = golden_of(program, monkeypatch, most)
+    assert (len(golden.inputs), golden.kinds["random"]) == (20, 0)
+    assert {kind: count > 0 for kind, count in golden.kinds.items() if kind != "random"} == {
+        kind: count > 0 for kind, count in whole.kinds.items() if kind != "random"
+    }
+    save_golden(golden, tmp_path / "golden.npz")
+    assert (load_golden(tmp_path / "golden.npz", program).readout == golden.readout).all()
+    golden = golden_of(program, monkeypatch, most + 100 * (84 + 4 * 8))
+    assert len(golden.inputs) == 120
+    assert golden.kinds["random"] > 0
+
+
+def test_more_vectors_than_are_read_are_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    golden = make_golden(conv_program())
+    monkeypatch.setattr(storage, "MAX_BYTES", 1 << 14)
+    with pytest.raises(UsageError, match="more than 16384 bytes"):
+        save_golden(golden, tmp_path / "golden.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_format_writes_with_its_options_beside_the_program(
     program: SpikingProgram, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +181,29 @@ def test_a_run_folder_is_not_an_export(tmp_path: Path) -> None:
     assert not is_export(tmp_path)
     with pytest.raises(MissingError, match="no export"):
         load_export(tmp_path)
+
+
+@pytest.mark.parametrize("files", [1, True, None, "golden.npz", {"a": 1}, [1]])
+def test_files_that_are_no_list_of_names_are_refused(
+    files: object, program: SpikingProgram, tmp_path: Path
+) -> None:
+    export_program(program, tmp_path / "x")
+    path = tmp_path / "x" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"files": files}))
+    with pytest.raises(DamagedFileError, match="does not name format, program and files"):
+        load_export(tmp_path / "x")
+
+
+@pytest.mark.parametrize("name", ["gone.c", "x" * 1000, "a\0b"])
+def test_a_file_that_is_gone_is_told_whatever_its_name(
+    name: str, program: SpikingProgram, tmp_path: Path
+) -> None:
+    export_program(program, tmp_path / "x")
+    path = tmp_path / "x" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"files": [name]}))
+    with pytest.raises(DamagedFileError, match="is gone") as told:
+        load_export(tmp_path / "x")
+    assert len(str(told.value)) < 1000
 
 
 def test_vectors_of_another_program_are_refused(program: SpikingProgram, tmp_path: Path) -> None:

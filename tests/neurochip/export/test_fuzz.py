@@ -9,23 +9,35 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from rivc.neurochip.export import Export, Golden, export_program, load_export
-from tests.mutations import OF_ARCHIVES, OF_JSON, load_damaged
+from rivc.neurochip.export import (
+    Export,
+    ExportOptions,
+    Golden,
+    export_program,
+    load_compressed,
+    load_export,
+)
+from rivc.snn_convert import SpikingProgram
+from tests.mutations import OF_ARCHIVES, OF_COMPRESSED, OF_JSON, load_damaged
 from tests.programs import conv_program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from rivc.snn_convert import SpikingProgram
-
-FILES = {"program.npz": OF_ARCHIVES, "golden.npz": OF_ARCHIVES, "manifest.json": OF_JSON}
+FILES = {
+    "program.npz": OF_ARCHIVES,
+    "golden.npz": OF_ARCHIVES,
+    "manifest.json": OF_JSON,
+    "program.rvw": OF_COMPRESSED,
+}
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fuzz") / "export"
-    export_program(conv_program(), folder)
+    export_program(conv_program(), folder, options=ExportOptions(compress=True))
+    load_compressed(folder / "program.rvw")  # compiles its loops, which no case is to wait for
     return folder
 
 
@@ -37,12 +49,21 @@ def fuzz(name: str, cases: Iterable[int], original: Path, folder: Path) -> int:
     for case in cases:
         rng = random.Random(f"{name} {case}")
         (export / name).write_bytes(rng.choice(FILES[name])(data, rng))
-        loaded = load_damaged(lambda: load_export(export))
+        loaded = load_damaged(lambda: LOADERS.get(name, load_export)(export))
         if loaded is None:
             refused += 1
+        elif isinstance(loaded, SpikingProgram):
+            assert loaded == conv_program(), case
         else:
             check_export(loaded, case)
     return refused
+
+
+def load_compressed_program(export: Path) -> SpikingProgram:
+    return load_compressed(export / "program.rvw")
+
+
+LOADERS: dict[str, Callable[[Path], object]] = {"program.rvw": load_compressed_program}
 
 
 def check_export(loaded: object, case: int) -> None:

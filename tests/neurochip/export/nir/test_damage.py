@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -12,6 +13,7 @@ import pytest
 from rivc.errors import DamagedFileError, MismatchError
 from rivc.neurochip.export import nir
 from rivc.neurochip.export.nir import hdf5, reader
+from rivc.neurochip.export.nir.nodes import square_window
 from tests.programs import conv_program, dense_program
 
 if TYPE_CHECKING:
@@ -100,6 +102,8 @@ HARMS: dict[str, tuple[Vandal, str]] = {
     "other edges": (put("node/edges", np.zeros((3, 2))), ""),
     "no layout": (put("node/metadata/action_layout", np.array([0, 6])), "actions"),
     "another form": (put("node/metadata/form", "ternary"), "ternary"),
+    "wide inputs": (put("node/metadata/input_bit_width", 40), "an input of 40 bits"),
+    "no input": (put("node/metadata/input_bit_width", 0), "an input of 0 bits"),
 }
 
 
@@ -137,6 +141,7 @@ def test_neurons_that_nothing_can_run_are_refused(name: str, value: Any, tmp_pat
     ("name", "value"),
     [
         ("padding", np.array([1 << 40, 0])),
+        ("padding", np.array([3000, 3000])),
         ("padding", np.array([-1, 0])),
         ("stride", np.array([0, 1])),
         ("dilation", np.array([1 << 40, 1])),
@@ -147,6 +152,25 @@ def test_neurons_that_nothing_can_run_are_refused(name: str, value: Any, tmp_pat
 def test_a_convolution_of_any_size_is_refused(name: str, value: Any, tmp_path: Path) -> None:
     nir.write(conv_program(), tmp_path)
     damaged(tmp_path / "model.nir", put(f"node/nodes/layer0_weights/{name}", value))
+
+
+def test_zeros_around_a_picture_count_in_what_is_held_at_once(tmp_path: Path) -> None:
+    """A larger stride leaves as many windows, so that the neighbours fit."""
+    program, zeros = conv_program(), 200
+    nir.write(program, tmp_path)
+    path, layer = tmp_path / "model_compact.nir", program.layers[0]
+    window = square_window(layer, program.shapes[0])
+    room = np.array(window.size) + 2 * zeros - window.side
+    stride = room // (np.array(program.shapes[1][:2]) - 1)
+    with h5py.File(path, "r+") as file:
+        put("node/nodes/layer0_weights/padding", np.array([zeros, zeros]))(file)
+        put("node/nodes/layer0_weights/stride", stride)(file)
+    form = reader.make_form(hdf5.read(path), path.name)
+    tracemalloc.start()
+    form(np.zeros((64, *program.encoding.shape), np.uint8))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * 8 * reader.VALUES_AT_ONCE
 
 
 def test_more_entries_than_a_graph_has_are_refused(
