@@ -112,9 +112,8 @@ class Disturber:
         if state is None or not self.is_on:
             return state is None and not self.is_on
         extents, drawn = self._extents.extents(), state["drawn"]
-        room = ceil(extents.get("distractors_count", 0))  # as many as the scene has bodies for
-        is_known = bool(drawn.keys() <= extents.keys())
-        return is_known and len(drawn.get("distractors_count", [])) <= room
+        room: int = ceil(extents.get("distractors_count", 0))  # as many as the scene has bodies for
+        return drawn.keys() <= extents.keys() and len(drawn.get("distractors_count", [])) <= room
 
     def _apply(self, drawn: Draw) -> None:
         """Bring the scene back to its nominal form, then change it."""
