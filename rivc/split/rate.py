@@ -182,14 +182,7 @@ def acknowledged(
     )
 
 
-def joined(state: RateState, took_ns: int | None) -> RateState:
-    """Return the state after the first round trip of a session, of a message that is small.
-
-    Args:
-        state: before it.
-        took_ns: how long it took, if that is known.
-    """
-    pace = state.pace
-    if took_ns is not None:
-        pace = pace.after(JOINING + OVERHEAD, took_ns, waited=False)
+def joined(state: RateState, took_ns: int) -> RateState:
+    """Return the state after the first round trip of a session, of a message that is small."""
+    pace = state.pace.after(JOINING + OVERHEAD, took_ns, waited=False)
     return replace(state, pace=pace, through_ns=0.0, flights=())

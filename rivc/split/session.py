@@ -83,11 +83,12 @@ class Joined(NamedTuple):
     """The server let the robot in.
 
     Attributes:
-        took_ns: the round trip; None if it was asked more than once, for the welcome does not say
-            which time it answers.
+        took_ns: from the last request to the welcome. Where that answers an earlier one, it is less
+            than the round trip: a robot learns from frames that were too large, and not from frames
+            that it did not dare to send.
     """
 
-    took_ns: int | None
+    took_ns: int
 
 
 class Gradient(NamedTuple):
@@ -142,7 +143,6 @@ class _Joining:
     session: int
     nonce: bytes
     asked_ns: int | None
-    times_asked: int = 0
     seal: Seal | None = None
     window: ReplayWindow = field(default_factory=ReplayWindow)
     counter: int = 0
@@ -179,7 +179,7 @@ class Session:
         """Return the message that asks for a session, None if it was asked for just now."""
         if self._now.asked_ns is not None and now_ns - self._now.asked_ns < ASK_AGAIN_NS:
             return None
-        self._now.asked_ns, self._now.times_asked = now_ns, self._now.times_asked + 1
+        self._now.asked_ns = now_ns
         body = JOIN.pack(self._now.nonce, self._identity)
         return self._seal.seal(Message(Kind.JOIN, self._now.session, 0, body))
 
@@ -267,7 +267,7 @@ class Session:
         _, answer = WELCOME.unpack(message.body)
         now = self._now
         now.seal, now.answered_ns = self._seal.of_session(now.nonce, answer), now_ns
-        return Joined(now_ns - (now.asked_ns or 0) if now.times_asked == 1 else None)
+        return Joined(now_ns - (now.asked_ns or 0))
 
     def _answer(self, message: Message, now_ns: int) -> Answer | str:
         sequence, sent_us, received_us, *server = ANSWER.unpack_from(message.body)
