@@ -225,8 +225,8 @@ class SplitPolicy:
             asked = session.join(clock.now_ns())
             if asked is not None:
                 self._post(asked)
-            heard = self._take(min(until_ns, clock.now_ns() + ASK_AGAIN_NS))
-            if session.is_joined or (not heard and clock.now_ns() >= until_ns):
+            self._take(min(until_ns, clock.now_ns() + ASK_AGAIN_NS))
+            if session.is_joined or clock.now_ns() >= until_ns:
                 return
 
     def _post(self, data: bytes) -> None:

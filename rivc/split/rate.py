@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rivc.errors import ConfigError
+from rivc.split.link import OVERHEAD
 from rivc.split.pace import Pace
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 GOOD: Final = 10  # frames in time that allow a better row
 UNDER_WAY: Final = 64
-OVERHEAD: Final = 28  # bytes of IP and UDP
 ENVELOPE: Final = 28  # bytes of header, body and seal around a packet
 JOINING: Final = 54  # bytes of a message that joins
 

@@ -136,7 +136,7 @@ class _Joining:
 
     session: int
     nonce: bytes
-    asked_ns: int | None = None
+    asked_ns: int | None
     seal: Seal | None = None
     window: ReplayWindow = field(default_factory=ReplayWindow)
     counter: int = 0
@@ -162,8 +162,7 @@ class Session:
     ) -> None:
         self._ladder, self._identity, self._readout_size = ladder, identity, readout_size
         self._seal, self.dropped, self.joins = Seal(key), Dropped(), 0
-        self._offset = Offset()
-        self._begin()
+        self._begin(None)
 
     @property
     def is_joined(self) -> bool:
@@ -182,7 +181,7 @@ class Session:
         """Begin a new session if nothing was heard in this one for too long."""
         over = self._now.counter >= LAST or now_ns - self._now.answered_ns > PATIENCE_NS
         if self.is_joined and over:
-            self._begin()
+            self._begin(None)
 
     def frame(self, counts: NDArray[np.uint8], row: int, now_ns: int) -> tuple[int, bytes]:
         """Return the number and the message of a frame.
@@ -239,9 +238,11 @@ class Session:
 
     # -- inside ---------------------------------------------------------------------------------
 
-    def _begin(self) -> None:
+    def _begin(self, asked_ns: int | None) -> None:
+        """Begin a session; one that follows a refusal waits as long as any before it asks."""
         session = int.from_bytes(os.urandom(4), "little")
-        self._now, self.joins = _Joining(session, os.urandom(NONCE)), self.joins + 1
+        self._now, self.joins = _Joining(session, os.urandom(NONCE), asked_ns), self.joins + 1
+        self._offset = Offset()  # the clock of a server that was started again is another
         self._sent: OrderedDict[int, tuple[int, NDArray[np.uint8]]] = OrderedDict()
         self._acknowledged = 0
 
@@ -254,7 +255,7 @@ class Session:
             reason = REFUSED.unpack(message.body)[1]
             told = REFUSALS.get(reason, f"reason {reason}")
             if reason == Refusal.TAKEN or self.joins > 1:
-                self._begin()  # a robot at work does not stop for this: it asks again
+                self._begin(self._now.asked_ns)  # a robot at work does not stop: it asks again
                 return "refused"
             raise LinkError(f"the server refuses this robot: {told}")
         _, answer = WELCOME.unpack(message.body)

@@ -21,6 +21,7 @@ from rivc.split.link import LinkModel, LinkTrace, Phase
 from rivc.split.policy import LinkTimes
 from rivc.split.server import ServerLimits
 from rivc.split.simulated import SimulatedTransport
+from rivc.split.transport import InProcess
 from tests.programs import conv_program
 from tests.split.parts import MS, Rig, ladder_of
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from rivc.robot import SimulatedClock
     from rivc.split.server import Server
+    from rivc.split.transport import Transport
 
 
 def over(*phases: Phase, seed: int = 0) -> Callable[[Server, SimulatedClock], SimulatedTransport]:
@@ -79,7 +81,7 @@ def test_a_slow_answer_commands_while_it_is_young_enough_and_no_longer() -> None
             kbit_per_s=st.sampled_from([0.0, 40.0, 150.0, 1e4, float("inf")]),
             delay_ms=st.floats(0, 60),
             jitter_ms=st.floats(0, 60),
-            loss=st.floats(0, 0.6),
+            loss=st.floats(0, 0.5),
             burst=st.floats(1, 8),
             reorder=st.floats(0, 0.5),
             duplicate=st.floats(0, 0.5),
@@ -181,6 +183,19 @@ def test_a_server_that_was_started_again_is_joined_again() -> None:
     assert rig.policy.decisions["fallback"] - before <= 3
     assert rig.session.joins == 2
     assert rig.server.dropped["unknown session"] > 90
+
+
+@pytest.mark.parametrize("way", [InProcess, over(Phase(delay_ms=1))])
+def test_a_robot_that_is_refused_at_work_goes_on_and_asks_now_and_then(
+    way: Callable[[Server, SimulatedClock], Transport],
+) -> None:
+    rig = Rig(way)
+    rig.run(5)
+    rig.server._identity = bytes(16)  # it was started again, with another split
+    rig.server._robots.clear()
+    rig.run(200, start=5)
+    assert rig.policy.decisions["fallback"] > 190
+    assert 25 <= rig.session.dropped["refused"] <= 41  # in two seconds
 
 
 def test_a_narrow_link_gets_a_narrow_row_and_a_wide_one_everything() -> None:

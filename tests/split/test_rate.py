@@ -179,6 +179,14 @@ def test_an_acknowledgement_of_what_was_never_sent_means_nothing() -> None:
     assert acknowledged(state, 8, LIMITS, 5) is state
 
 
+def test_the_work_of_the_server_is_not_taken_for_the_link() -> None:
+    state = sent(RateState(), 1, 100, 0)
+    slow = acknowledged(state, 1, LIMITS, 50 * MS, worked_ns=30 * MS)
+    at_once = acknowledged(state, 1, LIMITS, 20 * MS)
+    assert (slow.pace, slow.through_ns) == (at_once.pace, at_once.through_ns)
+    assert slow.pace != acknowledged(state, 1, LIMITS, 50 * MS).pace
+
+
 @pytest.mark.parametrize("wrong", [(0, 1), (1, 0), (-1, 5)])
 def test_limits_are_positive(wrong: tuple[int, int]) -> None:
     with pytest.raises(ConfigError):

@@ -120,6 +120,28 @@ def test_an_answer_that_was_overtaken_is_dropped() -> None:
     assert session.dropped == {"stale": 1}
 
 
+def test_ways_are_told_by_the_clock_of_the_server_that_is_there() -> None:
+    session, us = new_session(), S // 1_000_000
+    for now_ns, ahead_ns in ((0, 0), (10 * S, 2000 * S)):
+        server, there_ns = new_server(), now_ns + ahead_ns + 30 * us
+        session.give_up(now_ns)
+        join(server, session, now_ns=now_ns)
+        server.receive(session.frame(some_counts(), 0, now_ns)[1], "robot", there_ns)
+        answer = session.receive(server.answer(there_ns)[0][1], now_ns + 60 * us)
+        assert isinstance(answer, Answer)
+        assert answer.stages_us == (30, 0, 0, 0, 30)
+
+
+def test_what_decoding_and_the_chip_took_are_told_apart() -> None:
+    times_ns = iter([0, 3_000, 10_000])
+    server = Server(LADDER, infer_of(SPLIT), IDENTITY, KEY, compute_ns=lambda: next(times_ns))
+    session = joined(server)
+    server.receive(session.frame(some_counts(), 0, 0)[1], "robot", 0)
+    answer = session.receive(server.answer(0)[0][1], 0)
+    assert isinstance(answer, Answer)
+    assert answer.stages_us[2:4] == (3, 7)
+
+
 def test_a_second_welcome_changes_nothing() -> None:
     server, session = new_server(), new_session()
     asked = session.join(0)
