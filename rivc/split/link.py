@@ -35,10 +35,12 @@ class Phase:
 
     Attributes:
         seconds: from the start.
-        kbit_per_s: bandwidth; 0 is an outage, in which everything is lost, `inf` no bound.
+        kbit_per_s: bandwidth, at least 0.001; 0 is an outage, in which everything is lost, `inf`
+            no bound.
         delay_ms: from end to end.
         jitter_ms: up to so much more, evenly spread.
-        loss: share of packets that are lost.
+        loss: share of packets that are lost, at most burst / (burst + 1): between two bursts at
+            least one arrives.
         burst: packets that are lost in a row, on average.
         reorder: share of packets that are held back by 20 ms more.
         duplicate: share of packets that come twice.
@@ -61,6 +63,16 @@ class Phase:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ConfigError(f"link: {name}={value} is not in {low:g}..{high:g}")
+        if 0 < self.kbit_per_s < LEAST_KBIT_PER_S:
+            raise ConfigError(
+                f"link: kbit_per_s={self.kbit_per_s} is neither 0 nor at least {LEAST_KBIT_PER_S}"
+            )
+        least = round(self.loss / (1 - self.loss), 6)
+        if self.burst < least:
+            told = math.ceil(1000 * least) / 1000
+            raise ConfigError(
+                f"link: loss={self.loss} needs a burst of at least {told:g}, not {self.burst:g}"
+            )
 
 
 _RANGES: Final = {
@@ -74,6 +86,7 @@ _RANGES: Final = {
     "duplicate": (0, 1),
 }
 HELD_BACK_MS: Final = 20.0
+LEAST_KBIT_PER_S: Final = 1e-3  # a byte in 8 s
 
 
 @dataclass(frozen=True)
@@ -206,6 +219,6 @@ class LinkModel:
     def _fades(self, phase: Phase, draw: float) -> bool:
         """Move between the good state and the bad one, in which everything is lost."""
         recover = 1 / phase.burst
-        fade = min(1.0, phase.loss * recover / (1 - phase.loss))
+        fade = phase.loss * recover / (1 - phase.loss)
         self._is_bad = draw >= recover if self._is_bad else draw < fade
         return self._is_bad

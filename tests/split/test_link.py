@@ -45,7 +45,7 @@ def test_an_outage_loses_everything_and_nothing_after_it() -> None:
     assert lost == [s for s in sent if 10_000 * MS <= s < 15_000 * MS]
 
 
-@pytest.mark.parametrize(("loss", "burst"), [(0.1, 1), (0.1, 5), (0.3, 3)])
+@pytest.mark.parametrize(("loss", "burst"), [(0.1, 1), (0.1, 5), (0.3, 3), (0.8, 4)])
 def test_loss_has_its_share_and_its_bursts(loss: float, burst: float) -> None:
     lost = np.concatenate(
         [[not c for c in arrivals(Phase(loss=loss, burst=burst), seed=s)[1]] for s in range(4)]
@@ -83,6 +83,9 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         ("seconds,kbit_per_s\n0,1,2\n", "line 2"),
         ("seconds,kbit_per_s\n0,-1\n", "kbit_per_s=-1"),
         ("seconds,loss\n0,nan\n", "loss=nan"),
+        ("seconds,kbit_per_s\n0,1e-300\n", "neither 0 nor at least 0.001"),
+        ("seconds,loss\n0,0.6\n", "burst of at least 1.5, not 1"),
+        ("seconds,loss,burst\n0,0.7,2.33333\n", "burst of at least 2.334, not 2.33333"),
         ("seconds,kbit_per_s\n1,1\n", "starts at 0"),
         ("seconds,kbit_per_s\n0,1\n0,1\n", "later than the last"),
         ("seconds,kbit_per_s\n", "1..100000 rows"),
