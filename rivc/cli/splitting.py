@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from rivc.cli.driving import ending_gently
+from rivc.cli.output import note
 from rivc.cli.split_robot import (
     DEFAULT_RATE_HZ,
     SplitDriven,
@@ -150,3 +151,5 @@ def _address(words: SplitWords, trace: LinkTrace | None) -> Iterator[Address]:
     proxy = Proxy(address, trace, words.seed)
     with listening_in_a_thread(proxy, Address("udp", "127.0.0.1", 0)) as where:
         yield where
+    if proxy.ignored:
+        note(f"{proxy.ignored} datagrams were more than the link of --link holds; they were lost")

@@ -111,7 +111,8 @@ def drive_fleet(
 
     Raises:
         ConfigError: if the address is not of UDP.
-        LinkError: if the server refuses a robot, or does not answer before the start.
+        LinkError: if the server cannot be reached, refuses a robot, or does not answer before the
+            start.
     """
     fleet = _Fleet(folder, episode, address, plan, key)
     try:
@@ -183,21 +184,17 @@ class _Fleet:
         plan: FleetPlan,
         key: bytes,
     ) -> None:
+        self._folder, self._episode, self._address, self._key = folder, episode, address, key
         self._plan, self._clock = plan, MonotonicClock()
         self._selector = selectors.DefaultSelector()
         self._latency, self._late = Durations(), Durations()
         self._deadline_ns = round(plan.deadline_ms * MILLISECOND_NS)
         self._members: list[_Member] = []
-        folder.ladder.warm_up()
-        for i in range(plan.robots):
-            transport = connect_udp(address, self._clock)
-            size = episode.readout.shape[1]
-            session = Session(folder.ladder, folder.identity, size, key)
-            at = i * len(episode.counts) // plan.robots
-            self._members.append(_Member(session, transport, episode, at))
-            self._selector.register(transport, selectors.EVENT_READ, self._members[-1])
 
     def drive(self) -> FleetReport:
+        self._folder.ladder.warm_up()
+        for i in range(self._plan.robots):
+            self._add(i)
         self._join()
         plan, (length_ns, per) = self._plan, period_ns(self._plan.rate_hz)
         phases = np.sort(np.random.default_rng(plan.seed).random(plan.robots)) * length_ns / per
@@ -216,6 +213,14 @@ class _Fleet:
         for member in self._members:
             member.close()
         self._selector.close()
+
+    def _add(self, i: int) -> None:
+        folder, episode = self._folder, self._episode
+        transport = connect_udp(self._address, self._clock)
+        session = Session(folder.ladder, folder.identity, episode.readout.shape[1], self._key)
+        at = i * len(episode.counts) // self._plan.robots
+        self._members.append(_Member(session, transport, episode, at))
+        self._selector.register(transport, selectors.EVENT_READ, self._members[-1])
 
     def _join(self) -> None:
         """Let all of them in before time counts."""

@@ -7,7 +7,6 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from rivc.errors import LinkError
 from rivc.split.transport import Address
 
 if TYPE_CHECKING:
@@ -16,7 +15,13 @@ if TYPE_CHECKING:
 
 
 class Listener(Protocol):
-    """A `rivc.split.serve.Host` or a `rivc.split.proxy.Proxy`."""
+    """A `rivc.split.serve.Host` or a `rivc.split.proxy.Proxy`.
+
+    Attributes:
+        ended: once it listens, is done when it is to end, or has failed.
+    """
+
+    ended: asyncio.Future[None] | None
 
     def listening(self, address: Address) -> AbstractAsyncContextManager[Address]:
         """Listen while the context lasts; yields where."""
@@ -29,28 +34,43 @@ def listening_in_a_thread(listener: Listener, address: Address) -> Iterator[Addr
 
     Raises:
         LinkError: if the address cannot be listened at.
+        Exception: what the listener failed with, once the context is left; what went wrong in the
+            context meanwhile may be nothing but that.
     """
     started, where, failed = threading.Event(), list[Address](), list[Exception]()
-    loop, ended = asyncio.new_event_loop(), asyncio.Event()
+    loop = asyncio.new_event_loop()
 
     async def main() -> None:
         try:
             async with listener.listening(address) as listening:
                 where.append(listening)
                 started.set()
-                await ended.wait()
-        except LinkError as error:
+                if listener.ended is not None:
+                    await listener.ended
+        except Exception as error:
             failed.append(error)
+        finally:
             started.set()
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(main()), daemon=True)
     thread.start()
     started.wait()
     try:
-        if failed:
-            raise failed[0]
-        yield where[0]
+        if where:
+            yield where[0]
     finally:
-        loop.call_soon_threadsafe(ended.set)
+        loop.call_soon_threadsafe(lambda: end(listener.ended))
         thread.join()
         loop.close()
+        if failed:
+            raise failed[0]
+
+
+def end(ended: asyncio.Future[None] | None, error: Exception | None = None) -> None:
+    """Let a listener end, with an error or without; what it ended with first is kept."""
+    if ended is None or ended.done():
+        return
+    if error is None:
+        ended.set_result(None)
+    else:
+        ended.set_exception(error)

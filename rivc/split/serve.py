@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from rivc.errors import LinkError
+from rivc.errors import LinkError, RivcError
+from rivc.split.hosted import end
 from rivc.split.transport import LENGTH, Address
 from rivc.split.wire import MAX_MESSAGE
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from rivc.split.server import Replies, Server
 
 WINDOW_S: Final = 0.0
-AT_ONCE: Final = 256  # datagrams that are taken in before a batch
+AT_ONCE: Final = 256  # datagrams that are taken in before a batch, messages of Zenoh that wait
 BUFFER: Final = 1 << 20  # bytes that wait in the system while a batch is computed
 MAX_CONNECTIONS: Final = 256
 SILENT_S: Final = 30.0
@@ -39,7 +41,7 @@ class Host:
 
     Attributes:
         address: where it listens, once it does.
-        ended: is done when it is stopped, or the chip has failed.
+        ended: is done when it is stopped, or the chip or what learns has failed.
     """
 
     def __init__(self, server: Server, window_s: float = WINDOW_S) -> None:
@@ -80,11 +82,10 @@ class Host:
 
     def stop(self) -> None:
         """Let `until_ended` return."""
-        if self.ended is not None and not self.ended.done():
-            self.ended.set_result(None)
+        end(self.ended)
 
     async def until_ended(self, seconds: float | None = None) -> None:
-        """Return when it is stopped or the time is over; raise what the chip failed with."""
+        """Return when it is stopped or the time is over; raise what it failed with."""
         if self.ended is not None:
             await asyncio.wait([self.ended], timeout=seconds)
             if self.ended.done():
@@ -107,11 +108,17 @@ class Host:
     async def _listen_zenoh(self, address: Address) -> tuple[Any, int]:
         from rivc.split.zenoh import Peers
 
-        loop = asyncio.get_running_loop()
+        loop, room = asyncio.get_running_loop(), threading.Semaphore(AT_ONCE)
+
+        def take(data: bytes, peer: str) -> None:
+            room.release()
+            self.take(data, peer)
 
         def heard(key: str, data: bytes) -> None:
+            if not room.acquire(blocking=False):
+                return  # as a socket whose buffer is full
             with suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(self.take, data, key.rpartition("/")[2])
+                loop.call_soon_threadsafe(take, data, key.rpartition("/")[2])
 
         peers = Peers(f"{address.host}/up/*", heard)
         self._post = lambda peer, data: peers.put(f"{address.host}/down/{peer}", data)
@@ -121,7 +128,10 @@ class Host:
 
     def take(self, data: bytes, peer: Hashable) -> None:
         """Take a message in, and see to it that a batch follows."""
-        self._send(self._server.receive(data, peer, time.monotonic_ns()))
+        try:
+            self._send(self._server.receive(data, peer, time.monotonic_ns()))
+        except RivcError as error:  # what learns here has failed
+            end(self.ended, error)
         if self._batch is None and self._server.is_waited_for:
             loop = asyncio.get_running_loop()
             self._batch = loop.call_later(self._window_s, self._answer)
@@ -131,8 +141,7 @@ class Host:
         try:
             self._send(self._server.answer(time.monotonic_ns()))
         except Exception as error:  # a chip that failed ends the server, not one batch
-            if self.ended is not None and not self.ended.done():
-                self.ended.set_exception(error)
+            end(self.ended, error)
 
     def _send(self, replies: Replies) -> None:
         for peer, data in replies:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from rivc.errors import RivcError
+from rivc.errors import QuantError, RivcError
 from rivc.robot.clock import SECOND_NS
 from rivc.split.wire import (
     ACK,
@@ -120,8 +120,8 @@ class Server:
         answered: frames that were.
         batches: that they came in.
         learn: what a lesson is given to: from counts [*shape], the readout that is right, int32
-            little endian, and the number of the frame to a packet of gradients, or nothing. None:
-            nobody learns here, and lessons are dropped.
+            little endian, and the number of the frame to a packet of gradients, or nothing. A
+            lesson that raises QuantError is dropped. None: nobody learns here, and all are.
     """
 
     def __init__(
@@ -152,7 +152,11 @@ class Server:
         return bool(self._waiting)
 
     def receive(self, data: bytes, peer: Peer, now_ns: int) -> Replies:
-        """Take a message in; return what is to be sent at once."""
+        """Take a message in; return what is to be sent at once.
+
+        Raises:
+            RivcError: what `learn` raises, but for QuantError.
+        """
         message = self._seal.parse(data)
         if message is not None and message.kind == Kind.JOIN:
             return self._join(message, data, peer, now_ns)
@@ -302,7 +306,7 @@ class Server:
         row, planes = robot.decoded[sequence]
         try:
             packet = self.learn(self._ladder.restore(row, planes), body[LESSON.size :], sequence)
-        except RivcError:  # of another size, or what was learnt before has diverged
+        except QuantError:  # of another size; what has diverged is no fault of the lesson
             return self._drop("unlearnable")
         return [robot.reply(Kind.GRADIENT, GRADIENT.pack(sequence) + packet)] if packet else []
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LENGTH: Final = struct.Struct("<I")
 RECONNECT_NS: Final = SECOND_NS // 5
+SILENT_MS: Final = 2000  # a TCP connection that acknowledges nothing for so long is made anew
+CONNECTING: Final = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK})
 
 
 class Transport(Protocol):
@@ -72,7 +74,7 @@ def parse_address(text: str) -> Address:
         raise ConfigError(
             f"{text!r} is no address; give udp://HOST:PORT, tcp://HOST:PORT or zenoh://PREFIX"
         )
-    if not port.isdecimal() or int(port) > 65535:
+    if not port.isdecimal() or len(port) > len("65535") or int(port) > 65535:
         raise ConfigError(f"{text!r}: the port is a number up to 65535")
     return Address(scheme, host.strip("[]"), int(port))
 
@@ -81,7 +83,7 @@ def connect(address: Address, clock: Clock) -> Transport:
     """Return the robot's end of a transport to a server; it need not run yet.
 
     Raises:
-        LinkError: if the host has no address.
+        LinkError: if the host has no address; on UDP also if there is no way to it.
         MissingError: if zenoh is asked for and not installed.
     """
     if address.scheme == "zenoh":
@@ -98,11 +100,15 @@ def connect_udp(address: Address, clock: Clock) -> UdpTransport:
 
     Raises:
         ConfigError: if the address is of another transport.
-        LinkError: if the host has no address.
+        LinkError: if the host has no address, or there is no way to it.
     """
     if address.scheme != "udp":
         raise ConfigError(f"{address} is not UDP; give udp://HOST:PORT")
-    return UdpTransport(*_found(address, socket.SOCK_DGRAM), clock)
+    where = _found(address, socket.SOCK_DGRAM)
+    try:
+        return UdpTransport(*where, clock)
+    except OSError as error:
+        raise LinkError(f"no way to {address}: {error}") from error
 
 
 def _found(address: Address, kind: socket.SocketKind) -> tuple[int, object]:
@@ -149,8 +155,12 @@ class UdpTransport:
     def __init__(self, family: int, where: object, clock: Clock) -> None:
         self._clock = clock
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
-        self._socket.connect(where)  # type: ignore[arg-type]
+        try:
+            self._socket.setblocking(False)
+            self._socket.connect(where)  # type: ignore[arg-type]
+        except OSError:
+            self._socket.close()
+            raise
 
     def fileno(self) -> int:
         """Return what a selector waits for."""
@@ -163,10 +173,11 @@ class UdpTransport:
 
     def receive(self, until_ns: int) -> bytes | None:
         """Return the next datagram."""
-        while _wait(self._socket, until_ns, self._clock):
-            with suppress(OSError):  # nobody listens, which the next send may find changed
+        while True:
+            with suppress(OSError):  # nothing yet; or nobody listens, which may have changed
                 return self._socket.recv(MAX_MESSAGE + 1)
-        return None
+            if self._clock.now_ns() >= until_ns or not _wait(self._socket, until_ns, self._clock):
+                return None
 
     def close(self) -> None:
         """Close the socket."""
@@ -182,7 +193,7 @@ class TcpTransport:
     def __init__(self, family: int, where: object, clock: Clock) -> None:
         self._family, self._where, self._clock = family, where, clock
         self._socket: socket.socket | None = None
-        self._tried_ns: int | None = None
+        self._tried_ns = clock.now_ns() - RECONNECT_NS
         self._begun, self._next, self._inbox = b"", b"", b""
         self._is_closed = False
         self._connect()
@@ -199,7 +210,8 @@ class TcpTransport:
             message = self._message()
             if message is not None:
                 return message
-            if self._socket is None or not self._wait(self._socket, until_ns):
+            connection = self._connected(until_ns)
+            if connection is None or not self._wait(connection, until_ns):
                 return None
             self._flush()
             self._read()
@@ -215,16 +227,27 @@ class TcpTransport:
         left_s = max(0, until_ns - self._clock.now_ns()) / SECOND_NS
         return any(select.select([connection], wants, [], left_s))
 
+    def _connected(self, until_ns: int) -> socket.socket | None:
+        """The connection; where there is none, wait to make one, at most until a time."""
+        while self._socket is None and not self._is_closed and self._clock.now_ns() < until_ns:
+            self._clock.sleep_until(min(until_ns, self._tried_ns + RECONNECT_NS))
+            self._connect()
+        return self._socket
+
     def _connect(self) -> None:
         now_ns = self._clock.now_ns()
-        too_soon = self._tried_ns is not None and now_ns - self._tried_ns < RECONNECT_NS
+        too_soon = now_ns - self._tried_ns < RECONNECT_NS
         if self._socket is not None or self._is_closed or too_soon:
             return
         self._tried_ns = now_ns
         self._socket = socket.socket(self._family, socket.SOCK_STREAM)
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.connect_ex(self._where)  # type: ignore[arg-type]
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_MS)
+        if self._socket.connect_ex(self._where) not in CONNECTING:  # type: ignore[arg-type]
+            self._socket.close()  # without a way there, a selector would not wait for it
+            self._socket = None
 
     def _flush(self) -> None:
         while self._socket is not None and (self._begun or self._next):

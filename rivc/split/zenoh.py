@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import queue
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from rivc.errors import LinkError, MissingError
@@ -75,7 +76,10 @@ class Peers:
 
         try:
             self._session = self._zenoh.open(self._zenoh.Config())
-            self._listening = self._session.declare_subscriber(listen, heard)
+            with ExitStack() as undoing:
+                undoing.callback(self._session.close)
+                self._listening = self._session.declare_subscriber(listen, heard)
+                undoing.pop_all()
         except Exception as error:  # of Zenoh's own kind
             raise LinkError(f"zenoh cannot listen to {listen}: {error}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,9 +12,12 @@ from rivc.errors import ConfigError, LinkError
 from rivc.split import fleet
 from rivc.split.fleet import Episode, FleetPlan, drive_fleet
 from rivc.split.server import Server
-from rivc.split.transport import Address
+from rivc.split.transport import Address, UdpTransport, connect_udp
 from tests.split.parts import COUNTS, FOLDER, KEY, infer_of
 from tests.split.test_transport import listening
+
+if TYPE_CHECKING:
+    from rivc.robot import Clock
 
 EPISODE = Episode(COUNTS, infer_of(FOLDER.split)(COUNTS).reshape(len(COUNTS), -1))
 PLAN = FleetPlan(robots=5, rate_hz=50, seconds=0.4, deadline_ms=30_000)
@@ -54,6 +58,23 @@ def test_a_server_that_is_not_there_is_told_of(monkeypatch: pytest.MonkeyPatch) 
         address = Address("udp", *silent.getsockname())
         with pytest.raises(LinkError, match="0 of 5 robots"):
             drive_fleet(FOLDER, EPISODE, address, PLAN)
+
+
+def test_a_robot_that_gets_no_socket_is_told_of_and_the_others_let_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = list[UdpTransport]()
+
+    def connect(address: Address, clock: Clock) -> UdpTransport:
+        if len(made) == 2:
+            raise LinkError("too many open files")
+        made.append(connect_udp(address, clock))
+        return made[-1]
+
+    monkeypatch.setattr(fleet, "connect_udp", connect)
+    with pytest.raises(LinkError, match="too many open files"):
+        drive_fleet(FOLDER, EPISODE, Address("udp", "127.0.0.1", 9), PLAN)
+    assert [transport.fileno() for transport in made] == [-1, -1]
 
 
 def test_nothing_to_do_is_refused() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pytest
 
-from rivc.errors import LinkError, QuantError
+from rivc.errors import DivergedError, LinkError, QuantError
 from rivc.robot import MonotonicClock
 from rivc.split.halves import cut
 from rivc.split.hosted import listening_in_a_thread
@@ -100,6 +102,27 @@ def test_a_lesson_that_cannot_be_is_dropped(what: str, reason: str) -> None:
     assert server.receive(lesson, "robot", 0) == []
     assert server.dropped == {reason: 1}
     assert not learner.lessons
+
+
+def test_a_tail_that_has_diverged_ends_its_host_and_is_no_lesson_that_is_dropped() -> None:
+    server, session, _ = joined()
+    sequence = answered(server, session, some_counts())
+
+    def diverged(*_: object) -> bytes:
+        raise DivergedError("the tail's loss is nan")
+
+    async def listen() -> None:
+        host = Host(server)
+        async with host.listening(Address("udp", "127.0.0.1", 0)):
+            host.take(session.lesson(sequence, READOUT), "robot")
+            await host.until_ended(30)
+
+    server.learn = diverged
+    with pytest.raises(DivergedError, match="is nan"):
+        server.receive(session.lesson(sequence, READOUT), "robot", 0)
+    with pytest.raises(DivergedError, match="is nan"):
+        asyncio.run(listen())
+    assert not server.dropped
 
 
 def test_a_server_that_does_not_learn_drops_lessons() -> None:

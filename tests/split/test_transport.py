@@ -6,24 +6,29 @@ import asyncio
 import socket
 import threading
 import time
-from contextlib import ExitStack, closing, contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, suppress
+from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from rivc.errors import ConfigError, LinkError, MissingError
+from rivc.errors import BackendError, ConfigError, LinkError, MissingError
 from rivc.neurochip import load_backend
-from rivc.robot import ActionTable, Frame, MonotonicClock
+from rivc.robot import ActionTable, Frame, MonotonicClock, SimulatedClock
 from rivc.snn_convert import reference
 from rivc.snn_convert.program import greedy
+from rivc.split import proxy as proxies
+from rivc.split import zenoh
 from rivc.split.halves import cut
 from rivc.split.hosted import listening_in_a_thread
 from rivc.split.link import LinkTrace, Phase
 from rivc.split.policy import Link, LinkTimes, SafeAction, SplitPolicy
 from rivc.split.proxy import Proxy
-from rivc.split.serve import Host
+from rivc.split.serve import AT_ONCE, Host
 from rivc.split.server import Server
 from rivc.split.session import Session
 from rivc.split.transport import LENGTH, Address, TcpTransport, connect, parse_address
@@ -31,7 +36,7 @@ from tests.programs import conv_program
 from tests.split.parts import IDENTITY, KEY, infer_of, lossless
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     Make = Callable[..., SplitPolicy]
 
@@ -140,6 +145,65 @@ def test_a_proxy_makes_a_poor_link_and_no_wrong_action(new_policy: Make) -> None
         assert server.dropped["replayed"] > 0
 
 
+def echoed(address: Address, robot: socket.socket, data: bytes) -> bytes:
+    robot.settimeout(30)
+    robot.sendto(data, (address.host, address.port))
+    return robot.recv(99)
+
+
+def test_through_a_proxy_the_first_datagram_arrives_and_idle_robots_make_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(proxies, "MAX_ROBOTS", 2)
+    with ExitStack() as stack:
+        udp = partial(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)
+        server, *robots = (stack.enter_context(udp()) for _ in range(4))
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(30)
+        answering = threading.Thread(target=lambda: [_echo(server) for _ in range(4)])
+        answering.start()
+        proxy = Proxy(Address("udp", *server.getsockname()), LinkTrace())
+        local = Address("udp", "127.0.0.1", 0)
+        with listening_in_a_thread(proxy, local) as address:
+            for robot in robots[:2]:
+                assert echoed(address, robot, b"first") == b"first"
+            robots[2].sendto(b"one too many", (address.host, address.port))
+            assert echoed(address, robots[0], b"again") == b"again"
+            assert proxy.ignored == 1
+            monkeypatch.setattr(proxies, "IDLE_NS", 0)
+            assert echoed(address, robots[2], b"now") == b"now"
+        answering.join()
+        assert (proxy.ignored, proxy.dropped) == (1, 0)
+
+
+def _echo(server: socket.socket) -> None:
+    data, robot = server.recvfrom(99)
+    server.sendto(data, robot)
+
+
+def test_a_proxy_without_sockets_tells_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: object) -> None:
+        raise LinkError("too many open files")
+
+    nobody, local = Address("udp", "127.0.0.1", 9), Address("udp", "127.0.0.1", 0)
+    proxy = Proxy(nobody, LinkTrace())
+
+    def knock() -> None:
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with listening_in_a_thread(proxy, local) as address, udp as robot:
+            monkeypatch.setattr(proxies, "connect_udp", none_left)
+            while not proxy.ignored:
+                robot.sendto(b"hello", (address.host, address.port))
+                time.sleep(0.01)
+
+    with pytest.raises(LinkError, match="too many open files"):
+        knock()
+    monkeypatch.undo()
+    nowhere = Proxy(Address("udp", "no such host", 9), LinkTrace())
+    with pytest.raises(LinkError, match="cannot be found"), listening_in_a_thread(nowhere, local):
+        pass
+
+
 def test_nobody_there_means_the_safe_action_and_no_error(new_policy: Make) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
@@ -180,18 +244,70 @@ def test_a_tcp_message_that_cannot_be_ends_the_connection_and_it_is_made_again()
         soon = clock.now_ns() + 30_000_000_000
         assert [transport.receive(soon), transport.receive(soon)] == [b"one", b"two"]
         first.sendall(LENGTH.pack(1 << 31))
-        assert transport.receive(soon) is None
-        first.close()
         listener.settimeout(30)
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and transport._socket is None:
-            time.sleep(0.05)
-            transport.send(b"again")
-        second, _ = listener.accept()
+        with ThreadPoolExecutor() as elsewhere:
+            accepted = elsewhere.submit(listener.accept)
+            while not accepted.done():
+                assert transport.receive(clock.now_ns() + 50_000_000) is None
+        second, _ = accepted.result()
+        transport.send(b"again")
         transport.receive(clock.now_ns() + 200_000_000)
         assert second.recv(99) == LENGTH.pack(5) + b"again"
+        first.close()
         second.close()
         transport.close()
+
+
+def test_without_a_connection_tcp_waits_and_tries_again() -> None:
+    clock = MonotonicClock()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))  # refuses until it listens
+        transport = connect(Address("tcp", *listener.getsockname()), clock)
+        for _ in range(3):
+            until_ns = clock.now_ns() + 30_000_000
+            assert transport.receive(until_ns) is None
+            assert clock.now_ns() >= until_ns
+        listener.listen()
+        listener.settimeout(30)
+        with ThreadPoolExecutor() as elsewhere:
+            received = elsewhere.submit(transport.receive, clock.now_ns() + 30_000_000_000)
+            there, _ = listener.accept()
+            there.sendall(LENGTH.pack(5) + b"there")
+            assert received.result() == b"there"
+        there.close()
+        transport.close()
+        assert transport.receive(clock.now_ns() + 10_000_000_000) is None  # at once
+
+
+def test_without_a_way_tcp_sleeps() -> None:
+    clock = SimulatedClock()
+    transport = TcpTransport(socket.AF_INET, ("255.255.255.255", 7), clock)
+    assert transport.receive(1_000_000_000) is None
+    assert clock.now_ns() == 1_000_000_000
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="not on this platform")
+def test_a_silent_tcp_connection_is_given_up_after_two_seconds() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        transport = connect(Address("tcp", *listener.getsockname()[:2]), MonotonicClock())
+        assert isinstance(transport, TcpTransport)
+        assert transport._socket is not None
+        bound_ms = transport._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+        assert bound_ms == 2000
+        transport.close()
+
+
+@pytest.mark.parametrize("host", ["255.255.255.255", "127.0.0.1"])
+def test_udp_without_a_way_or_a_socket_is_told_of(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    if host == "127.0.0.1":
+        monkeypatch.setattr(socket, "socket", none_left)
+    with pytest.raises(LinkError, match=f"no way to udp://{host}:7"):
+        connect(Address("udp", host, 7), MonotonicClock())
 
 
 def test_on_tcp_the_newest_message_wins() -> None:
@@ -214,6 +330,42 @@ def test_on_tcp_the_newest_message_wins() -> None:
         transport.close()
 
 
+class Broken:
+    """Cannot listen, and not for want of an address."""
+
+    ended: asyncio.Future[None] | None = None
+
+    @asynccontextmanager
+    async def listening(self, address: Address) -> AsyncIterator[Address]:
+        if address.port == 0:
+            raise MissingError("no zenoh here")
+        yield address
+
+
+def test_whatever_keeps_a_listener_from_starting_is_raised() -> None:
+    with (
+        pytest.raises(MissingError, match="no zenoh here"),
+        listening_in_a_thread(Broken(), Address("zenoh", "rivc", 0)),
+    ):
+        pass
+
+
+def test_what_a_host_fails_with_is_raised_in_the_end(new_policy: Make) -> None:
+    def gone(_: object) -> Any:
+        raise BackendError("the chip is gone")
+
+    host, deadline = Host(Server(LADDER, gone, IDENTITY, KEY)), time.monotonic() + 30
+
+    def drive() -> None:
+        with listening_in_a_thread(host, Address("udp", "127.0.0.1", 0)) as address:
+            policy = new_policy(address, LinkTimes(50, 200, 200))
+            while host.ended and not host.ended.done() and time.monotonic() < deadline:
+                decide(policy, 1)
+
+    with pytest.raises(BackendError, match="the chip is gone"):
+        drive()
+
+
 def test_an_address_in_use_is_told_of() -> None:
     async def listen(address: Address) -> None:
         async with Host(Server(LADDER, infer_of(SPLIT), IDENTITY)).listening(address):
@@ -226,7 +378,11 @@ def test_an_address_in_use_is_told_of() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "udp://", "http://a:1", "udp://a", "udp://:1", "udp://a:x", "udp://a:65536"]
+    "text",
+    [
+        *("", "udp://", "http://a:1", "udp://a", "udp://:1", "udp://a:x", "udp://a:65536"),
+        pytest.param(f"udp://a:{'9' * 5000}", id="a long port"),
+    ],
 )
 def test_what_is_no_address_is_told_of(text: str) -> None:
     with pytest.raises(ConfigError):
@@ -237,6 +393,48 @@ def test_what_is_no_address_is_told_of(text: str) -> None:
 def test_zenoh_that_is_missing_names_the_remedy() -> None:
     with pytest.raises(MissingError, match=r"rivc\[zenoh\]"):
         connect(parse_address("zenoh://rivc/arm"), MonotonicClock())
+
+
+def test_a_zenoh_session_that_cannot_listen_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+
+    def declare_subscriber(*_: object) -> None:
+        raise ValueError("no such key")
+
+    session = SimpleNamespace(
+        declare_subscriber=declare_subscriber, close=lambda: closed.append(True)
+    )
+    fake = SimpleNamespace(open=lambda _: session, Config=lambda: None)
+    monkeypatch.setattr(zenoh, "_zenoh", lambda: fake)
+    with pytest.raises(LinkError, match="no such key"):
+        connect(parse_address("zenoh://rivc/arm"), MonotonicClock())
+    assert closed == [True]
+
+
+def test_what_zenoh_brings_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = list[bytes]()
+    server = SimpleNamespace(is_waited_for=False)
+    server.receive = lambda data, *_: taken.append(data) or []
+
+    class Peers:
+        def __init__(self, _: str, heard: Callable[[str, bytes], None]) -> None:
+            for _ in range(2 * AT_ONCE):
+                heard("rivc/up/robot", b"hello")
+            self.heard = heard
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(zenoh, "Peers", Peers)
+
+    async def listen() -> None:
+        host: Any = Host(server)  # type: ignore[arg-type]
+        async with host.listening(parse_address("zenoh://rivc")):
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+    asyncio.run(listen())
+    assert len(taken) == AT_ONCE
 
 
 def test_addresses_may_be_of_version_6() -> None:
