@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rivc.cli.codec_train import train
-from rivc.cli.output import emit_json, json_option, pairs, policy_option, verb
+from rivc.cli.output import check_file, emit_json, json_option, pairs, policy_option, verb
 from rivc.cli.progress import working
 from rivc.errors import MissingError, UsageError
 
@@ -63,6 +63,8 @@ def fit(source: Path, out: Path, profiles: tuple[str, ...], as_json: bool, **how
     """
     from rivc.codec import FeatureCodec
 
+    for path in (out, *filter(None, [how["record"]])):
+        check_file(path)
     recording = _recorded(source, **how)
     codec = FeatureCodec.fit(
         recording.codes, recording.bit_width, starts=recording.starts, profiles=profiles
@@ -123,22 +125,32 @@ def decode(codec: Path, packets: Path, out: Path, as_json: bool) -> None:
 
     PACKETS is what encode wrote. Frames that refer to none before begin an episode.
     """
+    from rivc.codec import FeatureCodec
+
+    recording = _decoded(FeatureCodec.load(codec), packets)
+    recording.save(out)
+    _tell({"out": str(out), "frames": len(recording.codes)}, as_json)
+
+
+def _decoded(coder: FeatureCodec, path: Path) -> Recording:
+    """The counts of all packets of a file, of which a few bytes may stand for many counts."""
     import numpy as np
 
-    from rivc.codec import FeatureCodec, Recording
+    from rivc.codec import Recording
+    from rivc.snn_convert.storage import MAX_BYTES
 
-    coder = FeatureCodec.load(codec)
     frames: list[Any] = []
     starts: list[bool] = []
-    for packet, header in _packets(packets):
+    for packet, header in _packets(path):
+        if (len(frames) + 1) * coder.descriptor.symbols > MAX_BYTES:
+            raise UsageError(
+                f"{path} holds more than {len(frames)} frames, which no file of counts does; "
+                "decode fewer of its packets at a time"
+            )
         frames.append(coder.decode(packet, frames[-1] if frames else None))
         starts.append(header.distance == 0)
-    width = coder.descriptor.bit_width
-    shape = (len(frames), *coder.descriptor.shape)
-    Recording(np.array(frames, np.uint8).reshape(shape), np.array(starts, np.bool_), width).save(
-        out
-    )
-    _tell({"out": str(out), "frames": len(frames)}, as_json)
+    codes = np.array(frames, np.uint8).reshape(len(frames), *coder.descriptor.shape)
+    return Recording(codes, np.array(starts, np.bool_), coder.descriptor.bit_width)
 
 
 @verb(example="rivc codec info tracker.npz")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from rivc.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +43,29 @@ def verb(
 ) -> Callable[[Any], click.Command]:
     """Return the decorator that makes a function a verb, with an example at the end of its help."""
     return click.command(cls=cls, epilog=f"\b\nExample:\n  {example}")
+
+
+def check_folder(path: Path) -> None:
+    """Raise UsageError unless a folder is there, or can be made, and takes files.
+
+    For verbs that work long and write last.
+    """
+    there = next(one for one in (path, *path.absolute().parents) if os.access(one, os.F_OK))
+    if not _takes_files(there):
+        raise UsageError(f"cannot write to {path}: {there} is no folder that takes files")
+
+
+def check_file(path: Path) -> None:
+    """Raise UsageError unless a file can be written there, in a folder that is there."""
+    folder = path.absolute().parent
+    if not _takes_files(folder):
+        raise UsageError(f"cannot write {path}: {folder} is no folder that takes files")
+    if path.is_dir():
+        raise UsageError(f"cannot write {path}: it is a folder")
+
+
+def _takes_files(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK) and folder.is_dir()
 
 
 def emit_json(facts: Mapping[str, Any]) -> None:

@@ -54,8 +54,7 @@ class Descriptor:
     models: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.bit_width <= MAX_BITS:
-            raise UsageError(f"symbols of {self.bit_width} bits; the codec takes 1..{MAX_BITS}")
+        check_bits(self.bit_width)
         if len(self.shape) != 3 or min(self.shape) < 1 or self.symbols > MAX_SYMBOLS:
             raise UsageError(
                 f"frames are [C, H, W] of at most {MAX_SYMBOLS} symbols, not {list(self.shape)}"
@@ -112,6 +111,12 @@ class Descriptor:
             DamagedFileError: if it is not a whole, unaltered descriptor.
         """
         return read_hashed(path, "codec", lambda whole: _parse(read_arrays(whole)))
+
+
+def check_bits(bit_width: int) -> None:
+    """Raise UsageError unless a symbol may have so many bits."""
+    if not 1 <= bit_width <= MAX_BITS:
+        raise UsageError(f"symbols of {bit_width} bits; the codec takes 1..{MAX_BITS}")
 
 
 def _parse(members: dict[str, NDArray[Any]]) -> tuple[Descriptor, str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from rivc.codec.bitstream import Header, Stamp, is_newer, read_packet, write_packet
 from rivc.codec.context import ideal_bits
-from rivc.codec.descriptor import Descriptor
+from rivc.codec.descriptor import Descriptor, check_bits
 from rivc.codec.engine import engine
 from rivc.codec.layout import fit_layout
 from rivc.codec.profiles import BY_NUMBER, FAMILIES, PROFILES, Training, find_profile, rans_model
@@ -271,6 +271,7 @@ def _flags(starts: ArrayLike, count: int) -> NDArray[np.bool_]:
 
 
 def _frames(codes: ArrayLike, bit_width: int) -> NDArray[np.uint8]:
+    check_bits(bit_width)
     codes = np.asarray(codes)
     if codes.ndim != 4 or codes.dtype != np.uint8 or not codes.size:
         raise QuantError(f"codes are uint8 [T, C, H, W], not {codes.dtype} {list(codes.shape)}")

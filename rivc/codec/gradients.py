@@ -95,7 +95,7 @@ class GradientCodec:
         dither = rng.uniform(-0.5, 0.5, self.shape)
         q = quantize(gradients + scale * dither, scale, self.grid)
         q[np.broadcast_to(self._spread(code) == 0, q.shape)] = 0
-        header = Header(PROFILE, self._id, 0, sequence, 0, 0, 0, 1, 0)
+        header = Header(PROFILE, self._id, 0, sequence % (1 << 32), 0, 0, 0, 1, 0)
         return write_packet(header, code.tobytes() + encode_weights(q, self.grid))
 
     def decode(self, packet: bytes) -> tuple[int, NDArray[np.float64]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rivc.codec.descriptor import MAX_BITS
 from rivc.errors import DamagedFileError, MissingError, RivcError
 from rivc.snn_convert.storage import MAX_BYTES, UNREADABLE, reason, write_atomically
 
@@ -89,6 +90,8 @@ def _recording(arrays: dict[str, NDArray[Any]], bit_width: int | None) -> Record
     if starts.dtype != np.bool_ or starts.shape != codes.shape[:1]:
         raise DamagedFileError(f"starts are bool [{len(codes)}], not {starts.dtype} {starts.shape}")
     width = bit_width or int(arrays.get("bit_width", max(1, int(codes.max()).bit_length())))
+    if not 1 <= width <= MAX_BITS:
+        raise DamagedFileError(f"symbols of {width} bits, where 1..{MAX_BITS} are possible")
     if codes.max() >> width:
         raise DamagedFileError(f"a symbol of {codes.max()} does not fit {width} bits")
     return Recording(codes, starts, width)

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from rivc.codec.descriptor import MAX_BITS, MAX_SYMBOLS
 from rivc.codec.grouping import GAIN, gains, joined
 from rivc.errors import ConfigError, QuantError
 from rivc.quant import Grid, dequantize, fit_affine, quantize
@@ -49,9 +50,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION: Final = 1
 HEADER: Final = "groups.json"
-MAX_BITS: Final = 8
 MAX_CHANNELS: Final = 1024
-MAX_SYMBOLS: Final = 1 << 20  # of a frame
 MAX_STEP: Final = 1 << 24  # no sum over 1,024 channels of 8 bits is larger
 _SAMPLE: Final = 256  # frames that steps are fitted to
 _DTYPES: Final = {"group": np.int32, "gain": np.int32, "step": np.int64}
@@ -134,7 +133,7 @@ class GroupQuantizer:
 
         Raises:
             QuantError: if the codes are no frames of so many bits.
-            ConfigError: if the plan asks for what there is not.
+            ConfigError: if the plan asks for what there is not, or counts have no such bits.
         """
         codes = _frames(codes, count_bits)
         shape = codes.shape[1:]
@@ -293,6 +292,8 @@ def _step(sums: NDArray[np.float64], grid: Grid) -> int:
 
 
 def _frames(codes: ArrayLike, count_bits: int) -> NDArray[np.uint8]:
+    if not 1 <= count_bits <= MAX_BITS:
+        raise ConfigError(f"counts of {count_bits} bits, where 1..{MAX_BITS} are possible")
     codes = np.asarray(codes)
     if codes.ndim != 4 or codes.dtype != np.uint8 or not codes.size:
         raise QuantError(f"codes are uint8 [T, C, H, W], not {codes.dtype} {list(codes.shape)}")

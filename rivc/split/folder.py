@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -19,7 +20,7 @@ from rivc.codec import FeatureCodec, GroupQuantizer
 from rivc.errors import ConfigError, DamagedFileError, MissingError
 from rivc.robot.faults import parse
 from rivc.snn_convert import SpikingProgram
-from rivc.snn_convert.storage import read_json, read_plain, write_atomically
+from rivc.snn_convert.storage import read_json, read_plain, reason, write_atomically
 from rivc.split.halves import Split
 from rivc.split.ladder import MAX_ROWS, Ladder, Point, Row
 
@@ -30,6 +31,7 @@ SPLIT_FILE: Final = "split.json"
 CONFIG_FILE: Final = "config.yaml"
 FORMAT: Final = "rivc split 1"
 MAX_CONFIG: Final = 1 << 20
+_PARTS: Final = re.compile(r"(codec|groups)\d+\.npz|config\.yaml")
 _Count = Annotated[int, Field(ge=0, le=1 << 24)]
 
 
@@ -83,13 +85,15 @@ class SplitFolder:
         return hashlib.sha256(json.dumps(told).encode()).digest()[:16]
 
     def save(self, folder: Path) -> None:
-        """Write the folder.
+        """Write the folder; of a split that was there before, nothing is left.
 
         Raises:
-            ConfigError: if it cannot be made.
+            ConfigError: if it cannot be made, or what is there not be taken away.
+            UsageError: if it cannot be written.
         """
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            _clear(folder)
         except OSError as error:
             raise ConfigError(f"cannot make {folder}: {error.strerror}") from error
         self.split.edge.save(folder / "edge.npz")
@@ -143,12 +147,26 @@ class SplitFolder:
         )
         shape, bits = server.encoding.shape, server.encoding.bit_width
         ladder = Ladder(shape, bits, told.order, rows)
-        config = folder / CONFIG_FILE
-        text = read_plain(config, MAX_CONFIG).decode() if config.is_file() else ""
-        whole = SplitFolder(Split(edge, server, told.layer), ladder, text)
+        whole = SplitFolder(Split(edge, server, told.layer), ladder, _text(folder / CONFIG_FILE))
         if whole.identity.hex() != told.identity:
             raise DamagedFileError(f"{folder} was altered: its parts are not those it was made of")
         return whole
+
+
+def _clear(folder: Path) -> None:
+    """Take away what makes a folder a split, if it is one, and what not every split has."""
+    if (folder / SPLIT_FILE).exists():
+        (folder / SPLIT_FILE).unlink()
+        for part in [part for part in folder.iterdir() if _PARTS.fullmatch(part.name)]:
+            part.unlink()
+
+
+def _text(path: Path) -> str:
+    """What a file holds; nothing if there is none."""
+    try:
+        return read_plain(path, MAX_CONFIG).decode() if path.is_file() else ""
+    except UnicodeDecodeError as error:
+        raise DamagedFileError(f"{path} is no text: {reason(error)}") from error
 
 
 def _feature_codec(row: Row) -> FeatureCodec:

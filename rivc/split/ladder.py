@@ -107,8 +107,7 @@ class Ladder:
 
     def __post_init__(self) -> None:
         channels = self.shape[-1]
-        if sorted(self.order) != list(range(channels)):
-            raise ConfigError(f"an order of channels names each of 0..{channels - 1} once")
+        _check_order(self.order, channels)
         if not 1 <= len(self.rows) <= MAX_ROWS:
             raise ConfigError(f"a ladder has 1..{MAX_ROWS} rows, not {len(self.rows)}")
         for row in self.rows:
@@ -152,6 +151,11 @@ class Ladder:
         if planes.shape != wanted or planes.max() >> point.bit_width:
             raise QuantError(f"a packet decodes to {planes.shape}, not to what row {row} keeps")
         return np.asarray(planes, np.uint8)
+
+
+def _check_order(order: tuple[int, ...], channels: int) -> None:
+    if sorted(order) != list(range(channels)):
+        raise ConfigError(f"an order of channels names each of 0..{channels - 1} once")
 
 
 def _check_groups(row: Row, shape: tuple[int, ...], bit_width: int) -> None:
@@ -219,7 +223,8 @@ def fit_ladder(
         order: channels by importance; empty: as they are.
 
     Raises:
-        ConfigError: if there are too few frames, or a point keeps what there is not.
+        ConfigError: if there are too few frames, the order is none, or a point keeps what there is
+            not.
     """
     half = len(recording.codes) // 2
     if half < 2 or recording.codes.shape[1] != split.shape[-1]:
@@ -227,6 +232,7 @@ def fit_ladder(
             f"{recording.codes.shape} is no recording of {split.shape}, or has fewer than 4 frames"
         )
     order = order or tuple(range(split.shape[-1]))
+    _check_order(order, split.shape[-1])
     rows: list[Row] = []
     for point in points:
         check_point(point, split.bit_width, split.shape[-1])

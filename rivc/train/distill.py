@@ -76,10 +76,13 @@ class Distiller:
         updates: gradient steps so far.
 
     Raises:
-        ConfigError: if the teacher has other layers, or the priced layer emits no counts.
+        ConfigError: if the teacher has other layers or nothing to choose from, or the priced layer
+            emits no counts.
     """
 
     def __init__(self, config: Config, net: QNetwork, teacher: Policy) -> None:
+        if net.action_layout[1] == 1:
+            raise ConfigError("a student keeps what decides between actions, and here is only one")
         self.config, self.net, self.updates = config, net, 0
         self._teacher, self._teacher_sha256 = teacher.net, teacher.program.sha256
         self._teacher_integers = teacher.net.integers()

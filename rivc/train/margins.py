@@ -79,12 +79,15 @@ def margins(steps: NDArray[np.float64], readout: NDArray[np.int64]) -> Margins:
 def gaps(steps: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how far the greedy action of each group leads, [B, d], for action values, [B, d, n].
 
-    >>> gaps(np.array([[[3.0, 1.0, 0.5]]])).tolist()
-    [[2.0]]
+    An action that is alone leads by more than any number.
+
+    >>> gaps(np.array([[[3.0, 1.0, 0.5]]])).tolist(), gaps(np.array([[[-3.0]]])).tolist()
+    ([[2.0]], [[inf]])
     """
+    if steps.shape[-1] == 1:
+        return np.full(steps.shape[:-1], np.inf)
     ordered = np.sort(steps, -1)
-    lead = ordered[..., -1] - ordered[..., -2] if steps.shape[-1] > 1 else ordered[..., -1] * np.inf
-    return np.asarray(lead)
+    return np.asarray(ordered[..., -1] - ordered[..., -2])
 
 
 def errors(steps: NDArray[np.float64], readout: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from rivc.codec import Recording
+from rivc.cli.codec import _decoded
+from rivc.codec import FeatureCodec, Recording
+from rivc.errors import UsageError
+from rivc.snn_convert import storage
 from tests.codec.frames import features
 
 if TYPE_CHECKING:
@@ -96,6 +99,28 @@ def test_wrong_input_is_one_line_and_exit_2(
         assert result.exit_code == 2, words
         assert len(result.stderr.strip().splitlines()) == 1
         assert not out.exists()
+
+
+def test_packets_of_more_counts_than_a_file_has_are_refused(
+    codes: Path, codec: Path, rivc: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, coder = tmp_path / "codes.rvf", FeatureCodec.load(codec)
+    rivc("codec", "encode", codec, codes, "--out", stream)
+    monkeypatch.setattr(storage, "MAX_BYTES", 24 * coder.descriptor.symbols)
+    assert len(_decoded(coder, stream).codes) == 24
+    monkeypatch.setattr(storage, "MAX_BYTES", 24 * coder.descriptor.symbols - 1)
+    with pytest.raises(UsageError, match="more than 23 frames"):
+        _decoded(coder, stream)
+
+
+def test_where_nothing_can_be_written_is_told_before_the_work(
+    trained: Path, rivc: Call, tmp_path: Path
+) -> None:
+    words, record = ["codec", "fit", trained, "--layer", 1], tmp_path / "record.npz"
+    for out in (tmp_path / "none" / "codec.npz", tmp_path):
+        result = rivc(*words, "--record", record, "--out", out)
+        assert (result.exit_code, "cannot write" in result.stderr) == (2, True)
+        assert not record.exists()
 
 
 def test_a_damaged_packet_is_exit_2(codes: Path, codec: Path, rivc: Call, tmp_path: Path) -> None:

@@ -163,6 +163,8 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
         (np.zeros((0, 3, 4, 4), np.uint8), 4, QuantError, r"\[0, 3, 4, 4\]"),
         (np.full((2, 3, 4, 4), 16, np.uint8), 4, QuantError, "16 where 4 bits hold 15"),
         (np.zeros((2, 3, 4, 4), np.uint8), 9, UsageError, "1..8"),
+        (np.zeros((2, 3, 4, 4), np.uint8), 300, UsageError, "300 bits"),
+        (np.zeros((2, 3, 4, 4), np.uint8), -1, UsageError, "-1 bits"),
         (np.zeros((1, 1, 1025, 1024), np.uint8), 4, UsageError, "symbols"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from rivc.codec import FeatureCodec, GroupPlan, GroupQuantizer
+from rivc.codec import FeatureCodec, GroupPlan, GroupQuantizer, Recording
 from rivc.codec import descriptor as codec_file
 from rivc.codec import sgq as groups_file
 from rivc.errors import DamagedFileError
@@ -37,6 +37,14 @@ def test_groups_of_another_format_say_which(
     monkeypatch.undo()
     with pytest.raises(DamagedFileError, match="format version 99, this rivc reads 1"):
         GroupQuantizer.load(tmp_path / "groups.npz")
+
+
+@pytest.mark.parametrize("bit_width", [0, 200, 300, -3])
+def test_a_recording_of_symbols_that_cannot_be_is_refused(tmp_path: Path, bit_width: int) -> None:
+    path = tmp_path / "codes.npz"
+    np.savez(path, codes=np.zeros_like(CODES), bit_width=np.int64(bit_width))
+    with pytest.raises(DamagedFileError, match=f"symbols of {bit_width} bits"):
+        Recording.load(path)
 
 
 def test_an_array_that_was_changed_is_known_by_the_hash(tmp_path: Path) -> None:

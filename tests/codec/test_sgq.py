@@ -165,6 +165,11 @@ def test_a_seed_draws_the_same_gradients() -> None:
     assert packets[0] == packets[1] != packets[2]
 
 
+def test_a_sequence_number_is_told_modulo_32_bits() -> None:
+    packet = GRADIENTS.encode(some_gradients(), np.random.default_rng(0), sequence=(1 << 32) + 5)
+    assert GRADIENTS.decode(packet)[0] == 5
+
+
 def test_silent_gradients_take_a_few_bytes_and_stay_silent() -> None:
     packet = GRADIENTS.encode(np.zeros((3, 7, 5)), np.random.default_rng(0))
     assert not GRADIENTS.decode(packet)[1].any()
@@ -240,6 +245,12 @@ def test_a_mutated_file_is_refused(tmp_path: Path) -> None:
 def test_a_plan_asks_for_no_more_than_there_is(plan: GroupPlan) -> None:
     with pytest.raises(ConfigError, match=r"where 1\.\."):
         GroupQuantizer.fit(CODES, plan, 4)
+
+
+@pytest.mark.parametrize("count_bits", [0, 9, 300, -1])
+def test_counts_have_one_to_eight_bits(count_bits: int) -> None:
+    with pytest.raises(ConfigError, match=f"{count_bits} bits"):
+        GroupQuantizer.fit(CODES, GroupPlan(3, 2, 4), count_bits)
 
 
 def test_maps_of_another_shape_or_width_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,20 @@ def test_a_row_of_what_there_is_not_is_refused(point: Point) -> None:
         fit_ladder(SPLIT, recording(), [point])
 
 
+@pytest.mark.parametrize("order", [(0, 1, 7), (0, 0, 1), (0, 1)])
+def test_an_order_of_other_channels_is_refused(order: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"names each of 0\.\.2 once"):
+        fit_ladder(SPLIT, recording(), POINTS, order)
+
+
+def test_a_row_that_skips_is_measured_against_what_it_sent_before() -> None:
+    [row] = fit_ladder(SPLIT, recording(), [Point(2, 3, 2)]).rows
+    sent = [None, *recording().codes[12::2]]
+    sizes = [len(row.codec.encode(frame, previous)) for previous, frame in pairwise(sent)]
+    assert row.mean_bytes == np.mean(sizes)
+    assert len(sizes) == 6
+
+
 def test_too_short_a_recording_is_refused() -> None:
     with pytest.raises(ConfigError, match="fewer than 4"):
         fit_ladder(SPLIT, recording(3), POINTS)
@@ -107,10 +122,13 @@ def test_rows_of_the_same_codes_share_a_codec_and_fewer_bits_take_fewer_bytes() 
     assert all(row.mean_bytes <= row.p95_bytes for row in ladder.rows)
 
 
-def test_no_episode_of_a_row_begins_with_what_was_held_in_another(
+def test_no_episode_of_a_row_begins_with_what_was_held_in_another_and_the_best_row_comes_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A row that skips every other frame, on episodes of three: each begins with a frame."""
+    """A row that skips every other frame, on episodes of three: each begins with a frame.
+
+    Each row returns more than those before it; the one that loses nothing stays the first.
+    """
     asked: list[int] = []
 
     def infer(counts: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -125,10 +143,11 @@ def test_no_episode_of_a_row_begins_with_what_was_held_in_another(
 
     monkeypatch.setattr(ladders, "play", three_steps)
     folder: Any = SimpleNamespace(config=lambda: load_config("quickstart"))
-    ladder = ladder_of(SPLIT, Point(2, 3), Point(2, 3, 2))
+    ladder = ladder_of(SPLIT, Point(2, 3), Point(2, 3, 2), Point(1, 3, 2))
     plan = ladders.LadderPlan(row_episodes=4)
-    ladders._measured(folder, SPLIT, ladder, infer, plan, lambda _: None)
-    assert len(asked) == 4 * 3 + 4 * 2
+    measured = ladders._measured(folder, SPLIT, ladder, infer, plan, lambda _: None)
+    assert len(asked) == 4 * 3 + 4 * 2 + 4 * 2
+    assert [row.point for row in measured.rows] == [Point(2, 3), Point(1, 3, 2), Point(2, 3, 2)]
 
 
 def test_a_folder_survives_the_disk(tmp_path: Path) -> None:
@@ -145,6 +164,22 @@ def test_a_folder_survives_the_disk(tmp_path: Path) -> None:
         assert np.array_equal(planes, whole.ladder.reduce(i, counts))
 
 
+def test_of_a_split_that_was_there_before_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    SplitFolder(SPLIT, fitted(), "seed: 0\n").save(tmp_path)
+    assert (tmp_path / "codec2.npz").exists()
+    SplitFolder(SPLIT, fit_ladder(SPLIT, recording(), POINTS[:1])).save(tmp_path)
+    assert SplitFolder.load(tmp_path).config == ""
+    names = {"codec0.npz", "edge.npz", "notes.txt", "server.npz", "split.json"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_files_of_something_else_stay_where_a_split_is_saved(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("of a run")
+    SplitFolder(SPLIT, fitted()).save(tmp_path)
+    assert (tmp_path / "config.yaml").read_text() == "of a run"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "error"),
     [
@@ -153,6 +188,7 @@ def test_a_folder_survives_the_disk(tmp_path: Path) -> None:
         ("edge.npz", b"", DamagedFileError),
         ("codec0.npz", b"PK", DamagedFileError),
         ("codec1.npz", None, MissingError),
+        ("config.yaml", b"\xff\xfe", DamagedFileError),
     ],
 )
 def test_a_folder_that_was_altered_is_told_of(

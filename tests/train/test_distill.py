@@ -195,6 +195,12 @@ def test_only_a_student_says_whose_it_is(parent: Path) -> None:
     assert config.model_dump()["distill"]["parent"] == str(parent)
 
 
+def test_a_student_with_nothing_to_choose_from_is_refused(parent: Path) -> None:
+    net = build_network("mlp", input_shape=(4,), action_layout=(2, 1), hidden=(8,))
+    with pytest.raises(ConfigError, match="only one"):
+        Distiller(student(parent, weight_rate=1.0), net, load_policy(RunFolder.open(parent)))
+
+
 def test_a_student_of_another_shape_is_refused(parent: Path, tmp_path: Path) -> None:
     overrides = {"distill.parent": str(parent), "distill.weight_rate": 1.0}
     with pytest.raises(ConfigError, match="differ in net"):

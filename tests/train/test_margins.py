@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from rivc.nets import build_network
 from rivc.snn_convert import convert, reference
-from rivc.train.margins import EDGES, fpnn_steps, margins
+from rivc.train.margins import EDGES, fpnn_steps, gaps, margins
 
 STEPS = hnp.arrays(np.int64, (7, 2, 3), elements=st.integers(-9, 9))
 
@@ -52,6 +52,13 @@ def test_no_error_is_the_last_bin() -> None:
     found = margins(steps, steps.astype(np.int64))
     assert found.ratio_counts[-1] == 2
     assert (found.error_steps, found.flip_rate) == (0.0, 0.0)
+
+
+def test_an_action_that_is_alone_leads_by_more_than_any_error() -> None:
+    steps = np.array([[[0.0]], [[-2.0]], [[3.0]]])
+    assert np.array_equal(gaps(steps), np.full((3, 1), np.inf))
+    found = margins(steps, steps.astype(np.int64) + 1)
+    assert (found.gap_steps, found.flip_rate, found.ratio_counts[-1]) == (np.inf, 0.0, 3)
 
 
 def test_a_ratio_falls_between_its_edges() -> None:
