@@ -11,8 +11,15 @@ from typing import Any, Final
 import click
 
 from rivc.cli.main import INTERRUPTED
-from rivc.cli.output import cut_option, json_option, note, policy_option, run_argument, verb
-from rivc.cli.progress import working
+from rivc.cli.output import (
+    check_folder,
+    cut_option,
+    json_option,
+    note,
+    policy_option,
+    run_argument,
+    verb,
+)
 from rivc.cli.split_facts import (
     drive_facts,
     drive_text,
@@ -73,9 +80,9 @@ def fit(run: Path, layer: int, out: Path, as_json: bool, **how: Any) -> None:
     from rivc.train.ladders import LadderPlan, fit_split
     from rivc.train.run import RunFolder
 
+    check_folder(out)
     plan = LadderPlan(how["episodes"], how["row_episodes"], how["seed"])
-    with working("fitting a split"):
-        folder = fit_split(RunFolder.open(run), layer, plan, how["policy"])
+    folder = fit_split(RunFolder.open(run), layer, plan, how["policy"], note)
     folder.save(out)
     tell(folder_facts(folder, out), ladder_table(folder), as_json)
 

@@ -142,7 +142,7 @@ def fleet_text(report: FleetReport, facts: Mapping[str, Any]) -> str:
 
 def told(facts: Mapping[str, Any]) -> str:
     """Return facts one a line."""
-    return pairs([(name.replace("_", " "), _word(value)) for name, value in facts.items()])
+    return pairs([(name.replace("_", " "), word(value)) for name, value in facts.items()])
 
 
 def _stages_table(stages: Mapping[str, Percentiles]) -> str:
@@ -158,7 +158,12 @@ def _milliseconds(stage: Percentiles) -> dict[str, float]:
     return {name.removesuffix("_ms"): value for name, value in asdict(stage).items()}
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
+    """Return a fact as people read it.
+
+    >>> word({"tail": 40, "share": 0.25}), word({})
+    ('tail 40, share 0.2', 'none')
+    """
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_word(one)}" for name, one in value.items()) or "none"
+        return ", ".join(f"{name} {word(one)}" for name, one in value.items()) or "none"
     return f"{value:,.1f}" if isinstance(value, float) else str(value)

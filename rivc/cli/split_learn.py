@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rivc.cli.output import (
+    check_folder,
     cut_option,
     emit_json,
     json_option,
@@ -19,7 +20,8 @@ from rivc.cli.output import (
     table,
     verb,
 )
-from rivc.errors import UsageError
+from rivc.cli.split_facts import word
+from rivc.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,6 +90,8 @@ def learn(run: Path, link: Path | None, out: Path | None, as_json: bool, **how: 
 
     if link and how["over"]:
         raise UsageError("--link is simulated, --over is a real way; leave one out")
+    if out:
+        check_folder(out)
     trace = load_trace(link) if link else LinkTrace((Phase(kbit_per_s=KBIT_PER_S),))
     bits = how["bit_width"]
     plan = TeachingPlan(
@@ -147,7 +151,6 @@ def _key(path: Path | None) -> bytes:
 
 def taught_facts(taught: Taught, plan: TeachingPlan, trace: LinkTrace) -> dict[str, Any]:
     """Return what came of the lessons as `--json` prints it."""
-    from rivc.split.throughput import frames_per_second
     from rivc.train.lessons import loads
 
     costs = loads(taught, plan)
@@ -174,31 +177,39 @@ def taught_facts(taught: Taught, plan: TeachingPlan, trace: LinkTrace) -> dict[s
                 "up_bytes": load.up_bytes,
                 "down_bytes": load.down_bytes,
                 "times_sgq": _total(load) / _total(costs["sgq"]),
-                "frames_per_s": frames_per_second(load, trace),
+                "frames_per_s": _frames_per_second(load, trace),
             }
             for name, load in costs.items()
         },
     }
 
 
+def _frames_per_second(load: Load, trace: LinkTrace) -> float | None:
+    """None where the link is out before enough of them are through."""
+    from rivc.split.throughput import frames_per_second
+
+    try:
+        return frames_per_second(load, trace)
+    except ConfigError:
+        return None
+
+
 def _total(load: Load) -> float:
     return load.up_bytes + load.down_bytes
 
 
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.1f}"
+
+
 def _text(facts: dict[str, Any]) -> str:
     head = ["traffic", "up [B]", "down [B]", "times", "frames/s"]
-    rows = [[name, *(f"{row[key]:,.1f}" for key in row)] for name, row in facts["traffic"].items()]
+    rows = [[name, *map(_number, row.values())] for name, row in facts["traffic"].items()]
     returns = facts["returns"]
     told = [
         *((f"return {name}", f"{value:.2f}") for name, value in returns.items()),
         ("recovered", "" if facts["recovered"] is None else f"{facts['recovered']:.1%}"),
-        *((name.replace("_", " "), _word(facts[name])) for name in
+        *((name.replace("_", " "), word(facts[name])) for name in
           ("frames", "lost", "dropped", "updates", "packet_bytes", "pipeline_frames_per_s")),
     ]  # fmt: skip
     return f"{table(head, rows, right=head[1:])}\n\n{pairs(told)}"
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_word(one)}" for name, one in value.items()) or "none"
-    return f"{value:,.1f}" if isinstance(value, float) else str(value)

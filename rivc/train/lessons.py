@@ -16,7 +16,7 @@ from rivc.split.folder import SplitFolder
 from rivc.split.ladder import Ladder, Point, Row
 from rivc.split.server import Server
 from rivc.split.throughput import Load
-from rivc.split.wire import FRAME, GRADIENT, HEADER
+from rivc.split.wire import FRAME, GRADIENT, HEADER, TAG
 from rivc.train.appraise import appraisal_seeds
 from rivc.train.evaluate import emulated, play
 from rivc.train.features import record_features
@@ -133,18 +133,19 @@ def loads(taught: Taught, plan: TeachingPlan) -> dict[str, Load]:
     """Return what a frame costs as it was sent, and as fp32 and as uniform k-bit would be.
 
     The uniform one packs every channel at the bits of the maps (of their gradients on the way
-    down), under one scale. Lessons, answers and headers are the same for all.
+    down), under one scale. Lessons, answers, headers and seals are the same for all.
     """
     traffic, size = taught.traffic, math.prod(taught.folder.split.shape)
     work_ns = round(SECOND_NS * traffic.seconds / max(1, traffic.frames))
-    down = traffic.each("gradients")
+    down, seal = traffic.each("gradients"), TAG if plan.key else 0
+    up_head, down_head = UP_HEAD + seal, DOWN_HEAD + seal
     rows = {
         "sgq": (traffic.each("frames"), down),
         "uniform": (
-            size * plan.groups.bit_width / 8 + UP_HEAD,
-            size * plan.gradient_bits / 8 + 4 + DOWN_HEAD if down else 0.0,
+            size * plan.groups.bit_width / 8 + up_head,
+            size * plan.gradient_bits / 8 + 4 + down_head if down else 0.0,
         ),
-        "fp32": (4.0 * size + UP_HEAD, 4.0 * size + DOWN_HEAD if down else 0.0),
+        "fp32": (4.0 * size + up_head, 4.0 * size + down_head if down else 0.0),
     }
     return {
         name: Load(up + traffic.each("lessons"), back + traffic.each("answers"), work_ns)

@@ -175,7 +175,7 @@ class Tutor:
 
         Raises:
             QuantError: if the readout is none of such a policy.
-            DivergedError: if the loss is no longer finite.
+            DivergedError: if loss or gradient is no longer finite.
         """
         layout = self._tail.action_layout
         if len(readout) != 4 * layout[0] * layout[1]:
@@ -192,10 +192,10 @@ class Tutor:
     def _update(self) -> None:
         chosen = self._rng.integers(min(self.lessons, len(self._q)), size=self._plan.batch_size)
         loss = self._loss(torch.from_numpy(self._counts[chosen]), torch.from_numpy(self._q[chosen]))
-        if not loss.isfinite():
-            raise DivergedError(f"the tail's loss is {loss.item()} after {self.updates} updates")
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        gradients = [p.grad for p in self._tail.parameters() if p.grad is not None]
+        self._checked("gradient", torch.nn.utils.get_total_norm(gradients))
         for group in self._optimizer.param_groups:
             group["lr"] = self._plan.learning_rate * self._plan.rate_at(self.lessons)
         self._optimizer.step()
@@ -210,14 +210,23 @@ class Tutor:
         loss = self._loss(x, torch.from_numpy(right[None]))
         [gradient] = torch.autograd.grad(loss, x)
         planes = as_planes(gradient[0].numpy())
-        return codec.encode(groups.fold(planes), self._rng, sequence=sequence)
+        try:
+            return codec.encode(groups.fold(planes), self._rng, sequence=sequence)
+        except QuantError as error:
+            raise DivergedError(f"after {self.updates} updates of the tail, {error}") from error
 
     def _loss(self, counts: Tensor, right: Tensor) -> Tensor:
         plan = self._plan
         q = self._tail(counts, self._integers)
         scale = self._tail.readout_scale(self._integers)
         huber = F.smooth_l1_loss(q, right, beta=plan.huber_delta)
-        return huber + plan.margin_coef * margin_loss(q, right, scale, plan.margin)
+        margin = margin_loss(q, right, scale, plan.margin)
+        return self._checked("loss", huber + plan.margin_coef * margin)
+
+    def _checked(self, name: str, value: Tensor) -> Tensor:
+        if not value.isfinite():
+            raise DivergedError(f"the tail's {name} is {value.item()} after {self.updates} updates")
+        return value
 
 
 class EdgeLearner:

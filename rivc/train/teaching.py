@@ -15,7 +15,7 @@ from rivc.errors import DecodeError, LinkError
 from rivc.neurochip import load_backend
 from rivc.robot.clock import SECOND_NS
 from rivc.snn_convert.program import greedy
-from rivc.split.session import Answer, Gradient, Lost, Session
+from rivc.split.session import PATIENCE_NS, Answer, Gradient, Lost, Session
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from rivc.train.tail import EdgeLearner, Halves
     from rivc.train.worlds import Worlds
 
-PATIENCE_NS: Final = 2 * SECOND_NS
 PATIENCE: Final = 10  # frames
 _KEPT: Final = 64  # frames whose gradients may still come
 

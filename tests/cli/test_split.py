@@ -31,6 +31,7 @@ def folder(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["split", "fit", trained, "--layer", 1, "--episodes", 2, "--row-episodes", 1]
     result = CliRunner().invoke(cli, [str(word) for word in [*words, "--out", out, "--json"]])
     assert result.exit_code == 0, result.stderr
+    assert "playing row 3 of" in result.stderr
     facts = json.loads(result.stdout)
     assert facts["shape"] == [16]
     assert facts["rows"][0]["bit_width"] == facts["bit_width"] == 4
@@ -167,3 +168,14 @@ def test_no_split_and_no_cut_name_the_way_out(trained: Path, rivc: Call, tmp_pat
     assert (result.exit_code, "rivc split fit" in result.stderr) == (2, True)
     result = rivc("split", "fit", trained, "--layer", 9, "--out", tmp_path / "out")
     assert (result.exit_code, "layers that emit counts are 1" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("verb", ["fit", "learn"])
+def test_where_nothing_can_be_written_is_told_before_the_work(
+    verb: str, trained: Path, rivc: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "split"
+    result = rivc("split", verb, trained, "--layer", 1, "--out", out)
+    assert (result.exit_code, "takes files" in result.stderr) == (2, True)
+    assert result.stderr.count("\n") == 1

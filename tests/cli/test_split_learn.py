@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from rivc.cli.split_learn import _text, taught_facts
+from rivc.codec import GroupPlan
+from rivc.split import Point, SplitFolder, fit_ladder, parse_trace
+from rivc.train.lessons import Taught, TeachingPlan
+from rivc.train.teaching import Traffic
+from tests.split.parts import RECORDING, SPLIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +72,19 @@ def test_lessons_go_over_a_poor_link(trained: Path, rivc: Call, tmp_path: Path) 
     assert fps["fp32"] <= fps["sgq"]
     words = ("--link", trace, "--over", "udp://127.0.0.1:0")
     assert rivc("split", "learn", trained, *SHORT, *words).exit_code == 2
+
+
+def test_a_link_that_goes_out_before_all_are_through_has_no_frames_a_second() -> None:
+    """500 frames of fp32 take 3.3 seconds, and the link is there for two."""
+    folder = SplitFolder(SPLIT, fit_ladder(SPLIT, RECORDING, [Point(2, 3)]))
+    traffic = Traffic(frames=1, bytes=Counter(frames=30, lessons=20, answers=20))
+    taught = Taught(folder, traffic, dict.fromkeys(("whole", "before", "after"), 1.0), {}, {})
+    trace = parse_trace("seconds,kbit_per_s\n0,250\n2,0\n")
+    facts = taught_facts(taught, TeachingPlan(1, GroupPlan(1, 1, 2)), trace)
+    fps = {name: row["frames_per_s"] for name, row in facts["traffic"].items()}
+    assert fps.pop("fp32") is None
+    assert min(fps.values()) > 250
+    assert [len(line.split()) for line in _text(facts).splitlines()[1:4]] == [5, 5, 4]
 
 
 def test_people_are_told_in_two_tables(trained: Path, rivc: Call) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rivc.codec import GradientCodec, GroupPlan, GroupQuantizer
-from rivc.errors import QuantError
+from rivc.errors import DivergedError, QuantError
 from rivc.nets import build_network
 from rivc.snn_convert import convert, reference
 from rivc.split.halves import cut
@@ -143,6 +143,21 @@ def test_the_gradient_that_comes_down_is_that_of_the_loss() -> None:
     exact = as_planes(gradient[0].numpy())
     assert np.abs(exact).max() > 0
     assert np.abs(down - exact).max() < np.abs(exact).max() / 127
+
+
+@pytest.mark.parametrize("factor", [np.nan, np.inf])
+@pytest.mark.parametrize("bits", [0, 4])
+def test_a_tail_that_diverges_says_so_before_it_takes_the_step(bits: int, factor: float) -> None:
+    halves, x = Halves(POLICY, 2), some_inputs(POLICY, 1)
+    counts = halves.emitted(x, halves.edge.integers())
+    groups = GroupQuantizer.fit(channels_first(counts), GroupPlan(2, 1, 3), 4)
+    down = (groups, GradientCodec(groups, bits)) if bits else None
+    tutor = Tutor(halves.tail, POLICY.program.readout_scale, PLAN, down)
+    loss, before = tutor._loss, [p.clone() for p in halves.tail.parameters()]
+    tutor._loss = lambda *given: factor * loss(*given)  # type: ignore[method-assign]
+    with pytest.raises(DivergedError, match="after 0 updates"):
+        tutor.learn(counts[0], np.array([[5, -40, 70]], "<i4").tobytes(), 0)
+    assert all(map(torch.equal, before, halves.tail.parameters()))
 
 
 def test_a_lesson_of_another_size_is_refused() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
+import torch
 
 from rivc.codec import FeatureCodec, GradientCodec, GroupPlan, GroupQuantizer
-from rivc.errors import LinkError
+from rivc.errors import DivergedError, LinkError
 from rivc.robot import SimulatedClock
 from rivc.snn_convert import reference
 from rivc.split.folder import SplitFolder
@@ -16,9 +19,12 @@ from rivc.split.ladder import Ladder, Point, Row
 from rivc.split.link import LinkModel, LinkTrace, Phase
 from rivc.split.server import Server
 from rivc.split.simulated import SimulatedTransport
+from rivc.split.wire import TAG
+from rivc.train import tail
+from rivc.train.lessons import Taught, TeachingPlan, loads
 from rivc.train.tail import EdgeLearner, Halves, LessonPlan, Tutor
-from rivc.train.teaching import Teacher
-from tests.split.parts import KEY
+from rivc.train.teaching import Teacher, Traffic
+from tests.split.parts import FOLDER, KEY
 from tests.train.test_tail import POLICY, channels_first, some_inputs
 
 if TYPE_CHECKING:
@@ -98,6 +104,23 @@ def test_the_whole_policy_decides_where_no_answer_comes() -> None:
         world.step(np.zeros((1, 1), np.int64))
     agreed = sum(a == b for a, b in zip(rig.world.actions[1:], greedy, strict=True))
     assert agreed >= rig.robot.traffic.lost["frames"] > 0
+
+
+def test_a_tail_that_diverges_ends_the_lessons(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(loss=0.0)
+    monkeypatch.setattr(tail, "margin_loss", lambda *_: torch.tensor(float("nan")))
+    with pytest.raises(DivergedError, match="loss is nan"):
+        rig.teach(10)
+
+
+@pytest.mark.parametrize(("key", "seal"), [(b"", 0), (KEY, TAG)])
+def test_what_was_not_sent_is_reckoned_with_the_seals_of_what_was(key: bytes, seal: int) -> None:
+    traffic = Traffic(frames=1, bytes=Counter(frames=50, gradients=50))
+    taught, size = Taught(FOLDER, traffic, {}, {}, {}), math.prod(FOLDER.split.shape)
+    costs = loads(taught, TeachingPlan(1, GroupPlan(1, 1, 8), 8, key=key))
+    assert costs["fp32"][:2] == (4 * size + 16 + seal, 4 * size + 14 + seal)
+    assert costs["uniform"][:2] == (size + 16 + seal, size + 4 + 14 + seal)
+    assert costs["sgq"][:2] == (50, 50)
 
 
 def test_a_robot_with_another_key_is_told_that_nobody_answers() -> None:
