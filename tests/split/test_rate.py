@@ -187,12 +187,6 @@ def test_the_work_of_the_server_is_not_taken_for_the_link() -> None:
     assert slow.pace != acknowledged(state, 1, LIMITS, 50 * MS).pace
 
 
-def test_a_session_forgets_what_was_under_way_and_learns_from_its_first_round_trip() -> None:
-    state = sent(RateState(Pace(100.0, 5.0 * MS)), 1, 100, 0)
-    assert joined(state, MS).flights == ()
-    assert joined(state, MS).pace.delay_ns < state.pace.delay_ns
-
-
 @pytest.mark.parametrize("wrong", [(0, 1), (1, 0), (-1, 5)])
 def test_limits_are_positive(wrong: tuple[int, int]) -> None:
     with pytest.raises(ConfigError):
