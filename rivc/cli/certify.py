@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -173,14 +174,15 @@ def certify_run(run: Path, bounds: Bounds, which: Which | None) -> Report:
 
 def _compare(policy: Policy, states: NDArray[np.uint8]) -> tuple[list[str], int]:
     """Run golden vectors and visited states through every form; return the forms and how many."""
-    from rivc.neurochip.compare import compare_all, program_forms
+    from rivc.neurochip.compare import compare_all, program_forms, run_in_batches
     from rivc.neurochip.export import make_golden
     from rivc.snn_convert import reference
     from rivc.train.audit import network_form
 
     golden = make_golden(policy.program)
     counts = np.concatenate([golden.inputs, states])
-    expected = np.concatenate([golden.readout, reference.run(policy.program, states)])
+    readout = run_in_batches(partial(reference.run, policy.program), states)
+    expected = np.concatenate([golden.readout, readout])
     with program_forms(policy.program) as forms:
         results = compare_all({**forms, "fpnn": network_form(policy.net)}, counts, expected)
     for name, result in results.items():

@@ -10,12 +10,15 @@ import click
 import pytest
 
 from rivc.cli.certify import Bounds, certify_run, tables
+from rivc.neurochip.compare import BATCH
+from rivc.snn_convert import SpikingProgram, reference
 from tests.cli.test_verify import break_weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import numpy as np
     from click.testing import Result
 
     Call = Callable[..., Result]
@@ -68,6 +71,21 @@ def test_a_wider_error_certifies_less(trained: Path, rivc: Call) -> None:
     assert certified("--weight-error", 0.5) < certified()
     assert certified("--membrane-bits", 8) < certified()
     assert certified("--membrane-bits", 32) == certified()
+
+
+def test_forms_are_compared_in_batches(
+    trained: Path, rivc: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes, run = [], reference.run
+
+    def spy(program: SpikingProgram, counts: np.ndarray) -> np.ndarray:
+        sizes.append(len(counts))
+        return run(program, counts)
+
+    monkeypatch.setattr(reference, "run", spy)
+    words = ("--noise", "0.1", "--states", 200, "--delta", 0.1)
+    assert rivc("certify", trained, *words).exit_code == 0
+    assert max(sizes) == BATCH
 
 
 def test_nothing_is_promised_for_a_policy_that_is_not_exact(run: Path, rivc: Call) -> None:
