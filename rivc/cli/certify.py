@@ -13,6 +13,7 @@ import numpy as np
 
 from rivc.cli.eval import form_title
 from rivc.cli.output import emit_json, json_option, policy_option, table, verb
+from rivc.cli.progress import working
 from rivc.errors import MismatchError
 
 if TYPE_CHECKING:
@@ -135,7 +136,10 @@ def command(runs: tuple[Path, ...], policy: Which | None, *, as_json: bool, **bo
     and under an attack. On a chip that does not err every form is exact, which is checked too.
     Runs of one bit width share a table.
     """
-    reports = [certify_run(run, Bounds(**bounds), policy) for run in runs]
+    reports = []
+    for run in runs:
+        with working(f"judging {run}"):
+            reports.append(certify_run(run, Bounds(**bounds), policy))
     if as_json:
         chosen = {"delta": bounds["delta"], "seed": bounds["seed"]}
         emit_json({**chosen, "runs": [facts(report) for report in reports]})
@@ -147,14 +151,17 @@ def certify_run(run: Path, bounds: Bounds, which: Which | None) -> Report:
     """Judge the policy of a run.
 
     Raises:
+        ConfigError: if a bound is out of range, or the states are too few for delta.
         MismatchError: if two forms of the policy differ: then nothing else can be promised.
     """
     from rivc.snn_convert.certify import Disturbance, Lattice
+    from rivc.snn_convert.certify.conformal import rank
     from rivc.snn_convert.certify.guarantees import assess
     from rivc.train.policy import load_policy
     from rivc.train.run import RunFolder
     from rivc.train.visit import CALIBRATE, JUDGE, visited_states
 
+    rank(bounds.states, bounds.delta)  # before anything is played; fewer states may be visited
     disturbances = [Disturbance(e, bounds.weight_error, bounds.membrane_bits) for e in bounds.noise]
     folder = RunFolder.open(run)
     config, policy = folder.config(), load_policy(folder, which)

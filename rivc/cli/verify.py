@@ -12,7 +12,16 @@ import click
 import numpy as np
 
 from rivc.cli.eval import form_title
-from rivc.cli.output import emit_json, json_option, note, policy_option, run_argument, table, verb
+from rivc.cli.output import (
+    emit_json,
+    json_option,
+    note,
+    policy_option,
+    refuse_policy,
+    run_argument,
+    table,
+    verb,
+)
 from rivc.cli.progress import working
 from rivc.errors import MismatchError, MissingError
 from rivc.neurochip.compare import compare_all, program_forms, run_in_batches
@@ -93,8 +102,10 @@ def open_subject(folder: Path, which: Which | None) -> Subject:
 
     Raises:
         MissingError: if the folder is neither.
+        UsageError: if a policy of an export was named, which holds one program.
     """
     if is_export(folder):
+        refuse_policy(folder, which)
         export = load_export(folder)
         sha256 = export.manifest["program_sha256"]
         forms = (lambda _: export.compressed_form(), export.format_forms)

@@ -156,6 +156,13 @@ def test_a_form_that_is_missing_hides_no_other(
     assert "rivc: compressed differs in " in result.stderr
 
 
+@pytest.mark.parametrize("words", [["verify"], ["drive", "--robot", "mock"]])
+def test_an_export_has_no_other_policy(words: list[object], exported: Path, rivc: Call) -> None:
+    result = rivc(words[0], exported, *words[1:], "--policy", "best")
+    assert result.exit_code == 2
+    assert "is one program; leave out --policy" in result.stderr
+
+
 def test_an_export_can_be_replaced_by_another(export: Path, trained: Path, rivc: Call) -> None:
     before = (export / "golden.npz").read_bytes()
     (export / "golden.npz").write_bytes(b"old")
