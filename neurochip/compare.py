@@ -71,7 +71,7 @@ class FormResult:
 def compare(readout: NDArray[np.int64], expected: NDArray[np.int64]) -> FormResult:
     """Count the states in which two readouts, [B, d, n], differ."""
     differs = readout != expected
-    mismatches = int(differs.reshape(len(expected), -1).any(1).sum())
+    mismatches = int(differs.any(axis=(1, 2)).sum())
     if not mismatches:
         return FormResult(len(expected), 0)
     state, group, action = (int(i) for i in np.argwhere(differs)[0])
@@ -79,10 +79,14 @@ def compare(readout: NDArray[np.int64], expected: NDArray[np.int64]) -> FormResu
     return FormResult(len(expected), mismatches, Difference(state, (group, action), got, wanted))
 
 
+def batches(counts: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    """Cut states into parts that fit any memory; no states are one part without any."""
+    return (counts[i : i + BATCH] for i in range(0, max(len(counts), 1), BATCH))
+
+
 def run_in_batches(form: Form, counts: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Return a form's readout of any number of states, in bounded memory."""
-    batches = [form(counts[i : i + BATCH]) for i in range(0, len(counts), BATCH)]
-    return np.concatenate(batches)
+    return np.concatenate([form(part) for part in batches(counts)])
 
 
 def compare_all(

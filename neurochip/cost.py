@@ -23,10 +23,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from rivc.errors import QuantError
+from rivc.neurochip.compare import batches
 from rivc.snn_convert import reference
 from rivc.snn_convert.synapses import Synapses
 
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
 
     Reals = NDArray[np.float64]
     Counts = NDArray[np.int64]
+
+# what is added up over states; all of them whole, so that no batch of them rounds another way
+ADDED: Final = ("events", "macs", "acs", "spike_operations", "spikes", "active", "touched")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +148,7 @@ def measure_cost(program: SpikingProgram, counts: NDArray[np.uint8]) -> ProgramC
         counts: at least one state, uint8, [B, *shape].
 
     Raises:
-        QuantError: if the program cannot take the counts.
+        QuantError: if the program cannot take the counts, or there are none.
 
     Example:
         >>> from rivc.quant.encoding import InputEncoding
@@ -156,10 +161,14 @@ def measure_cost(program: SpikingProgram, counts: NDArray[np.uint8]) -> ProgramC
         >>> total.events, total.macs, total.acs, total.dense, total.weight_bytes
         (2.0, 3.0, 0.0, 6, 3)
     """
-    received = _received(program, counts)
-    layers = [
-        _layer_cost(program, i, received[i], received[i + 1]) for i in range(len(received) - 1)
-    ]
+    counts = reference.check_counts(program, counts)
+    if not len(counts):
+        raise QuantError("a cost is a mean over states, and there are none")
+    fans = [Fans.of(*pair) for pair in zip(program.layers, program.shapes, strict=False)]
+    sums = np.zeros((len(fans), len(ADDED)))
+    for part in batches(counts):
+        sums += _sums(program, fans, part)
+    layers = [_layer_cost(program, i, fans[i], sums[i] / len(counts)) for i in range(len(fans))]
     return ProgramCost(tuple(layers), len(counts))
 
 
@@ -203,28 +212,69 @@ def _fan_out(layer: Layer, shape: tuple[int, ...], *, present: bool) -> Reals:
     return driven.reshape(math.prod(shape))
 
 
-def _layer_cost(program: SpikingProgram, i: int, x: Counts, emitted: Counts) -> Cost:
-    layer, shape = program.layers[i], program.shapes[i]
-    if not layer.has_weights:  # what passes there is counted where it meets synapses
+class Fans(NamedTuple):
+    """How many synapses each input of a layer drives, [inputs].
+
+    Attributes:
+        present: those that are not 0.
+        every: all.
+    """
+
+    present: Reals
+    every: Reals
+
+    @classmethod
+    def of(cls, layer: Layer, shape: tuple[int, ...]) -> Fans | None:
+        """Return those of a layer that receives inputs of a shape; None where it has no weights."""
+        if not layer.has_weights:
+            return None
+        return cls(*(_fan_out(layer, shape, present=present) for present in (True, False)))
+
+
+def _sums(program: SpikingProgram, fans: list[Fans | None], counts: NDArray[np.uint8]) -> Reals:
+    """What happens in each layer, added up over states, [layers, ADDED]."""
+    received, sums = _received(program, counts), np.zeros((len(fans), len(ADDED)))
+    comes_in_spikes = False
+    for i, (layer, fan) in enumerate(zip(program.layers, fans, strict=True)):
+        if fan is not None:  # what passes elsewhere is counted where it meets synapses
+            x = received[i].reshape(len(counts), -1)
+            sums[i, :4] = _received_sums(x, fan.present, comes_in_spikes=comes_in_spikes)
+            sums[i, 4:] = *_emitted_sums(layer, received[i + 1]), (_active(x) @ fan.every).sum()
+        comes_in_spikes |= layer.levels > 0
+    return sums
+
+
+def _received_sums(x: Counts, fan_out: Reals, *, comes_in_spikes: bool) -> list[float]:
+    """Events, multiply-accumulates, accumulates and spike operations."""
+    active, is_binary = _active(x), x.max(1) <= 1
+    operations = active @ fan_out
+    spikes = x if comes_in_spikes else active
+    return [
+        np.count_nonzero(x),
+        operations[~is_binary].sum(),
+        operations[is_binary].sum(),
+        (spikes @ fan_out).sum(),
+    ]
+
+
+def _emitted_sums(layer: Layer, emitted: Counts) -> list[float]:
+    """Spikes, and neurons that emit any; a readout has none."""
+    fired = emitted if layer.levels else np.zeros(0)
+    return [float(fired.sum()), int(np.count_nonzero(fired))]
+
+
+def _layer_cost(program: SpikingProgram, i: int, fans: Fans | None, means: Reals) -> Cost:
+    layer = program.layers[i]
+    if fans is None:
         moved = 0.0 if layer.kind == "flatten" else _count_bytes(program, i)
         return Cost(layer.kind, count_traffic=moved)
-    fan_out, touched = (_fan_out(layer, shape, present=present) for present in (True, False))
-    active = _active(x)
-    is_binary = x.reshape(len(x), -1).max(1) <= 1
-    operations = active @ fan_out
-    comes_in_spikes = any(before.levels for before in program.layers[:i])
-    spikes = x.reshape(len(x), -1) if comes_in_spikes else active
+    found = dict(zip(ADDED, means.tolist(), strict=True))
     return replace(
         _static_cost(program, i),
-        events=float(np.count_nonzero(x) / len(x)),
-        macs=float(np.where(is_binary, 0, operations).mean()),
-        acs=float(np.where(is_binary, operations, 0).mean()),
-        dense=int(touched.sum()),
-        spike_operations=float((spikes @ fan_out).mean()),
-        spikes=float(emitted.sum() / len(x)) if layer.levels else 0.0,
-        active=float(np.count_nonzero(emitted) / len(x)) if layer.levels else 0.0,
-        weight_traffic=float((active @ touched).mean()) * layer.weight_bits / 8,
+        dense=int(fans.every.sum()),
+        weight_traffic=found.pop("touched") * layer.weight_bits / 8,
         count_traffic=_count_bytes(program, i),
+        **found,
     )
 
 

@@ -116,38 +116,40 @@ class StandIn:
         self._chip, self._on_failure = chip, on_failure
         self._program: SpikingProgram | None = None
         self.is_emulated, self.is_exact = False, is_exact(chip)
+        self.spikes_are_counts = spikes_are_counts(chip)
 
     def check(self, program: SpikingProgram) -> list[Violation]:
         """Return every limit of the chip that the program exceeds."""
         return self._chip.check(program)
 
     def load(self, program: SpikingProgram) -> None:
-        """Put a program on the chip, or into the emulator."""
-        self._program = program
+        """Put a program on the chip, or into the emulator; one that is refused is not kept."""
         try:
             self._chip.load(program)
         except BackendError as error:
-            self._stand_in(error)
+            self._stand_in(program, error)
+        self._program = program
 
     def infer(self, counts: NDArray[np.uint8]) -> Inference:
         """Run the loaded program on unsigned counts, uint8, [B, *shape]."""
         try:
             return self._chip.infer(counts)
         except BackendError as error:
-            self._stand_in(error)
+            self._stand_in(self._program, error)
         return self._chip.infer(counts)
 
     def close(self) -> None:
         """Let go of the chip that answers."""
         self._chip.close()
 
-    def _stand_in(self, error: BackendError) -> None:
-        if self.is_emulated or self._program is None:
+    def _stand_in(self, program: SpikingProgram | None, error: BackendError) -> None:
+        if self.is_emulated or program is None:
             raise error
         emulator = Emulator()
-        emulator.load(self._program)
+        emulator.load(program)
         self._chip.close()
-        self._chip, self.name, self.is_emulated, self.is_exact = emulator, emulator.name, True, True
+        self._chip, self.name, self.is_emulated = emulator, emulator.name, True
+        self.is_exact, self.spikes_are_counts = True, True
         self._on_failure(error)
 
 

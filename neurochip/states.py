@@ -53,8 +53,10 @@ def random_states(encoding: InputEncoding, count: int, rng: np.random.Generator)
     images, areas of one colour, so that convolutions meet edges instead of noise alone.
     """
     kinds = (_uniform, _faint, _sparse, _areas if encoding.kind == "image" else _faint)
-    states = [kinds[i % len(kinds)](encoding, rng) for i in range(count)]
-    return np.array(states, np.uint8).reshape(count, *encoding.shape)
+    states = np.empty((count, *encoding.shape), np.uint8)
+    for i in range(count):
+        states[i] = kinds[i % len(kinds)](encoding, rng)
+    return states
 
 
 def _uniform(encoding: InputEncoding, rng: np.random.Generator) -> NDArray[Any]:

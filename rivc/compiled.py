@@ -14,7 +14,7 @@ import shutil
 import time
 from contextlib import contextmanager, suppress
 from functools import cache
-from glob import glob
+from glob import escape, glob
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -81,7 +81,7 @@ def digest(package: Path) -> str:
     It changes with any file of a folder where loops are: what they call and the constants that are
     compiled into them lie there.
     """
-    found = glob(f"{package}/**/*.py", recursive=True)  # noqa: PTH207 (Path.rglob follows no links)
+    found = glob(f"{escape(str(package))}/**/*.py", recursive=True)  # noqa: PTH207 (Path.rglob follows no links)
     paths = sorted(map(Path, found))
     texts = {path: path.read_bytes() for path in paths}
     folders = {path.parent for path, text in texts.items() if any(mark in text for mark in MARKS)}

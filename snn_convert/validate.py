@@ -175,7 +175,7 @@ def _size_problems(program: SpikingProgram) -> Iterator[str]:
         yield f"a layer has more than {MAX_NEURONS} neurons"
     layout = program.action_layout
     if len(layout) != 2 or min(layout) < 1 or program.shapes[-1] != (math.prod(layout),):
-        yield f"a readout of {program.shapes[-1]} is not {layout[0]} groups of {layout[-1]} actions"
+        yield f"a readout of {program.shapes[-1]} is not groups and actions {layout}"
 
 
 def membrane_bits(layer: Layer, levels_in: int) -> int:

@@ -87,6 +87,13 @@ def test_folders_behind_links_count(package: Path, tmp_path: Path) -> None:
     assert digest(package) != before
 
 
+def test_brackets_in_the_path_are_letters(package: Path, tmp_path: Path) -> None:
+    moved = package.rename(tmp_path / "a [1] *")
+    before = digest(moved)
+    (moved / "loops" / "inner.py").write_text("def f(): return 2\n")
+    assert digest(moved) != before
+
+
 def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
     """And numba is left as it was, for other libraries."""
     first, second = (run(RUN, NUMBA_CACHE_DIR=str(tmp_path)).split("|") for _ in range(2))

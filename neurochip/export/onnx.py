@@ -11,15 +11,17 @@ Images come in HWC and are transposed once; flatten goes back to H, W, C.
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from rivc import __version__
 from rivc.errors import ChipLimitError, DamagedFileError, MissingError
-from rivc.snn_convert.storage import write_atomically
+from rivc.snn_convert.storage import MAX_REASON, reason, write_atomically
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -28,10 +30,14 @@ if TYPE_CHECKING:
     from rivc.neurochip.export.formats import ExportOptions
     from rivc.snn_convert import Layer, SpikingProgram
 
+    Session = Callable[[NDArray[np.uint8]], Any]  # from counts to whatever a model gives
+
 MODEL_FILE: Final = "model.onnx"
 OPSET: Final = 13
 IR_VERSION: Final = 8  # of the time of this opset, so that old runtimes read it too
 _INT32: Final = np.iinfo(np.int32)
+_TAKES: Final = tuple(f"counts: UINT8 of rank {rank}" for rank in (2, 4))
+_GIVES: Final = "readout: INT64 of rank 3"
 
 
 def write_onnx(program: SpikingProgram, folder: Path, _: ExportOptions) -> None:
@@ -50,7 +56,7 @@ def read_onnx(folder: Path, _: Path) -> dict[str, Form]:
 
     Raises:
         MissingError: if neither is installed.
-        DamagedFileError: if the file is no such model.
+        DamagedFileError: if the file is no such model, now or when the form is run.
     """
     onnx = _require_onnx()
     path = folder / MODEL_FILE
@@ -58,9 +64,32 @@ def read_onnx(folder: Path, _: Path) -> dict[str, Form]:
         raise DamagedFileError(f"{path} is gone, or no plain file; export again")
     try:
         onnx.checker.check_model(str(path), full_check=True)
-        return {"onnx": _load(path)}
-    except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
-        raise DamagedFileError(f"{path} is no ONNX model: {error}") from error
+        ends = _ends(onnx, path)
+        session = _load(path)
+    except Exception as error:  # whatever a parser or a runtime raises for what others wrote
+        raise DamagedFileError(f"{path} is no ONNX model: {reason(error)}") from error
+    if ends not in [[takes, _GIVES] for takes in _TAKES]:
+        told = ", ".join(ends)[:MAX_REASON]
+        raise DamagedFileError(f"{path} is not the model of a program: it has {told}")
+    return {"onnx": partial(_run, session, path)}
+
+
+def _ends(onnx: Any, path: Path) -> list[str]:
+    """What a model takes and what it gives, in words."""
+    graph = onnx.load(str(path), load_external_data=False).graph
+    types = [(value.name, value.type.tensor_type) for value in (*graph.input, *graph.output)]
+    type_name = onnx.TensorProto.DataType.Name
+    return [
+        f"{name}: {type_name(found.elem_type)} of rank {len(found.shape.dim)}"
+        for name, found in types
+    ]
+
+
+def _run(session: Session, path: Path, counts: NDArray[np.uint8]) -> NDArray[np.int64]:
+    try:
+        return np.asarray(session(counts), np.int64)
+    except Exception as error:  # as above
+        raise DamagedFileError(f"{path} does not run: {reason(error)}") from error
 
 
 def _require_onnx() -> Any:
@@ -72,7 +101,7 @@ def _require_onnx() -> Any:
     return onnx
 
 
-def _load(path: Path) -> Form:
+def _load(path: Path) -> Session:
     try:
         import onnxruntime
     except ImportError:
@@ -80,21 +109,21 @@ def _load(path: Path) -> Form:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
-    return lambda counts: np.asarray(session.run(None, {"counts": counts})[0], np.int64)
+    return lambda counts: session.run(None, {"counts": counts})[0]
 
 
-def _evaluator(path: Path) -> Form:
+def _evaluator(path: Path) -> Session:
     from onnx.reference import ReferenceEvaluator
 
     session = ReferenceEvaluator(str(path))
 
-    def form(counts: NDArray[np.uint8]) -> NDArray[np.int64]:
+    def run(counts: NDArray[np.uint8]) -> Any:
         with np.errstate(
             invalid="ignore"
         ):  # it casts a NaN that its MaxPool then pads nothing with
-            return np.asarray(session.run(None, {"counts": counts})[0], np.int64)
+            return session.run(None, {"counts": counts})[0]
 
-    return form
+    return run
 
 
 def onnx_model(program: SpikingProgram) -> Any:

@@ -17,7 +17,7 @@ from rivc.neurochip.testing.report import Breach, Conformance, Mismatch
 from rivc.quant.profile import load_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -40,7 +40,12 @@ STEPS: Final = (
 
 
 def check_backend(
-    backend: Backend, *, programs: int = 60, states: int = 64, seed: int = 0
+    backend: Backend,
+    *,
+    programs: int = 60,
+    states: int = 64,
+    seed: int = 0,
+    on_program: Callable[[str], object] = lambda _: None,
 ) -> Conformance:
     """Prove a chip against the definition, or say precisely what differs.
 
@@ -56,6 +61,7 @@ def check_backend(
         programs: how many, in equal parts of mlp, conv and pool.
         states: random states for each, beside the hard ones.
         seed: of everything; equal seeds give equal checks.
+        on_program: told of each program when it has been run, in words.
 
     Returns:
         What was tried and found; nothing that the chip does is raised.
@@ -72,7 +78,8 @@ def check_backend(
         name = str(getattr(backend, "name", type(backend).__name__))
         breach = Breach("attributes", problem)
         return Conformance(name, "?", seed, {}, 0, ("attributes",), (breach,), (), ())
-    battery = _Battery(backend, load_profile(backend.profile).name, seed, states)
+    profile = load_profile(backend.profile).name
+    battery = _Battery(backend, profile, seed, states, on_program)
     return battery.run(programs)
 
 
@@ -84,6 +91,7 @@ class _Battery:
     profile: str
     seed: int
     states: int
+    on_program: Callable[[str], object]
     rules: list[str] = field(default_factory=lambda: ["attributes", "limits", "results"])
     findings: list[Finding] = field(default_factory=list)
     evidence: list[Evidence] = field(default_factory=list)
@@ -107,6 +115,7 @@ class _Battery:
         self._keep(protocol.BEFORE, probe)
         for number in chosen:
             self.findings += islice(self._differences(number), 1)
+            self.on_program(describe(self._make(number)))
         self._load_and_keep(probe)
         self._keep(protocol.AFTER, probe)
         return self._conformance({kind: len(found) for kind, found in numbers.items()})

@@ -96,7 +96,7 @@ def time_side_by_side(
         counts: states to decide in, by turns, uint8, [B, *shape].
         repeats: decisions that are timed.
     """
-    threads = torch.get_num_threads()
+    threads, counts = torch.get_num_threads(), counts[: WARM_UP + repeats]
     torch.set_num_threads(1)
     try:
         with torch.inference_mode():

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 
 from rivc.cli.output import emit_json, json_option, table, verb
+from rivc.cli.progress import counted
 
 
 @verb(example="rivc backends --check emulator --programs 200 --states 1000")
@@ -69,7 +70,11 @@ def _check(name: str, sizes: tuple[int, int, int], *, as_json: bool) -> None:
     from rivc.neurochip.testing import check_backend
 
     programs, states, seed = sizes
-    conformance = check_backend(load_backend(name), programs=programs, states=states, seed=seed)
+    chip = load_backend(name)
+    with counted(f"checking {name}", programs) as tell:
+        conformance = check_backend(
+            chip, programs=programs, states=states, seed=seed, on_program=tell
+        )
     if as_json:
         emit_json({"ok": conformance.ok, **asdict(conformance)})
     else:

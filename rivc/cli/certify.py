@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +13,7 @@ import numpy as np
 
 from rivc.cli.eval import form_title
 from rivc.cli.output import emit_json, json_option, policy_option, table, verb
+from rivc.cli.progress import working
 from rivc.errors import MismatchError
 
 if TYPE_CHECKING:
@@ -134,7 +136,10 @@ def command(runs: tuple[Path, ...], policy: Which | None, *, as_json: bool, **bo
     and under an attack. On a chip that does not err every form is exact, which is checked too.
     Runs of one bit width share a table.
     """
-    reports = [certify_run(run, Bounds(**bounds), policy) for run in runs]
+    reports = []
+    for run in runs:
+        with working(f"judging {run}"):
+            reports.append(certify_run(run, Bounds(**bounds), policy))
     if as_json:
         chosen = {"delta": bounds["delta"], "seed": bounds["seed"]}
         emit_json({**chosen, "runs": [facts(report) for report in reports]})
@@ -146,14 +151,17 @@ def certify_run(run: Path, bounds: Bounds, which: Which | None) -> Report:
     """Judge the policy of a run.
 
     Raises:
+        ConfigError: if a bound is out of range, or the states are too few for delta.
         MismatchError: if two forms of the policy differ: then nothing else can be promised.
     """
     from rivc.snn_convert.certify import Disturbance, Lattice
+    from rivc.snn_convert.certify.conformal import rank
     from rivc.snn_convert.certify.guarantees import assess
     from rivc.train.policy import load_policy
     from rivc.train.run import RunFolder
     from rivc.train.visit import CALIBRATE, JUDGE, visited_states
 
+    rank(bounds.states, bounds.delta)  # before anything is played; fewer states may be visited
     disturbances = [Disturbance(e, bounds.weight_error, bounds.membrane_bits) for e in bounds.noise]
     folder = RunFolder.open(run)
     config, policy = folder.config(), load_policy(folder, which)
@@ -173,14 +181,15 @@ def certify_run(run: Path, bounds: Bounds, which: Which | None) -> Report:
 
 def _compare(policy: Policy, states: NDArray[np.uint8]) -> tuple[list[str], int]:
     """Run golden vectors and visited states through every form; return the forms and how many."""
-    from rivc.neurochip.compare import compare_all, program_forms
+    from rivc.neurochip.compare import compare_all, program_forms, run_in_batches
     from rivc.neurochip.export import make_golden
     from rivc.snn_convert import reference
     from rivc.train.audit import network_form
 
     golden = make_golden(policy.program)
     counts = np.concatenate([golden.inputs, states])
-    expected = np.concatenate([golden.readout, reference.run(policy.program, states)])
+    readout = run_in_batches(partial(reference.run, policy.program), states)
+    expected = np.concatenate([golden.readout, readout])
     with program_forms(policy.program) as forms:
         results = compare_all({**forms, "fpnn": network_form(policy.net)}, counts, expected)
     for name, result in results.items():

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from rivc.cli.output import emit_json, json_option, note, policy_option, table, verb
+from rivc.cli.output import emit_json, json_option, note, policy_option, refuse_policy, table, verb
+from rivc.cli.progress import working
 from rivc.errors import MissingError
 from rivc.neurochip.cost import measure_cost
 from rivc.neurochip.energy import CHIP, FLOATS, INTEGERS, PAPER, modelled
@@ -65,8 +66,9 @@ def command(what: Path, states: int, seed: int, policy: Which | None, *, as_json
     times are modelled or measured, and each row says which. What the paper measured stands apart:
     no row here is comparable with it.
     """
-    subject = open_subject(what, states, seed, policy)
-    cost = measure_cost(subject.program, subject.counts)
+    with working(f"counting in {what}"):  # not while time is measured, which it would disturb
+        subject = open_subject(what, states, seed, policy)
+        cost = measure_cost(subject.program, subject.counts)
     estimates = [*modelled(subject.program, cost), *measured(subject)]
     if as_json:
         emit_json(facts(subject, cost, estimates))
@@ -79,6 +81,7 @@ def open_subject(what: Path, states: int, seed: int, which: Which | None) -> Sub
 
     Raises:
         MissingError: if it is none of them.
+        UsageError: if a policy was named, and it is no run.
     """
     if (what / "config.yaml").is_file():
         from rivc.train.policy import load_program
@@ -89,6 +92,7 @@ def open_subject(what: Path, states: int, seed: int, which: Which | None) -> Sub
         _, program = load_program(folder, which)
         counts = visited_states(folder.config(), program, states, seed=seed)
         return Subject(program, counts, "greedy episodes")
+    refuse_policy(what, which)
     if what.is_file():
         program = SpikingProgram.load(what)
     elif is_export(what):

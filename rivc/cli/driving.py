@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from rivc.cli.output import note
+from rivc.cli.output import note, refuse_policy
 from rivc.errors import MismatchError, MissingError, UsageError
 from rivc.neurochip import load_backend
 from rivc.neurochip.export import is_export, load_export
@@ -134,8 +134,10 @@ def open_program(folder: Path, which: Which | None) -> tuple[SpikingProgram, Con
     Raises:
         MissingError: if the folder is neither.
         MismatchError: if an export holds another program than its manifest says.
+        UsageError: if a policy of an export was named, which holds one program.
     """
     if is_export(folder):
+        refuse_policy(folder, which)
         export = load_export(folder)
         if export.program.sha256 != export.manifest["program_sha256"]:
             raise MismatchError(f"{folder}: program.npz is not the program of the manifest")

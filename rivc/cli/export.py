@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rivc.cli.output import emit_json, json_option, pairs, policy_option, run_argument, verb
+from rivc.cli.output import (
+    emit_json,
+    json_option,
+    pairs,
+    policy_option,
+    refuse_policy,
+    run_argument,
+    verb,
+)
 from rivc.cli.progress import working
-from rivc.errors import UsageError
 
 if TYPE_CHECKING:
     from rivc.snn_convert import SpikingProgram
@@ -100,8 +107,7 @@ def _of_file(path: Path, policy: Which | None) -> tuple[SpikingProgram, dict[str
     """The program of a file, which tells nothing else."""
     from rivc.snn_convert import SpikingProgram
 
-    if policy is not None:
-        raise UsageError(f"{path} is one program; leave out --policy")
+    refuse_policy(path, policy)
     return SpikingProgram.load(path), {"name": path.stem}
 
 

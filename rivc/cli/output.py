@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from rivc.snn_convert import SpikingProgram
+    from rivc.train.policy import Which
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else."
@@ -23,6 +24,12 @@ policy_option = click.option(
     type=click.Choice(["best", "latest"]),
     help="Which policy of the run.  [the best if there was an evaluation]",
 )
+
+
+def refuse_policy(path: Path, policy: Which | None) -> None:
+    """Raise UsageError if a policy was named where there is one only: in an export or a program."""
+    if policy is not None:
+        raise UsageError(f"{path} is one program; leave out --policy")
 
 
 cut_option = click.option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,19 @@ import click
 import numpy as np
 
 from rivc.cli.eval import form_title
-from rivc.cli.output import emit_json, json_option, note, policy_option, run_argument, table, verb
+from rivc.cli.output import (
+    emit_json,
+    json_option,
+    note,
+    policy_option,
+    refuse_policy,
+    run_argument,
+    table,
+    verb,
+)
 from rivc.cli.progress import working
 from rivc.errors import MismatchError, MissingError
-from rivc.neurochip.compare import compare_all, program_forms
+from rivc.neurochip.compare import compare_all, program_forms, run_in_batches
 from rivc.neurochip.export import Golden, is_export, load_export, make_golden
 from rivc.neurochip.states import random_states
 from rivc.snn_convert import reference
@@ -92,8 +102,10 @@ def open_subject(folder: Path, which: Which | None) -> Subject:
 
     Raises:
         MissingError: if the folder is neither.
+        UsageError: if a policy of an export was named, which holds one program.
     """
     if is_export(folder):
+        refuse_policy(folder, which)
         export = load_export(folder)
         sha256 = export.manifest["program_sha256"]
         forms = (lambda _: export.compressed_form(), export.format_forms)
@@ -120,7 +132,8 @@ def verify(
     program = subject.program
     drawn = random_states(program.encoding, states, rng)
     counts = np.concatenate([subject.golden.inputs, drawn])
-    expected = np.concatenate([subject.golden.readout, reference.run(program, drawn)])
+    readout = run_in_batches(partial(reference.run, program), drawn)
+    expected = np.concatenate([subject.golden.readout, readout])
     with TemporaryDirectory() as scratch, program_forms(program, backend) as forms:
         return compare_all(_own_forms(subject, Path(scratch)) | forms, counts, expected)
 

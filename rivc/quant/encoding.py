@@ -102,7 +102,7 @@ class InputEncoding:
             Counts, uint8, same shape.
 
         Raises:
-            QuantError: if the shape or the type of an image is wrong, or a value is NaN.
+            QuantError: if the shape or the type is wrong, or a value is NaN.
         """
         return self.encode_counting(observation)[0]
 
@@ -123,6 +123,8 @@ class InputEncoding:
 
     def _nearest(self, x: NDArray[Any]) -> tuple[NDArray[np.uint8], int]:
         """The nearest counts, and how many of them had to be cut off."""
+        if x.dtype.kind not in "fiub":
+            raise QuantError(f"an observation is made of real numbers, got {x.dtype}")
         low, step = self._range
         with np.errstate(over="ignore"):  # what overflows lies outside the range
             steps = np.rint((x - low) / step)

@@ -1,12 +1,14 @@
 r"""A chip that errs on purpose: what certificates are tested and measured against.
 
 The membrane of a spiking neuron is ``2^F z + B + floor(th / 2) + 1/2 + e th`` with an error e of
-its own, and each weight may be off by a share. Errors are cut to multiples of 2^-16 of a threshold,
-or of a weight, so that every sum stays exact.
+its own, and each weight may be off by a share. Errors are multiples of 2^-16 of a threshold, or of
+a weight; what they add up to is cut to as many binary places as float64 has left beside a membrane,
+16 at most. So every sum is exact, and where membranes have 37 bits or less, nothing is cut.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -14,7 +16,7 @@ import numpy as np
 
 from rivc.snn_convert.certify.bounds import leads_over_rivals
 from rivc.snn_convert.certify.functional import THROUGH
-from rivc.snn_convert.certify.lattice import PLAIN, Disturbance, Lattice, counts_at
+from rivc.snn_convert.certify.lattice import PLAIN, Disturbance, Lattice, Wiring, counts_at
 from rivc.snn_convert.program import greedy
 from rivc.snn_convert.reference import check_counts
 
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     Errors = dict[int, Reals]
 
 NoiseKind = Literal["uniform", "sign"]
-_GRAIN: Final = 2.0**16
+_PLACES: Final = 16  # binary places of an error
+_EXACT: Final = 53  # bits of float64
 
 
 def draw_noise(
@@ -59,9 +62,10 @@ def draw_weights(lattice: Lattice, weight_error: float, rng: np.random.Generator
     }
 
 
-def _cut(x: Reals) -> Reals:
+def _cut(x: Reals, places: int = _PLACES) -> Reals:
     """Towards zero, so that a bound stays one."""
-    return np.trunc(x * _GRAIN) / _GRAIN
+    grain = 2.0**places
+    return np.trunc(x * grain) / grain
 
 
 def noisy_readout(
@@ -83,11 +87,29 @@ def noisy_readout(
         if wiring is None:
             x = PLAIN[layer.kind](layer, x)
             continue
-        matrix = wiring.signed.matrix * (1.0 + weights.get(i, 0.0))
-        x = replace(wiring.signed, matrix=matrix).forwards(x) * wiring.unit + wiring.offset
+        error = _error(wiring, x, noise.get(i), weights.get(i))
+        v_mem = wiring.signed.forwards(x) * wiring.unit + wiring.offset
+        x = v_mem + _cut(error, _places_beside(lattice.program.membrane_bits[i], error))
         if layer.levels:
-            x = counts_at(layer, x + 0.5 + noise.get(i, 0.0) * layer.threshold.astype(np.float64))
+            x = counts_at(layer, x + 0.5)
     return x.reshape(-1, *lattice.program.action_layout)
+
+
+def _error(wiring: Wiring, x: Reals, noise: Reals | None, weights: Reals | None) -> Reals:
+    """What is added to the membranes of a layer, apart from which they are whole numbers."""
+    error = np.zeros(1)
+    if weights is not None:
+        wrong = replace(wiring.signed, matrix=wiring.signed.matrix * weights)
+        error = wrong.forwards(x) * wiring.unit
+    if noise is not None:
+        error = error + noise * wiring.layer.threshold.astype(np.float64)
+    return error
+
+
+def _places_beside(bits: int, error: Reals) -> int:
+    """Binary places that an error can have for its sum with membranes of a width to be exact."""
+    largest = 2.0 ** (bits - 1) + float(np.abs(error).max(initial=0.0)) + 1
+    return min(_PLACES, _EXACT - math.frexp(largest)[1])
 
 
 def attack(lattice: Lattice, counts: NDArray[np.uint8], noise: float) -> Reals:

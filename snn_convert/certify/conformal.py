@@ -57,14 +57,25 @@ def calibrate(drops: NDArray[np.float64], delta: float) -> Calibration:
         >>> calibrate(np.arange(199.0), 0.005)
         Calibration(bound=198.0, level=0.995, states=199)
     """
-    if not 0 < delta < 1:
-        raise ConfigError(f"delta {delta} is outside 0..1")
-    n, share = len(drops), Fraction(str(delta))
-    k = math.ceil((n + 1) * (1 - share))
-    if k > n:
-        needed = math.ceil(1 / share) - 1
-        raise ConfigError(
-            f"{n} calibration states cannot promise {1 - delta:g}; give {needed} or a larger delta"
-        )
+    n = len(drops)
+    k = rank(n, delta)
     bound = float(np.sort(drops)[k - 1])
     return Calibration(max(bound, 0.0), k / (n + 1), n)
+
+
+def rank(states: int, delta: float) -> int:
+    """Return which drop of so many states is the bound, k, counted from the smallest one.
+
+    Raises:
+        ConfigError: as for `calibrate`.
+    """
+    if not 0 < delta < 1:
+        raise ConfigError(f"delta {delta} is outside 0..1")
+    share = Fraction(str(delta))
+    k = math.ceil((states + 1) * (1 - share))
+    if k > states:
+        needed, level = math.ceil(1 / share) - 1, f"{1 - delta:g}"
+        raise ConfigError(
+            f"{states} calibration states cannot promise {level}; give {needed} or a larger delta"
+        )
+    return k

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,21 @@ def rivc() -> Callable[..., Result]:
         return CliRunner().invoke(cli, [str(word) for word in words])
 
     return call
+
+
+@pytest.fixture
+def working(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is told on a terminal while a verb is at work."""
+    told: list[str] = []
+
+    @contextmanager
+    def tell(what: str, *_: object) -> Iterator[Callable[[str], None]]:
+        told.append(what)
+        yield told.append
+
+    for verb, name in (("certify", "working"), ("cost", "working"), ("backends", "counted")):
+        monkeypatch.setattr(f"rivc.cli.{verb}.{name}", tell)
+    return told
 
 
 @pytest.fixture(scope="session")

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
 
 from rivc.cli.certify import Bounds, certify_run, tables
+from rivc.neurochip.compare import BATCH
+from rivc.snn_convert import SpikingProgram, reference
+from rivc.train import visit
 from tests.cli.test_verify import break_weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import numpy as np
     from click.testing import Result
+
+    from rivc.train.config import Config
 
     Call = Callable[..., Result]
 
@@ -70,6 +76,21 @@ def test_a_wider_error_certifies_less(trained: Path, rivc: Call) -> None:
     assert certified("--membrane-bits", 32) == certified()
 
 
+def test_forms_are_compared_in_batches(
+    trained: Path, rivc: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes, run = [], reference.run
+
+    def spy(program: SpikingProgram, counts: np.ndarray) -> np.ndarray:
+        sizes.append(len(counts))
+        return run(program, counts)
+
+    monkeypatch.setattr(reference, "run", spy)
+    words = ("--noise", "0.1", "--states", 200, "--delta", 0.1)
+    assert rivc("certify", trained, *words).exit_code == 0
+    assert max(sizes) == BATCH
+
+
 def test_nothing_is_promised_for_a_policy_that_is_not_exact(run: Path, rivc: Call) -> None:
     break_weight(run / "best" / "program.npz", 1)
     result = rivc("certify", run, "--states", 60, "--delta", 0.1)
@@ -95,6 +116,35 @@ def test_bad_bounds_are_told_in_a_line(
     assert result.exit_code == 2
     assert says in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_bad_delta_is_told_before_anything_is_played(
+    trained: Path, rivc: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visit, "visited_states", lambda *_, **__: pytest.fail("it played"))
+    result = rivc("certify", trained, "--states", 100)
+    assert result.exit_code == 2
+    assert "100 calibration states cannot promise 0.995; give 199" in result.stderr
+
+
+def test_fewer_states_than_were_asked_for_are_told_later(
+    trained: Path, rivc: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fewer = visit.visited_states
+
+    def visited(config: Config, program: SpikingProgram, count: int, **how: Any) -> np.ndarray:
+        return fewer(config, program, count // 2, **how)
+
+    monkeypatch.setattr(visit, "visited_states", visited)
+    result = rivc("certify", trained, "--states", 240, "--noise", "0.1")
+    assert result.exit_code == 2
+    assert "120 calibration states cannot promise 0.995" in result.stderr
+
+
+def test_the_run_at_work_is_told(trained: Path, rivc: Call, working: list[str]) -> None:
+    words = ("--noise", "0.1", "--states", 60, "--delta", 0.1)
+    assert rivc("certify", trained, trained, *words).exit_code == 0
+    assert working == [f"judging {trained}"] * 2
 
 
 def test_no_run_is_told_in_a_line(tmp_path: Path, rivc: Call) -> None:

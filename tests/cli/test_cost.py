@@ -63,6 +63,18 @@ def test_without_torch_the_rest_is_told(
     assert {row["kind"] for row in json.loads(result.stdout)["estimates"]} == {"modelled"}
 
 
+def test_what_is_at_work_is_told(exported: Path, rivc: Call, working: list[str]) -> None:
+    assert rivc("cost", exported, "--states", 8).exit_code == 0
+    assert working == [f"counting in {exported}"]
+
+
+@pytest.mark.parametrize("form", [".", "program.npz"])
+def test_one_program_has_no_other_policy(form: str, exported: Path, rivc: Call) -> None:
+    result = rivc("cost", exported / form, "--policy", "latest")
+    assert result.exit_code == 2
+    assert "is one program; leave out --policy" in result.stderr
+
+
 def test_neither_run_nor_program_is_told_in_a_line(tmp_path: Path, rivc: Call) -> None:
     result = rivc("cost", tmp_path)
     assert result.exit_code == 2

@@ -74,6 +74,13 @@ def test_a_chip_is_proved_by_name(rivc: Call) -> None:
     assert facts["programs"] == {"mlp": 1, "conv": 1, "pool": 1}
 
 
+def test_the_programs_that_a_chip_has_run_are_told(rivc: Call, working: list[str]) -> None:
+    assert rivc("backends", "--check", "emulator", "--programs", 3, "--states", 8).exit_code == 0
+    assert working[0] == "checking emulator"
+    assert len(working) == 1 + 3
+    assert all("-> dense" in program for program in working[1:])
+
+
 class OffByOne(Emulator):
     """A chip that is wrong."""
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from rivc.neurochip.compare import BATCH
 from rivc.neurochip.export import save_compressed
-from rivc.snn_convert import SpikingProgram
+from rivc.snn_convert import SpikingProgram, reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +59,28 @@ def test_a_run_adds_its_fpnn(trained: Path, rivc: Call) -> None:
         "spiking chip (snntorch)",
     ]
     assert rows[-1].endswith("every integer equal")
+
+
+@pytest.fixture
+def largest_batch(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many states the reference is given at once."""
+    sizes: list[int] = []
+    trace = reference.trace
+
+    def spy(program: SpikingProgram, counts: np.ndarray) -> list[np.ndarray]:
+        sizes.append(len(counts))
+        return trace(program, counts)
+
+    monkeypatch.setattr(reference, "trace", spy)
+    return sizes
+
+
+@pytest.mark.parametrize("verb", ["verify", "cost"])
+def test_any_number_of_states_is_run_in_batches(
+    verb: str, exported: Path, rivc: Call, largest_batch: list[int]
+) -> None:
+    assert rivc(verb, exported, "--states", 300).exit_code == 0
+    assert max(largest_batch) == BATCH
 
 
 def test_no_random_states_leave_the_golden_vectors(exported: Path, rivc: Call) -> None:
@@ -131,6 +154,13 @@ def test_a_form_that_is_missing_hides_no_other(
     assert result.exit_code == 1
     assert "not every form is compared: no C compiler" in result.stderr
     assert "rivc: compressed differs in " in result.stderr
+
+
+@pytest.mark.parametrize("words", [["verify"], ["drive", "--robot", "mock"]])
+def test_an_export_has_no_other_policy(words: list[object], exported: Path, rivc: Call) -> None:
+    result = rivc(words[0], exported, *words[1:], "--policy", "best")
+    assert result.exit_code == 2
+    assert "is one program; leave out --policy" in result.stderr
 
 
 def test_an_export_can_be_replaced_by_another(export: Path, trained: Path, rivc: Call) -> None:

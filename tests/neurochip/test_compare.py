@@ -7,7 +7,14 @@ import pytest
 
 from rivc.errors import ChipLimitError, MismatchError
 from rivc.nets import build_network
-from rivc.neurochip.compare import BATCH, compare, compare_all, program_forms, run_in_batches
+from rivc.neurochip.compare import (
+    BATCH,
+    FormResult,
+    compare,
+    compare_all,
+    program_forms,
+    run_in_batches,
+)
 from rivc.neurochip.emulator import Emulator
 from rivc.neurochip.limits import ChipLimits
 from rivc.neurochip.states import random_states
@@ -37,6 +44,14 @@ def test_batches_are_put_together_in_order() -> None:
     counts = np.arange(2 * BATCH + 3, dtype=np.uint8).reshape(-1, 1)
     readout = run_in_batches(lambda x: x.astype(np.int64).reshape(-1, 1, 1), counts)
     assert readout.ravel().tolist() == counts.ravel().tolist()
+
+
+def test_no_states_are_no_mismatch(program: SpikingProgram) -> None:
+    none = np.zeros((0, 4), np.uint8)
+    assert run_in_batches(lambda x: reference.run(program, x), none).shape == (0, 2, 3)
+    with program_forms(program) as forms:
+        results = compare_all(forms, none, reference.run(program, none))
+    assert set(results.values()) == {FormResult(0, 0)}
 
 
 def test_every_form_that_there_is_gives_the_same_integers(program: SpikingProgram) -> None:

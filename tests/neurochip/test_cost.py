@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 
 from rivc.errors import QuantError
 from rivc.neurochip import count_synops, measure_cost
+from rivc.neurochip.compare import BATCH
 from rivc.quant import Grid, pack
 from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert import Layer, SpikingProgram, reference
 from tests.programs import conv_program, dense_program, random_counts
 from tests.strategies import counts_for, programs, seeds
+
+MEANS = ("events", "macs", "acs", "spike_operations", "spikes", "active")
 
 
 def one_by_one(layer: Layer, x: np.ndarray, shape: tuple[int, ...]) -> int:
@@ -110,6 +113,29 @@ def test_bytes_are_those_of_the_widths_that_are_needed() -> None:
     assert last.weight_bytes == 2  # 4 weights of 3 bits
     assert last.bias_bytes == 1  # 0 and 7 take 4 bits each
     assert last.threshold_bytes == 0
+
+
+def test_pooling_moves_what_it_receives_and_emits() -> None:
+    program = conv_program()
+    pool, flatten = measure_cost(program, np.zeros((1, 7, 6, 2), np.uint8)).layers[1:3]
+    assert pool.count_traffic == pool.traffic == (4 * 3 * 3 + 4 * 2 * 3) * 2 / 8
+    assert flatten.traffic == 0
+
+
+def test_a_mean_over_no_states_is_refused() -> None:
+    with pytest.raises(QuantError, match="there are none"):
+        measure_cost(dense_program(), np.zeros((0, 6), np.uint8))
+
+
+def test_the_mean_over_many_states_is_that_of_each(rng: np.random.Generator) -> None:
+    for program in (dense_program(), conv_program()):
+        counts = random_counts(program, rng, 2 * BATCH + 5)
+        whole = measure_cost(program, counts)
+        alone = [measure_cost(program, state[None]) for state in counts]
+        for i, layer in enumerate(whole.layers):
+            for name in MEANS:
+                each = [getattr(one.layers[i], name) for one in alone]
+                assert getattr(layer, name) == sum(each) / len(counts), name
 
 
 def test_zero_padding_is_no_operation() -> None:

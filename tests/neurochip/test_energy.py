@@ -54,10 +54,18 @@ def test_energies_are_counts_times_constants() -> None:
     assert found["Loihi, per operation, 16 ticks", "arithmetic and memory"] == pytest.approx(spikes)
     floats = 1e-12 * 100 * (3.7 + 0.9 + 4 * 1.25)
     assert found["the same network in fp32", "arithmetic and memory"] == pytest.approx(floats)
-    core = (6.4 - 2.1) / 4 * 100 / (1.5e9 * 4 * 0.25)
-    assert found["the same network in fp32, Cortex-A72", "one core above idle"] == pytest.approx(
-        core
-    )
+    seconds, above_idle = 100 / (1.5e9 * 4 * 0.25), (6.4 - 2.1) / 4
+    pi = "the same network in fp32, Cortex-A72"
+    assert found[pi, "one core above idle"] == pytest.approx(above_idle * seconds)
+    assert found[pi, "board, one core busy"] == pytest.approx((2.1 + above_idle) * seconds)
+
+
+def test_only_processors_have_a_modelled_time() -> None:
+    cost = ProgramCost((Cost("dense", dense=75), Cost("dense", dense=25)), 1)
+    times = {(e.name, e.covers): e.latency for e in modelled(dense_program(), cost)}
+    pi = {key: time for key, time in times.items() if key[0].endswith("Cortex-A72")}
+    assert list(pi.values()) == [pytest.approx(100 / 1.5e9)] * 2
+    assert {time for key, time in times.items() if key not in pi} == {None}
 
 
 def test_no_operation_costs_nothing_but_the_ticks() -> None:

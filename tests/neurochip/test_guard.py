@@ -209,6 +209,36 @@ def test_nothing_stands_in_for_a_chip_without_a_program() -> None:
     assert not chip.is_emulated
 
 
+class Digits(Breaks):
+    """Takes fewer spikes for its counts."""
+
+    spikes_are_counts = False
+
+
+def test_what_spikes_mean_is_said_by_whoever_answers() -> None:
+    assert Guarded(Emulator()).spikes_are_counts
+    inner = Digits("", BackendError("unplugged"))
+    assert not Guarded(inner).spikes_are_counts
+    chip = StandIn(inner, lambda _: None)
+    assert not chip.spikes_are_counts
+    chip.load(PROGRAM)
+    inner.method = "infer"
+    chip.infer(COUNTS)
+    assert chip.spikes_are_counts
+
+
+def test_a_program_that_was_refused_is_never_run() -> None:
+    inner = Breaks("", BackendError("unplugged"))
+    chip = StandIn(inner, lambda _: None)
+    chip.load(PROGRAM)
+    inner.method, inner.error = "load", ChipLimitError("too wide")
+    with pytest.raises(ChipLimitError):
+        chip.load(dense_program(1))
+    inner.method, inner.error = "infer", BackendError("unplugged")
+    np.testing.assert_array_equal(chip.infer(COUNTS).readout, reference.run(PROGRAM, COUNTS))
+    assert chip.is_emulated
+
+
 class Narrow(Emulator):
     def check(self, program: SpikingProgram) -> list[Violation]:
         return [Violation(0, "too wide", "narrow it")]

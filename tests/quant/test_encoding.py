@@ -76,6 +76,14 @@ def test_not_a_number_is_refused(method: str) -> None:
         getattr(encoding, method)([np.nan])
 
 
+@pytest.mark.parametrize("observation", [["a"], [1j], [None], [b"1"]])
+def test_what_is_no_real_number_is_refused(observation: list[object]) -> None:
+    encoding = InputEncoding.over_range([0.0], [1.0], bit_width=4)
+    with pytest.raises(QuantError, match="real numbers"):
+        encoding.encode(observation)
+    assert encoding.encode([True]).tolist() == [15]
+
+
 @pytest.mark.parametrize("method", ["encode", "encode_counting"])
 def test_another_shape_is_refused(method: str) -> None:
     encoding = InputEncoding.over_range([0.0, 0.0], [1.0, 1.0], bit_width=4)

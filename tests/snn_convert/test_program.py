@@ -236,6 +236,7 @@ def test_what_is_no_layer_is_refused_by_name(i: int, change: dict[str, Any], mes
         ({"action_layout": (3, 4)}, "groups"),
         ({"format_version": 2}, "version"),
         ({"action_layout": (4,)}, "groups"),
+        ({"action_layout": ()}, "groups"),
         ({"encoding": InputEncoding("image", (7, 6), 8)}, r"\(7, 6\)"),
         ({"encoding": InputEncoding("image", (7, 6, 0), 8)}, r"\(7, 6, 0\)"),
         ({"encoding": InputEncoding("image", (7, 6, 2), 8, (0.0,))}, "ranges"),

@@ -131,6 +131,44 @@ def test_a_damaged_model_is_told(data: bytes | None, tmp_path: Path) -> None:
         read_onnx(tmp_path, tmp_path)
 
 
+def foreign(takes: str = "counts", rank: int = 2, gives: str = "readout", to: str = "INT64") -> Any:
+    """A valid model of somebody else's, which only converts what it takes."""
+    helper, types = onnx.helper, onnx.TensorProto
+    shape, kind = ["batch", *[6] * (rank - 1)], getattr(types, to)
+    nodes = [
+        helper.make_node("Cast", [takes], ["x"], to=kind),
+        helper.make_node("Unsqueeze", ["x", "axes"], [gives]),
+    ]
+    ends = (
+        [helper.make_tensor_value_info(takes, types.UINT8, shape)],
+        [helper.make_tensor_value_info(gives, kind, ["batch", 1, *shape[1:]])],
+    )
+    axes = helper.make_tensor("axes", types.INT64, [1], [1])
+    graph = helper.make_graph(nodes, "foreign", *ends, [axes])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [{"takes": "image"}, {"rank": 3}, {"gives": "logits"}, {"to": "FLOAT"}],
+    ids=["another input", "another rank", "another output", "floats"],
+)
+@pytest.mark.usefixtures("runner")
+def test_a_model_of_another_kind_is_told(ends: dict[str, Any], tmp_path: Path) -> None:
+    onnx.save(foreign(**ends), tmp_path / "model.onnx")
+    with pytest.raises(DamagedFileError, match=r"not the model of a program: it has "):
+        read_onnx(tmp_path, tmp_path)
+
+
+@pytest.mark.usefixtures("runner")
+def test_a_model_that_does_not_run_is_told(tmp_path: Path) -> None:
+    onnx.save(foreign(), tmp_path / "model.onnx")
+    read_onnx(tmp_path, tmp_path)  # whatever it computes is compared
+    form = exported(dense_program(), tmp_path)  # of another program: six inputs
+    with pytest.raises(DamagedFileError, match=r"model\.onnx does not run: "):
+        form(np.ones((2, 5), np.uint8))
+
+
 def test_sums_beyond_int32_are_refused() -> None:
     inputs = 2**31 // (255 * 127) + 1
     last = readout(np.full((1, inputs), 127, np.int8), np.zeros(1, np.int32), weight_bits=8)

@@ -19,7 +19,7 @@ from rivc.snn_convert.certify.attack import attack, draw_noise, draw_weights, no
 from rivc.snn_convert.lossy import Lossy
 from rivc.snn_convert.program import greedy
 from rivc.snn_convert.schedules import run
-from tests.programs import dense_program, random_counts
+from tests.programs import dense_program, random_counts, wide_program
 from tests.strategies import counts_for, programs, seeds
 
 if TYPE_CHECKING:
@@ -87,6 +87,24 @@ def test_the_backward_pass_only_tightens_and_noise_only_loosens(
         assert (certify(lattice, counts, Disturbance(noise)).lead >= forwards).all()
         assert (forwards <= before).all()
         before = forwards
+
+
+def test_a_wide_membrane_is_not_rounded_over_a_threshold() -> None:
+    """It lies 2^-16 below 200 thresholds, where float64 has 14 binary places."""
+    noise, k, program = 0.5 + 2.0**-16, 200, wide_program()
+    threshold = int(program.layers[0].threshold[0])
+    pushed = int(noise * 2**16) * threshold  # by the noise, in 2^-16
+    drive = ((k * threshold << 16) - 1 - pushed - (1 << 15) >> 16) - threshold // 2
+    total, bias = divmod(drive, 127 << 16)  # weights are 127, and units 2^16
+    counts = np.zeros((1, 4096), np.uint8)
+    counts[0, : total // 255] = 255
+    counts[0, total // 255] = total % 255
+    hidden = replace(program.layers[0], bias=np.array([bias], np.int32))
+    lattice = Lattice(replace(program, layers=(hidden, program.layers[1])))
+    v_mem = total * (127 << 16) + bias + threshold // 2
+    assert (v_mem << 16) + (1 << 15) + pushed == (k * threshold << 16) - 1
+    assert lattice.reach(counts, Disturbance(noise))[0].emitted.high.item() == k - 1
+    assert noisy_readout(lattice, counts, {0: np.array([[noise]])}).item() == k - 1
 
 
 def one_layer(seed: int) -> SpikingProgram:
