@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from rivc.errors import QuantError
 from rivc.quant.qat import LayerIntegers, QuantConv2d, QuantLayer
 
 if TYPE_CHECKING:
@@ -117,9 +116,8 @@ class QNetwork(nn.Module):
         Raises:
             QuantError: if a count is above what the input holds.
         """
-        levels = self.encoding.levels
-        if levels < 255 and x.numel() and int(x.max()) > levels:
-            raise QuantError(f"a count of {int(x.max())} where the input holds 0..{levels}")
+        if self.encoding.levels < 255 and x.numel():
+            self.encoding.check_counts(int(x.max()))
         readout = self._run(x, integers or self.integers())
         return readout.long().view(-1, *self.action_layout)
 

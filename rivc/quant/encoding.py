@@ -106,6 +106,11 @@ class InputEncoding:
         """
         return self.encode_counting(observation)[0]
 
+    def check_counts(self, largest: int) -> None:
+        """Raise QuantError if the largest of some counts is above what the input holds."""
+        if largest > self.levels:
+            raise QuantError(f"a count of {largest} where the input holds 0..{self.levels}")
+
     def encode_counting(self, observation: ArrayLike) -> tuple[NDArray[np.uint8], int]:
         """Return what `encode` does, and how many features lay outside their range."""
         x = self._shaped(observation)

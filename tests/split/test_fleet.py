@@ -13,8 +13,8 @@ from rivc.split import fleet
 from rivc.split.fleet import Episode, FleetPlan, drive_fleet
 from rivc.split.server import Server
 from rivc.split.transport import Address, UdpTransport, connect_udp
+from tests.split.loopback import listening
 from tests.split.parts import COUNTS, FOLDER, KEY, infer_of
-from tests.split.test_transport import listening
 
 if TYPE_CHECKING:
     from rivc.robot import Clock

@@ -20,8 +20,8 @@ from rivc.split.policy import Link, SafeAction, SplitPolicy
 from rivc.split.server import Server
 from rivc.split.session import Session
 from rivc.split.transport import connect
+from tests.split.loopback import PATIENT, listening
 from tests.split.parts import IDENTITY, KEY, infer_of
-from tests.split.test_transport import PATIENT, listening
 
 RUN = Path(os.environ.get("RIVC_TRACKER_RUN", "runs/figures/tracker-4bit-seed0"))
 
