@@ -14,7 +14,7 @@ from rivc.nets import build_network
 from rivc.neurochip import load_backend
 from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert import convert
-from rivc.train.appraise import Appraisal, appraisal_seeds, appraise, decide
+from rivc.train.appraise import Appraisal, _Witness, appraisal_seeds, appraise, decide
 from rivc.train.evaluate import evaluation_seeds
 from rivc.train.policy import Policy
 
@@ -92,3 +92,11 @@ def test_there_is_one_episode_a_seed(episodes: int) -> None:
     net = network()
     for result in judge(Policy("best", net, convert(net)), "emulator", episodes=episodes):
         assert len(result.score.episodes) == episodes
+
+
+def test_one_state_of_a_batch_does_not_keep_the_batch() -> None:
+    net = network()
+    witness = _Witness(Policy("best", net, convert(net)))
+    witness.act(np.zeros((50, 4), np.float32))
+    [kept] = witness.sample
+    assert kept.base is None
