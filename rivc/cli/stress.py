@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rivc.cli.output import emit_json, json_option, note, policy_option, table, verb
+from rivc.cli.output import (
+    check_folder,
+    emit_json,
+    json_option,
+    note,
+    policy_option,
+    table,
+    verb,
+)
 from rivc.cli.progress import counted
 from rivc.errors import UsageError
 
@@ -65,7 +73,7 @@ def command(  # noqa: PLR0913, PLR0917 (one argument an option)
 
     total = sum(len(conditions_of(run, policy)) for run in runs)
     if out is not None:
-        _make(out)
+        check_folder(out)
     with counted("playing", total) as observe:
         results = [
             stress(
@@ -95,13 +103,6 @@ def _naming(run: Path, observe: Callable[[str], None]) -> Callable[[str], None]:
     return lambda condition: observe(f"{run}: {condition}")
 
 
-def _make(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot write {out}: {error}") from error
-
-
 def _write(out: Path, results: list[Robustness], title: str) -> None:
     """Write table and chart into a folder."""
     from io import BytesIO
@@ -117,6 +118,7 @@ def _write(out: Path, results: list[Robustness], title: str) -> None:
     }
     for name, content in files.items():
         try:
+            out.mkdir(parents=True, exist_ok=True)
             write_atomically(out / name, content)
         except OSError as error:
             raise UsageError(f"cannot write {out / name}: {error}") from error
