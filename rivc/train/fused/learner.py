@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rivc.train.replay import Columns, Replay
 
     Floats = NDArray[Any]
+
+SLOTS: Final = 1 << 36  # more than a replay ever numbers; int64 holds the numbers of 2^27 syncs
 
 
 class FusedLearner:
@@ -96,13 +98,12 @@ class FusedLearner:
     def _derive_target(self) -> None:
         """Derive the integers of another target network, and forget the values of the last.
 
-        What lies behind the head of a replay never had a value: slots are drawn before it, and it
-        only grows, also where a replay is put back in place. That may give old numbers to other
-        observations, which is why a learner is put back with it.
+        A replay that is put back in place may give old numbers to other observations, which is why
+        a learner is put back with it.
         """
         self._target.derive()
         replay, memory = self._memory
-        memory.owner[: 0 if replay is None else replay.head] = -1
+        self._memory = replay, memory._replace(offset=memory.offset + SLOTS)
 
     def freeze(self) -> SpikingProgram:
         """Return the program of the parameters as they are now, equal to what `convert` returns.
@@ -186,6 +187,7 @@ def _memory(capacity: int, bench: Bench) -> Memory:
     """No values yet, of so many slots."""
     _, d, n = bench.grad_q.shape
     return Memory(
+        offset=0,
         owner=np.full(capacity, -1, np.int64),
         values=np.zeros((capacity, d * n), np.float32),
         x=np.zeros_like(bench.x),

@@ -76,16 +76,19 @@ class Memory(NamedTuple):
     """Action values of the target network by slot of the replay; a sync forgets them.
 
     A state has the same sums in any batch, of floats too (`rivc.quant.weighing`), so a value that
-    is at hand is the value.
+    is at hand is the value. Owners are slots plus an offset that each sync moves on beyond all
+    slots: to forget is to look for other owners.
 
     Attributes:
-        owner: slot whose values these are, -1 of none, [capacity].
+        offset: of the owners since the last sync.
+        owner: whose values these are, -1 of none, [capacity].
         values: [capacity, d * n].
         x: room for counts of states that are not at hand, uint8, [2 B, inputs].
         absent: and for their slots, [2 B].
         q: values of a batch, [2 B, d, n].
     """
 
+    offset: int
     owner: Slots
     values: Floats
     x: Counts
@@ -145,9 +148,9 @@ def _find_absent(memory: Memory, bench: Bench) -> int:
     count, capacity = 0, len(memory.owner)
     for b in range(len(bench.slots)):
         slot = bench.slots[b]
-        at = slot % capacity
-        if memory.owner[at] != slot:
-            memory.owner[at] = slot
+        at, owner = slot % capacity, slot + memory.offset
+        if memory.owner[at] != owner:
+            memory.owner[at] = owner
             memory.absent[count] = slot
             for k in range(bench.x.shape[1]):
                 memory.x[count, k] = bench.x[b, k]
