@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     Counts = NDArray[np.uint8]
     Pair = tuple[int, int]
+
+HOLDS_NAN: Final = -1
 
 
 @compiled
@@ -93,19 +95,35 @@ def add_up(counts: Counts, totals: NDArray[np.int64]) -> None:
 
 
 @compiled
-def encode(
-    observation: NDArray[np.float64], ranges: NDArray[np.float64], levels: int, x: Counts
-) -> bool:
-    """Write the counts of an observation, [features]; False if it holds NaN.
+def encode(observation: NDArray[Any], ranges: NDArray[np.float64], levels: int, x: Counts) -> int:
+    """Write the counts of an observation, [features]; return how many lay outside their ranges.
 
-    `ranges` holds the value of count 0 and that of one count, [2, features].
+    `ranges` holds the value of count 0 and that of one count, [2, features]. Where a feature is
+    NaN, `HOLDS_NAN` is returned, and what is written has no meaning.
     """
+    clipped = 0
     for i in range(len(observation)):
         steps = np.rint((observation[i] - ranges[0, i]) / ranges[1, i])
         if np.isnan(steps):
-            return False
-        x[i] = np.uint8(min(max(steps, 0.0), levels))
-    return True
+            return HOLDS_NAN
+        count = min(max(steps, 0.0), levels)
+        clipped += count != steps
+        x[i] = np.uint8(count)
+    return clipped
+
+
+@compiled
+def encode_rows(
+    observations: NDArray[Any], ranges: NDArray[np.float64], levels: int, x: Counts
+) -> int:
+    """Write the counts of observations, [B, features], as `encode` does of one."""
+    clipped = 0
+    for b in range(len(observations)):
+        found = encode(observations[b], ranges, levels, x[b])
+        if found == HOLDS_NAN:
+            return found
+        clipped += found
+    return clipped
 
 
 @compiled

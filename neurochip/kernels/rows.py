@@ -8,7 +8,7 @@ import numpy as np
 
 from rivc.compiled import compiled
 from rivc.neurochip.kernels.calls import Loops, make_calls
-from rivc.neurochip.kernels.loops import add_rows, add_up, choose, encode, fire, read_out
+from rivc.neurochip.kernels.loops import HOLDS_NAN, add_rows, add_up, choose, encode, fire, read_out
 from rivc.neurochip.kernels.stairs import integer, reach, stairs
 from rivc.neurochip.kernels.steps import type_of_readout
 from rivc.quant.views import matrix
@@ -91,7 +91,7 @@ def act_rows(
         actions: one a group.
     """
     chain, x = Rows(*parts), np.empty(len(observation), np.uint8)
-    if not encode(observation, ranges, levels, x):
+    if encode(observation, ranges, levels, x) == HOLDS_NAN:
         return False
     totals = np.empty((len(chain.layers), 1), np.int64)
     readout = np.empty((1, len(chain.bias)), np.int64)

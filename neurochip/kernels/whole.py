@@ -11,7 +11,7 @@ import numpy as np
 
 from rivc.compiled import compiled, inlined
 from rivc.neurochip.kernels.calls import Loops, make_calls
-from rivc.neurochip.kernels.loops import add_up, choose, encode, fire, pool
+from rivc.neurochip.kernels.loops import HOLDS_NAN, add_up, choose, encode, fire, pool
 from rivc.neurochip.kernels.packed import Packed, pack
 from rivc.quant.views import matrix, view
 from rivc.quant.weighing import SLACK, weigh
@@ -141,7 +141,7 @@ def act_on_vector(
         actions: one a group.
     """
     x = np.empty(len(observation), np.uint8)
-    if not encode(observation, ranges, levels, x):
+    if encode(observation, ranges, levels, x) == HOLDS_NAN:
         return False
     _act(parts, x, actions)
     return True

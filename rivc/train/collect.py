@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from rivc.neurochip import Inference
+from rivc.train.counting import make_count
 from rivc.train.explore import expert_share_at, explore
 from rivc.train.worlds import Episode
 
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rivc.nets import QNetwork
+    from rivc.quant.encoding import InputEncoding
     from rivc.snn_convert import SpikingProgram
     from rivc.train.config import Config
+    from rivc.train.counting import Count
     from rivc.train.replay import Replay, Slots
     from rivc.train.worlds import Moves
 
@@ -97,6 +100,8 @@ class Collector:
         tally: counters, emptied by whoever records them.
     """
 
+    _count: tuple[InputEncoding, Count] | None = None  # of the last encoding that was used
+
     def __init__(
         self,
         worlds: Surroundings,
@@ -162,12 +167,20 @@ class Collector:
         self.tally.spikes += int(result.spike_counts.sum())
         self.tally.decisions += len(self.slots)
 
+        self._move(action, expert_share_at(config.explore, env_steps), self._encoder(program))
+
+    def _encoder(self, program: SpikingProgram) -> Callable[[NDArray[Any]], NDArray[np.uint8]]:
+        """Return what makes counts of observations, and keeps a tally of what was cut off."""
+        if self._count is None or self._count[0] is not program.encoding:
+            self._count = program.encoding, make_count(program.encoding)
+        count = self._count[1]
+
         def encode(observation: NDArray[Any]) -> NDArray[np.uint8]:
-            counts, clipped = program.encoding.encode_counting(observation)
+            counts, clipped = count(observation)
             self.tally.clipped += clipped
             return counts
 
-        self._move(action, expert_share_at(config.explore, env_steps), encode)
+        return encode
 
     def _advised(
         self, action: NDArray[np.int64], share: float

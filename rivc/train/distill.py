@@ -20,8 +20,7 @@ Reference:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -53,8 +52,7 @@ TINY: Final = 1e-6
 SETTLED: Final = 0.75  # share of a student's run from which on the best return is kept
 
 
-@dataclass(frozen=True, slots=True)
-class DistillInfo:
+class DistillInfo(NamedTuple):
     """What one update reports: its loss without prices, and what was priced."""
 
     distill_loss: float

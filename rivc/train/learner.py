@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
     from rivc.train.sections import TrainConfig
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateInfo:
+class UpdateInfo(NamedTuple):
     """What one update reports: its losses; `td_loss` is that of imitation where that is learnt."""
 
     td_loss: float

@@ -6,7 +6,6 @@ Whoever drives it decides what happens in between: `Trainer` evaluates, records 
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rivc.snn_convert import convert
@@ -77,7 +76,7 @@ class Loop:
             update = session.learner.update(
                 session.replay, session.rng["replay"], progress.env_steps, count
             )
-            progress.losses = asdict(update)
+            progress.losses = update._asdict()
 
     def sync_target(self) -> None:
         """Let the target network follow, if it is time."""

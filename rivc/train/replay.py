@@ -105,10 +105,10 @@ class Replay:
     def open(self, observation: NDArray[Any]) -> Slots:
         """Store observations, [N, *shape], and return their slots."""
         slots = np.arange(self.head, self.head + len(observation))
-        at = slots % self.capacity
+        self.head += len(observation)
+        at = self._places(slots)
         self._arrays["observation"][at] = observation
         self._arrays["next"][at] = -1
-        self.head += len(observation)
         return slots
 
     def close(
@@ -120,7 +120,7 @@ class Replay:
         following: Slots,
     ) -> None:
         """Say what was done in each slot, what it brought and which slot followed."""
-        at = slots % self.capacity
+        at = self._places(slots)
         for name, value in (
             ("action", action),
             ("reward", reward),
@@ -131,7 +131,7 @@ class Replay:
 
     def observations(self, slots: Slots) -> NDArray[Any]:
         """Return the observations of some slots."""
-        return np.asarray(self._arrays["observation"][slots % self.capacity])
+        return np.asarray(self._arrays["observation"][self._places(slots)])
 
     def draw(self, rng: np.random.Generator, count: int) -> Slots:
         """Draw slots with a transition, uniformly and with replacement."""
@@ -144,7 +144,11 @@ class Replay:
 
     def _empty(self, slots: Slots) -> NDArray[np.bool_]:
         """Whether nothing was done yet in some slots."""
-        return np.asarray(self._arrays["next"][slots % self.capacity] < 0)
+        return np.asarray(self._arrays["next"][self._places(slots)] < 0)
+
+    def _places(self, slots: Slots) -> Slots:
+        """Where slots lie in the ring; in the first round, which may be all, there is no other."""
+        return slots if self.head <= self.capacity else slots % self.capacity
 
     def sample(
         self, rng: np.random.Generator, count: int, *, discount: float, n_step: int
