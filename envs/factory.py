@@ -171,6 +171,13 @@ def _option_names(creator: object) -> list[str]:
 
 def _action_layout(space: spaces.Space[Any]) -> tuple[int, int]:
     """Return action dimensions and choices in each."""
+    groups, choices = _groups_and_choices(space)
+    if choices < 2:
+        raise ConfigError(f"action space {one_line(space)} leaves nothing to choose")
+    return groups, choices
+
+
+def _groups_and_choices(space: spaces.Space[Any]) -> tuple[int, int]:
     if isinstance(space, spaces.Discrete) and space.start == 0:
         return 1, int(space.n)
     if isinstance(space, spaces.MultiDiscrete) and not space.start.any():

@@ -253,6 +253,11 @@ def state(found: Comparison) -> list[str]:
         for row in found.rows
         if row.get("failures")
     ]
+    lines += [
+        f"- at {row['env_steps']:,} of {row['planned_env_steps']:,} env steps: {row['job']}"
+        for row in found.rows
+        if row["env_steps"] < row.get("planned_env_steps", 0)
+    ]
     return lines + [
         f"- rows of several versions of {name}: {', '.join(versions)}"
         for name, versions in _versions(found.rows).items()

@@ -1,4 +1,4 @@
-"""Finished runs as rows of a table: grouped by configuration, seeds as samples."""
+"""Runs as rows of a table: grouped by configuration, seeds as samples."""
 
 from __future__ import annotations
 
@@ -96,7 +96,9 @@ def _row(folder: RunFolder, config: Config, name: str, evaluation: Evaluation) -
         "variant": name,
         "bit_width": width,
         "seed": config.seed,
-        "env_steps": config.train.env_steps,
+        "env_steps": records[-1]["env_steps"] if records else 0,
+        "planned_env_steps": config.train.env_steps,
+        "failures": folder.failures,
         "cpu_seconds": None,
         "curve": curve(records, config.eval.every_env_steps),
         "results": judge(load_policy(folder), config, evaluation, width),

@@ -274,7 +274,8 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
         """Train for so many env steps, of all copies together.
 
         Args:
-            total_timesteps: the learning rate falls over them.
+            total_timesteps: the learning rate falls over them. The warm-up of a new model is made
+                in one go, also if it is longer.
             callback: SB3's, called after every step of all copies; False stops. What is returned
                 while the warm-up acts at random counts when that ends.
             log_interval: episodes between two records of the logger; 0 or None: none.

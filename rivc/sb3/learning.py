@@ -68,19 +68,18 @@ class Learning:
         if session is None:
             session = _begun(kept, model.chip, worlds, task, normalizer)
         self._loop = loop = Loop(session)
-        self._refill(loop)
+        self._refill(loop, total)
         while self.is_running and model.num_timesteps < total:
             self._iterate(loop)
         self._convert(loop)
 
-    def _refill(self, loop: Loop) -> None:
+    def _refill(self, loop: Loop, total: int) -> None:
         """Let the chip fill a replay that was not kept, without updates on the little it holds."""
-        if loop.session.replay.head > self._model.n_envs:
-            return
-        progress, warm_up = loop.session.progress, loop.session.config.train.warmup_env_steps
-        is_resumed, end = progress.env_steps > 0, progress.env_steps + warm_up
-        while self.is_running and progress.env_steps < end:
-            progress.refill_env_steps += self._model.n_envs * is_resumed
+        model, progress, replay = self._model, loop.session.progress, loop.session.replay
+        is_resumed = progress.env_steps > 0
+        enough = model.n_envs + loop.session.config.train.warmup_env_steps
+        while self.is_running and replay.head < enough and model.num_timesteps < total:
+            progress.refill_env_steps += model.n_envs * is_resumed
             loop.gather()
 
     def _iterate(self, loop: Loop) -> None:

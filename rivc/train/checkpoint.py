@@ -47,6 +47,7 @@ BLOCK: Final = 2048
 MAX_BYTES, MAX_TREE = 1 << 40, 1 << 30  # of one file; the replay is in many
 KEEP: Final = 2
 _ARRAY, _TENSOR = "array:", "tensor:"
+_ASIDE: Final = ".aside"
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any], replay: Replay, first_open: int) -> Path:
@@ -67,21 +68,41 @@ def save_checkpoint(folder: Path, state: dict[str, Any], replay: Replay, first_o
     name = f"{state['env_steps']:09d}"
     part, final = folder / f".{name}.part", folder / name
     try:
-        blocks = _write_blocks(folder / "replay", replay, first_open)
+        blocks = _write_blocks(folder, replay, first_open)
         rest = _number(blocks[-1]) + 1 if blocks else replay.tail // BLOCK
         first = max(replay.tail, rest * BLOCK)
         arrays: Arrays = {f"replay.{k}": v for k, v in replay.rows(first, replay.head).items()}
         tree = {"format_version": FORMAT_VERSION, "state": _split(state, "state", arrays)}
         tree["replay"] = {"head": replay.head, "rest": first, "blocks": blocks}
         _write_folder(part, tree, arrays)
-        if final.exists():
-            shutil.rmtree(final)
-        part.rename(final)
-        _sync(folder)
+        _put(part, final)
         _drop_old(folder)
     except OSError as error:
         raise UsageError(f"cannot write a checkpoint in {folder}: {error.strerror}") from error
     return final
+
+
+def _put(part: Path, final: Path) -> None:
+    """Rename; one that has the name already is put aside first, where `recover` finds it."""
+    aside = final.with_name(f".{final.name}{_ASIDE}")
+    if final.exists():
+        final.rename(aside)
+    part.rename(final)
+    _sync(final.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def recover(folder: Path) -> None:
+    """Bring back a checkpoint that was put aside for one that a crash kept from its place.
+
+    Only for the process that writes the run.
+    """
+    for aside in folder.glob(f".[0-9]*{_ASIDE}"):
+        final = folder / aside.name.removeprefix(".").removesuffix(_ASIDE)
+        if final.exists():
+            shutil.rmtree(aside)
+        else:
+            aside.rename(final)
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -110,8 +131,12 @@ def load_checkpoint(path: Path, replay: Replay) -> dict[str, Any]:
     return state
 
 
-def load_network(path: Path) -> dict[str, torch.Tensor]:
+def load_network(path: Path) -> tuple[dict[str, torch.Tensor], str | None]:
     """Return the tensors of the network in a checkpoint, and read nothing else.
+
+    Returns:
+        The tensors, and the SHA-256 of the program that the network was saved with; None in
+        checkpoints of old.
 
     Raises:
         DamagedFileError: if any part is missing or altered; says what to do.
@@ -119,7 +144,8 @@ def load_network(path: Path) -> dict[str, torch.Tensor]:
     with _telling(path):
         tree, arrays = _read_state(path)
         network: dict[str, torch.Tensor] = _join(tree["state"]["learner"]["net"], arrays)
-    return network
+        sha256: str | None = tree["state"].get("program_sha256")
+    return network, sha256
 
 
 @contextmanager
@@ -164,10 +190,15 @@ def _restore_block(replay: Replay, block: int, rows: Arrays, head: int) -> None:
     replay.restore(written + skip, {name: array[skip:] for name, array in rows.items()})
 
 
-def _write_blocks(folder: Path, replay: Replay, first_open: int) -> list[str]:
-    """Write the full blocks that are not there yet; return the names of all that are needed."""
+def _write_blocks(checkpoints: Path, replay: Replay, first_open: int) -> list[str]:
+    """Write the full blocks that are new; return the names of all that are needed.
+
+    Those that the newest checkpoint names are not: this replay began as what it holds. A block that
+    only lies there may be of a checkpoint that was removed, and hold other slots or damage.
+    """
+    folder, newest = checkpoints / "replay", latest_checkpoint(checkpoints)
     folder.mkdir(parents=True, exist_ok=True)
-    names = {_number(path.name): path.name for path in folder.glob("[0-9]*.safetensors")}
+    names = {_number(name): name for name in ([] if newest is None else _blocks_of(newest))}
     blocks = range(replay.tail // BLOCK, first_open // BLOCK)
     for block in blocks:
         if block not in names:
@@ -175,7 +206,15 @@ def _write_blocks(folder: Path, replay: Replay, first_open: int) -> list[str]:
             data = save_arrays(_contiguous(replay.rows(first, (block + 1) * BLOCK)))
             names[block] = f"{block:06d}-{hashlib.sha256(data).hexdigest()}.safetensors"
             write_atomically(folder / names[block], data)
+    _sync(folder)
     return [names[block] for block in blocks]
+
+
+def _blocks_of(checkpoint: Path) -> list[str]:
+    """The names of the blocks that a whole checkpoint needs."""
+    tree = json.loads((checkpoint / "state.json").read_bytes())
+    names: list[str] = tree["replay"]["blocks"]
+    return names
 
 
 def _number(name: str) -> int:
@@ -223,10 +262,7 @@ def _drop_old(folder: Path) -> None:
     found = sorted((p for p in folder.glob("[0-9]*") if p.is_dir()), key=_env_steps)
     for path in found[:-KEEP]:
         shutil.rmtree(path)
-    kept = [
-        json.loads((path / "state.json").read_bytes())["replay"]["blocks"] for path in found[-KEEP:]
-    ]
-    needed = {name for names in kept for name in names}
+    needed = {name for path in found[-KEEP:] for name in _blocks_of(path)}
     replay = folder / "replay"
     for path in (*replay.glob("*.safetensors"), *replay.glob("*.part")):  # .part: of a crash
         if path.name not in needed:

@@ -98,8 +98,10 @@ class Collector:
         rng: of exploration.
         imitates: whether the replay gets the expert's choices in the place of the actions.
         tally: counters, emptied by whoever records them.
+        is_whole: False if a step ended in the middle: copies moved that nobody remembers.
     """
 
+    is_whole = True
     _count: tuple[InputEncoding, Count] | None = None  # of the last encoding that was used
 
     def __init__(
@@ -201,6 +203,7 @@ class Collector:
         kept = action
         if expert_share or self.imitates:
             action, kept = self._advised(action, expert_share)
+        self.is_whole = False
         moves, finished = self.worlds.step(action)
         following = self.replay.open(encode(moves.observation))
         self.replay.close(self.slots, kept, moves.reward, moves.terminated, following)
@@ -209,6 +212,7 @@ class Collector:
             self.slots = following.copy()
             self.slots[moves.ended] = self.replay.open(encode(self.worlds.observation[moves.ended]))
         self.tally.episodes += finished
+        self.is_whole = True
 
     def take_tally(self) -> dict[str, Any]:
         """Return what was seen since the last call, as metrics, and start counting anew."""

@@ -18,6 +18,7 @@ from rivc.split.server import Server
 from rivc.split.throughput import Load
 from rivc.split.wire import FRAME, GRADIENT, HEADER, TAG
 from rivc.train.appraise import appraisal_seeds
+from rivc.train.config import overridden
 from rivc.train.evaluate import emulated, play
 from rivc.train.features import record_features
 from rivc.train.policy import load_policy
@@ -174,7 +175,8 @@ class _Lessons:
 
     def give(self, run: RunFolder, way: Way) -> Traffic:
         """Let a robot act in the task and teach."""
-        worlds = Worlds(make_training_tasks(run.config())[:1], self._plan.lessons.seed)
+        alone = overridden(run.config(), {"env.count": 1})
+        worlds = Worlds(make_training_tasks(alone), self._plan.lessons.seed)
         try:
             with way(self.server) as link:
                 robot = Teacher(self._policy, self._halves, self._folder, link, self._plan.key)

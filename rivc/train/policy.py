@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -12,6 +13,7 @@ from rivc.errors import DamagedFileError, MissingError, UsageError, nearest
 from rivc.snn_convert import SpikingProgram
 from rivc.snn_convert.storage import read_plain
 from rivc.train.checkpoint import load_network, require_checkpoint
+from rivc.train.run import PROGRAM_SHA256
 from rivc.train.setup import make_network
 
 if TYPE_CHECKING:
@@ -56,9 +58,14 @@ def load_policy(folder: RunFolder, which: Which | None = None) -> Policy:
     which, program = load_program(folder, which)
     config = folder.config()
     net = make_network(config, program.encoding, program.action_layout, program.profile)
-    tensors = (
+    tensors, sha256 = (
         _best_network(folder) if which == "best" else load_network(require_checkpoint(folder.path))
     )
+    if sha256 not in {program.sha256, None}:
+        raise DamagedFileError(
+            f"the {which} network and program of {folder.path} are not of one moment: the run is "
+            f"writing them, or was cut off; `rivc resume {folder.path}` goes on with it"
+        )
     try:
         net.load_state_dict(tensors)
     except RuntimeError as error:
@@ -86,9 +93,13 @@ def load_program(folder: RunFolder, which: Which | None = None) -> tuple[Which, 
     return which, SpikingProgram.load(paths[which])
 
 
-def _best_network(folder: RunFolder) -> dict[str, Tensor]:
+def _best_network(folder: RunFolder) -> tuple[dict[str, Tensor], str | None]:
+    """The tensors, and the hash of their program; None in files of old."""
     path = folder.best / NETWORK_FILE
     try:
-        return load(read_plain(path, MAX_NETWORK))
+        data = read_plain(path, MAX_NETWORK)
+        tensors = load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        return tensors, header.get("__metadata__", {}).get(PROGRAM_SHA256)
     except (OSError, SafetensorError, ValueError) as error:
         raise DamagedFileError(f"{path} is not a whole network: {error}") from error

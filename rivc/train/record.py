@@ -7,11 +7,14 @@ from them when a run is resumed.
 from __future__ import annotations
 
 import json
+import logging
 import math
+import os
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from rivc.errors import DamagedFileError
+from rivc.errors import DamagedFileError, UsageError
 from rivc.snn_convert.storage import read_plain, write_atomically
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 METRICS: Final = "metrics.jsonl"
 MAX_BYTES: Final = 1 << 28
 EVENTS: Final = "events.out.tfevents.0000000000.rivc"
+_log = logging.getLogger(__name__)
 
 
 class Recorder:
@@ -49,15 +53,34 @@ class Recorder:
             self._board.write(json.loads(line))
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Append one record; it must hold `env_steps`."""
+        """Append one record; it must hold `env_steps`.
+
+        Raises:
+            UsageError: if it cannot be written.
+        """
         clean = {key: plain(value) for key, value in record.items()}
-        self._file.write(json.dumps(clean) + "\n")
+        try:
+            self._file.write(json.dumps(clean) + "\n")
+        except OSError as error:
+            raise UsageError(f"cannot write {self.path}: {error.strerror}") from error
         self._board.write(clean)
         self.count += 1
 
+    def sync(self) -> None:
+        """Have all records on the disk, before a checkpoint that counts them is.
+
+        Raises:
+            UsageError: if they cannot be written.
+        """
+        try:
+            os.fsync(self._file.fileno())  # every line has left the process already
+        except OSError as error:
+            raise UsageError(f"cannot write {self.path}: {error.strerror}") from error
+
     def close(self) -> None:
-        """Flush and close."""
-        self._file.close()
+        """Close; what could not be written was told when it was."""
+        with suppress(OSError):
+            self._file.close()
         self._board.close()
 
 
@@ -113,13 +136,13 @@ class _Board:
     """A TensorBoard event file of scalars with a name that does not depend on time or host.
 
     It can be read after every record, but is not synced to the disk as `tensorboardX` does: what is
-    lost with the machine is written again from the record.
+    lost with the machine, or finds no room, is written again from the record.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
-        self._file = path.open("wb", buffering=0)
+        self._path, self._file = path, path.open("wb", buffering=0)
 
     def write(self, record: Mapping[str, Any]) -> None:
         from tensorboardX.proto.event_pb2 import Event
@@ -131,7 +154,10 @@ class _Board:
             if isinstance(value, int | float) and key != "env_steps"
         ]
         event = Event(step=record["env_steps"], summary=Summary(value=scalars))
-        self._file.write(_framed(event.SerializeToString()))
+        try:
+            self._file.write(_framed(event.SerializeToString()))
+        except OSError as error:
+            _log.warning("cannot write %s: %s", self._path, error.strerror)
 
     def close(self) -> None:
         self._file.close()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rivc.snn_convert import SpikingProgram
 
 END_OF_YAML: Final = "..."
+PROGRAM_SHA256: Final = "program_sha256"
 FAILURES: Final = "failures"  # of training, in the manifest
 _RECORDED: Final = ("numpy", "torch", "gymnasium", "mujoco", "snntorch")
 
@@ -148,14 +149,15 @@ class RunFolder:
     def save_program(self, program: SpikingProgram) -> None:
         """Write the newest program."""
         program.save(self.program)
-        self.note({"program_sha256": program.sha256})
+        self.note({PROGRAM_SHA256: program.sha256})
 
     def save_best(self, program: SpikingProgram, network: dict[str, Any]) -> None:
         """Write the program and the network of the best evaluation so far."""
         self.best.mkdir(exist_ok=True)
         program.save(self.best / "program.npz")
         plain = {name: tensor.contiguous() for name, tensor in network.items()}
-        write_atomically(self.best / "network.safetensors", save_tensors(plain))
+        names = {PROGRAM_SHA256: program.sha256}  # two files are not written at one moment
+        write_atomically(self.best / "network.safetensors", save_tensors(plain, names))
         self.note({"best_program_sha256": program.sha256})
 
 

@@ -45,7 +45,8 @@ class EnvConfig(Section):
     history: bool | Annotated[int, Field(ge=1, le=100)] = False
     """Observe the last three pictures, in grey, as three channels; or three so many steps apart."""
     train_episode_steps: Positive | None = None
-    """Cut episodes off so early while training, to see more starts; null: the task's time limit."""
+    """Cut episodes off so early while training, to see more starts; null: the task's time limit.
+    For a task that has none it holds in evaluations, too."""
 
 
 class NetConfig(Section):

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from rivc.envs.factory import Task
     from rivc.neurochip import Backend
+    from rivc.snn_convert import SpikingProgram
     from rivc.train.collect import Sampler, Surroundings
     from rivc.train.config import Config
     from rivc.train.learners import AnyLearner
@@ -155,9 +156,10 @@ class Session:
                 self.rng[name].bit_generator.state = state
             raise
 
-    def save(self, folder: Path) -> Path:
-        """Write a checkpoint of everything."""
+    def save(self, folder: Path, program: SpikingProgram) -> Path:
+        """Write a checkpoint of everything; `program` is what the network is saved as beside it."""
         state = {
+            "program_sha256": program.sha256,
             "env_steps": self.progress.env_steps,
             "progress": {**asdict(self.progress), "best_return": self.progress.best_return.hex()},
             "learner": self.learner.state(),

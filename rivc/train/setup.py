@@ -26,7 +26,10 @@ _ABSURD: Final = 1e3
 
 
 def make_tasks(config: Config, count: int) -> list[Task]:
-    """Build copies of the configured task; if one fails, those before it are closed."""
+    """Build copies of the configured task; if one fails, those before it are closed.
+
+    One that has no time limit gets that of training.
+    """
     env = config.env
     tasks: list[Task] = []
     with ExitStack() as undo:
@@ -34,7 +37,8 @@ def make_tasks(config: Config, count: int) -> list[Task]:
             tasks.append(make(env.id, bins=env.bins, history=env.history, **env.kwargs))
             undo.callback(tasks[-1].env.close)
         undo.pop_all()
-    return tasks
+    limit = env.train_episode_steps
+    return [task if limit is None else _ending(task, limit) for task in tasks]
 
 
 def make_training_tasks(config: Config) -> list[Task]:
@@ -42,6 +46,11 @@ def make_training_tasks(config: Config) -> list[Task]:
     limit = config.env.train_episode_steps
     tasks = make_tasks(config, config.env.count)
     return tasks if limit is None else [_limited(task, limit) for task in tasks]
+
+
+def _ending(task: Task, steps: int) -> Task:
+    """The task, cut off after so many steps if it has no time limit."""
+    return replace(task, max_episode_steps=task.max_episode_steps or steps)
 
 
 def _limited(task: Task, steps: int) -> Task:

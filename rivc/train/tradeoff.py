@@ -22,6 +22,7 @@ from rivc.train.config import parse_config
 from rivc.train.evaluate import emulated, play
 from rivc.train.features import play_recorded, record_features
 from rivc.train.policy import load_program
+from rivc.train.sections import DistillConfig
 from rivc.train.setup import make_tasks
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def student_config(
     tree = parent.config().model_dump(mode="json")
     warm_up = 25 * tree["env"]["count"]
     changes: dict[str, dict[str, Any]] = {
-        "distill": {"parent": str(parent.path), **prices},
+        "distill": {**DistillConfig().model_dump(), "parent": str(parent.path.resolve()), **prices},
         "quant": {"enabled": True},
         "train": {
             "objective": "value",  # the teacher's own values, whatever made them

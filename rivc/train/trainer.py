@@ -20,7 +20,7 @@ from rivc.neurochip.guard import StandIn
 from rivc.snn_convert import convert
 from rivc.snn_convert.program import greedy
 from rivc.train import session as sessions
-from rivc.train.checkpoint import latest_checkpoint
+from rivc.train.checkpoint import latest_checkpoint, recover
 from rivc.train.distill import is_settled
 from rivc.train.evaluate import Score, evaluation_seeds, play
 from rivc.train.explore import epsilon_at
@@ -110,6 +110,7 @@ class Trainer:
 
         Raises:
             DivergedError, BackendError, MismatchError: after a checkpoint was written.
+            FailedError: if an environment fails within a step; the last checkpoint stands.
             UsageError: if another process is writing the run.
         """
         with self.folder.lock(), one_thread(), ExitStack() as stack:
@@ -126,8 +127,9 @@ class Trainer:
                 raise BackendError(f"{error}; {way_on}") from error
             except FailedError as error:
                 self.folder.note_failure(self.session.progress.env_steps, error)
-                with suppress(DivergedError):  # what has no program any more is not worth saving
-                    self._checkpoint()
+                if self.session.collector.is_whole:
+                    with suppress(DivergedError):  # without a program it is not worth saving
+                        self._checkpoint()
                 raise
 
     # -- the loop ---------------------------------------------------------------------------
@@ -261,6 +263,7 @@ class Trainer:
 
     def _set_up(self, stack: ExitStack) -> None:
         """Open everything that the run needs; the stack closes it."""
+        recover(self.folder.checkpoints)
         checkpoint = latest_checkpoint(self.folder.checkpoints)
         if checkpoint is None:
             self.session = sessions.begin(self.config)
@@ -288,8 +291,9 @@ class Trainer:
     def _checkpoint(self) -> None:
         """Save everything needed to go on, and the network that is saved as the newest program."""
         program = convert(self.session.learner.net)  # fails before anything is written
+        self.recorder.sync()
         self.session.progress.records = self.recorder.count
-        self.session.save(self.folder.checkpoints)
+        self.session.save(self.folder.checkpoints, program)
         self.folder.save_program(program)
 
     def _go_on_in_the_emulator(self, error: BackendError) -> None:

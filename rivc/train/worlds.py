@@ -7,6 +7,7 @@ the actions of the present episode, which are played again and must lead to the 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -92,10 +93,16 @@ class Copy:
         return np.asarray(observation)
 
     def step(self, action: NDArray[np.int64]) -> tuple[NDArray[Any], float, bool, bool]:
-        """Act, [d]; return observation, reward, terminated and ended."""
+        """Act, [d]; return observation, reward, terminated and ended.
+
+        Raises:
+            FailedError: if the reward is not finite.
+        """
         self.actions.append(action.tolist())
         native = action if self.task.is_multi else action[0]
         observation, reward, terminated, truncated, info = self.task.env.step(native)
+        if not math.isfinite(reward):
+            raise FailedError(f"{self.task.env_id} gave a reward of {reward}; check the task")
         self.total += float(reward)
         if "is_success" in info:
             self.succeeded = bool(info["is_success"])
@@ -138,7 +145,7 @@ class Copy:
                 int(state["seed"]),
                 [list(map(int, a)) for a in state["actions"]],
             )
-        elif not np.array_equal(self._replay(state), saved):
+        elif not np.array_equal(self._replay(state).astype(saved.dtype), saved):
             msg = (
                 f"{self.task.env_id} does not come back to where it was: it is not deterministic "
                 "for a seed; give it get_state and set_state"

@@ -21,11 +21,11 @@ import numpy as np
 import yaml
 
 from rivc.errors import (
+    BackendError,
     ConfigError,
     DamagedFileError,
     FailedError,
     MissingError,
-    RivcError,
     UsageError,
 )
 from rivc.snn_convert.storage import read_plain, write_atomically
@@ -183,12 +183,14 @@ class Study:
             watch.follow()
             train(trainer)
             outcome = watch.outcome()
+        except BackendError:  # the trial goes on when its chip is back
+            raise
         except FailedError as error:
             self._tell(trial, "FAIL", error=error)
         except ConfigError as error:  # drawn again, the same settings would be refused for ever
             self._tell(trial, "FAIL", error=error)
             raise
-        except RivcError:
+        except DamagedFileError:  # nor could it go on from there
             self._tell(trial, "FAIL")
             raise
         else:

@@ -180,6 +180,7 @@ def test_whatever_a_constructor_raises_is_one_configuration_error() -> None:
     [
         ({"action_space": spaces.Box(-1, 1, (2,))}, "is continuous; set bins, for example bins=3"),
         ({"action_space": spaces.MultiDiscrete([2, 3])}, "is not Discrete from 0, MultiDiscrete"),
+        ({"action_space": spaces.Discrete(1)}, "Discrete(1) leaves nothing to choose"),
         ({"action_space": spaces.MultiDiscrete(np.array([[2], [2]]))}, "is not Discrete from 0"),
         ({"action_space": spaces.Discrete(3, start=-1)}, "is not Discrete from 0"),
         ({"action_space": spaces.MultiBinary(3)}, "is not Discrete from 0"),

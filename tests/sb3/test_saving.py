@@ -254,3 +254,13 @@ def test_a_loaded_model_does_not_become_a_student(trained: RIVC, tmp_path: Path)
     again = RIVC.load(tmp_path / "model", vec_env(), **{"distill.parent": "teacher"})
     with pytest.raises(ConfigError, match=r"distill\.parent"):
         again.learn(96)
+
+
+def test_a_short_lesson_ends_while_the_replay_fills_again(trained: RIVC, tmp_path: Path) -> None:
+    trained.save(tmp_path / "model")
+    again = RIVC.load(tmp_path / "model", env=vec_env(4))
+    before = again.num_timesteps
+    again.learn(40, reset_num_timesteps=False)
+    assert again.num_timesteps == before + 40
+    again.learn(40, reset_num_timesteps=False)
+    assert again.progress.refill_env_steps == 64

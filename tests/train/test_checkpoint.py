@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +12,14 @@ import torch
 
 from rivc.errors import DamagedFileError
 from rivc.train import checkpoint as module
-from rivc.train.checkpoint import BLOCK, latest_checkpoint, load_checkpoint, save_checkpoint
+from rivc.train.checkpoint import (
+    BLOCK,
+    latest_checkpoint,
+    load_checkpoint,
+    recover,
+    save_checkpoint,
+)
 from rivc.train.replay import Replay
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def grown(replay: Replay, count: int) -> Replay:
@@ -119,6 +124,54 @@ def test_a_crash_while_writing_leaves_a_whole_checkpoint(
     path = latest_checkpoint(tmp_path)
     assert path is not None
     load_checkpoint(path, Replay(4 * BLOCK, (3,), np.uint8, 1))
+
+
+@pytest.mark.parametrize("rename", [1, 2])
+def test_a_crash_while_one_takes_the_place_of_another_leaves_a_whole_checkpoint(
+    tmp_path: Path, rename: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replay = grown(Replay(100, (3,), np.uint8, 1), 9)
+    save_checkpoint(tmp_path, state(1), replay, replay.head)
+    original, renames = Path.rename, 0
+
+    def crash(path: Path, target: Path) -> Path:
+        nonlocal renames
+        renames += 1
+        if renames == rename:
+            raise KeyboardInterrupt
+        return original(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", crash)
+        with pytest.raises(KeyboardInterrupt):
+            save_checkpoint(tmp_path, state(1), replay, replay.head)
+    recover(tmp_path)
+    path = latest_checkpoint(tmp_path)
+    assert path is not None
+    load_checkpoint(path, Replay(100, (3,), np.uint8, 1))
+    save_checkpoint(tmp_path, state(1), replay, replay.head)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["000000001", "replay"]
+
+
+@pytest.mark.parametrize("damage", [b"nothing", None])
+def test_blocks_of_a_checkpoint_that_was_removed_are_not_used_again(
+    tmp_path: Path, damage: bytes | None
+) -> None:
+    """It may have been removed for its damage, or for a setting that leads elsewhere."""
+    replay = grown(Replay(9 * BLOCK, (3,), np.uint8, 1), BLOCK + 3)
+    first = save_checkpoint(tmp_path, state(1), replay, replay.head)
+    newest = save_checkpoint(tmp_path, state(2), grown(replay, BLOCK), replay.head)
+    if damage is not None:
+        next((tmp_path / "replay").glob("000001-*")).write_bytes(damage)
+    shutil.rmtree(newest)
+    other = Replay(9 * BLOCK, (3,), np.uint8, 1)
+    load_checkpoint(first, other)
+    slots = other.open(np.full((2 * BLOCK, 3), 7, np.uint8))  # not what followed before
+    other.close(slots[:-1], slots[:-1, None] % 2, slots[:-1], slots[:-1] < 0, slots[1:])
+    last = save_checkpoint(tmp_path, state(3), other, other.head - 1)
+    copy = Replay(9 * BLOCK, (3,), np.uint8, 1)
+    load_checkpoint(last, copy)
+    same(other, copy)
 
 
 def damage_missing(path: Path) -> None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.record_writer import masked_crc32c
 
-from rivc.errors import DamagedFileError
+from rivc.errors import DamagedFileError, UsageError
 from rivc.train import record
 from rivc.train.record import EVENTS, METRICS, Recorder, curve, read_metrics
 
-if TYPE_CHECKING:
-    from pathlib import Path
+FULL = Path("/dev/full")
 
 
 def test_a_curve_has_a_point_an_evaluation() -> None:
@@ -81,3 +80,22 @@ def test_records_that_are_gone_are_told(tmp_path: Path) -> None:
     with pytest.raises(DamagedFileError, match="holds 1 records of 2"):
         Recorder(tmp_path, keep=2)
     assert len(read_metrics(tmp_path)) == 1  # as before
+
+
+def test_a_disk_that_is_full_is_told_in_one_line(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    recorder._file.close()
+    recorder._file = FULL.open("a", buffering=1)
+    with pytest.raises(UsageError, match=r"cannot write .*metrics\.jsonl: No space left"):
+        recorder.write({"env_steps": 1})
+    recorder.close()
+
+
+def test_tensorboard_is_no_reason_to_stop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    recorder = Recorder(tmp_path)
+    recorder._board._file.close()
+    recorder._board._file = FULL.open("wb", buffering=0)
+    recorder.write({"env_steps": 1, "loss": 2.0})
+    recorder.close()
+    assert read_metrics(tmp_path) == [{"env_steps": 1, "loss": 2.0}]
+    assert "No space left" in caplog.text

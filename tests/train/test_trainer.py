@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
 import torch
 
-from rivc.errors import BackendError, ConfigError, DivergedError, MismatchError, UsageError
+from rivc.errors import (
+    BackendError,
+    ConfigError,
+    DamagedFileError,
+    DivergedError,
+    MismatchError,
+    QuantError,
+    UsageError,
+)
 from rivc.neurochip.emulator import Emulator
 from rivc.snn_convert import SpikingProgram, reference
 from rivc.train import Trainer, load_config
 from rivc.train.fused import FusedLearner
 from rivc.train.learner import Learner
+from rivc.train.policy import load_policy
 from rivc.train.record import read_metrics
-from rivc.train.worlds import Worlds
+from rivc.train.run import RunFolder
+from rivc.train.worlds import Copy, Worlds
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rivc.train import Config
 
 SMALL = {
@@ -192,6 +203,59 @@ def test_a_run_cut_off_anywhere_ends_in_the_same_bytes(
     Trainer.resume(run).run()
     assert results(run) == results(finished)
     assert timeless(run) == timeless(finished)
+
+
+def test_records_are_on_the_disk_before_a_checkpoint_counts_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, fsync = [], os.fsync
+
+    def note(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").resolve()
+        synced.append((path.name, path.stat().st_size))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    run = tmp_path / "run"
+    Trainer(small(), run).run()
+    whole = "metrics.jsonl", (run / "metrics.jsonl").stat().st_size
+    folders = [i for i, (name, _) in enumerate(synced) if name == ".000000600.part"]
+    assert whole in synced[: folders[-1]]
+
+
+def test_a_step_that_fails_half_way_leaves_the_checkpoint_before_it(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copies have moved that nobody remembers: what is saved then is no state of the run."""
+    run, made, original = tmp_path / "broken", 0, Copy.step
+
+    def broken_step(self: Copy, action: np.ndarray) -> Any:
+        nonlocal made
+        made += 1
+        observation, *rest = original(self, action)
+        return (observation * (np.nan if made == 405 else 1.0), *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Copy, "step", broken_step)
+        with pytest.raises(QuantError, match="NaN"):
+            Trainer(small(), run).run()
+    assert max(int(path.name) for path in (run / "checkpoints").glob("0*")) < 400
+    Trainer.resume(run).run()
+    assert results(run) == results(finished)
+
+
+@pytest.mark.parametrize("which", ["best", "latest"])
+def test_network_and_program_of_two_moments_are_no_policy(
+    finished: Path, tmp_path: Path, which: Literal["best", "latest"]
+) -> None:
+    run = tmp_path / "cut"
+    shutil.copytree(finished, run)
+    folder = RunFolder.open(run)
+    program = load_policy(folder, which).program
+    other = replace(program, readout_scale=2 * program.readout_scale)
+    other.save(folder.program if which == "latest" else folder.best / "program.npz")
+    with pytest.raises(DamagedFileError, match="not of one moment"):
+        load_policy(folder, which)
 
 
 def test_a_stopped_run_goes_on_to_the_same_policy(finished: Path, tmp_path: Path) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
 from rivc.envs.factory import make
-from rivc.errors import ConfigError
+from rivc.errors import ConfigError, FailedError
 from rivc.train.checkpoint import load_checkpoint, save_checkpoint
 from rivc.train.collect import Collector
 from rivc.train.config import parse_config
@@ -85,14 +87,14 @@ def test_copies_and_episodes_start_differently() -> None:
 
 
 def test_the_time_limit_truncates_without_terminating() -> None:
-    w = worlds("rivc/VisualTracker-v0", count=1)
-    lengths = []
-    for action in [np.array([[0]])] * 450:
-        moves, finished = w.step(action)
-        lengths += [episode.length for episode in finished]
-        if moves.ended[0] and finished[0].length == 200:
-            assert not moves.terminated[0]
-    assert max(lengths) <= 200
+    task = replace(make("CartPole-v1"), max_episode_steps=5)  # too soon for a pole to fall
+    w, ends = Worlds([task], 0), 0
+    for step in range(1, 16):
+        moves, finished = w.step(np.array([[step % 2]]))
+        assert moves.ended[0] == (step % 5 == 0) == bool(finished)
+        assert not moves.terminated[0]
+        ends += len(finished)
+    assert ends == 3
 
 
 def test_an_ended_copy_shows_its_last_observation_and_then_a_fresh_one() -> None:
@@ -116,6 +118,50 @@ def test_the_return_is_the_plain_sum_of_rewards() -> None:
         if finished:
             assert finished[0].episode_return == total == finished[0].length
             return
+    pytest.fail("no episode ended")
+
+
+class Odd(gym.Env):  # type: ignore[type-arg]
+    """Counts its steps in other numbers than it begins with, and may give any reward."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+    reward = 1.0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.steps = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: int) -> Any:
+        self.steps += 1
+        return np.array([self.steps / 3]), self.reward, False, False, {}
+
+
+def odd() -> Worlds:
+    return Worlds([replace(make("CartPole-v1"), env=Odd())], 0)
+
+
+def test_observations_of_two_types_come_back_too() -> None:
+    original, restored = odd(), odd()
+    roll(original, [np.array([[1]])] * 4)
+    restored.restore(original.capture())
+    np.testing.assert_array_equal(original.observation, restored.observation)
+
+
+@pytest.mark.parametrize("reward", [np.nan, -np.inf])
+def test_a_reward_that_is_none_is_told(reward: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Odd, "reward", reward)
+    with pytest.raises(FailedError, match=f"reward of {reward}"):
+        odd().step(np.array([[1]]))
+
+
+def test_a_task_without_a_time_limit_gets_that_of_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gym.spec("CartPole-v1"), "max_episode_steps", None)
+    config = parse_config({"env": {"train_episode_steps": 9}}, "test")
+    [task] = make_tasks(config, 1)
+    assert task.max_episode_steps == 9
 
 
 def test_training_episodes_may_end_earlier_and_are_truncated_then() -> None:

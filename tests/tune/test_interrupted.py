@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from rivc.errors import BackendError
+from rivc.errors import BackendError, DivergedError, UsageError
 from rivc.train.record import METRICS, read_metrics
 
 if TYPE_CHECKING:
@@ -133,14 +133,44 @@ def test_a_trial_killed_while_it_fails_has_failed(
 
         def fail(_: Config, run: Path) -> Trainer:
             killed_at(patch, 2)  # the error is noted, the end is not
-            raise BackendError("the chip is gone")
+            raise DivergedError("the loss is gone")
 
         stand_in(patch, fail)
         with pytest.raises(KeyboardInterrupt):
             study.run(1)
     again = Study(config, space, tmp_path / "s")
     again.run(1)
-    assert [(trial.number, trial.error) for trial in again.ended()] == [(0, "the chip is gone")]
+    assert [(trial.number, trial.error) for trial in again.ended()] == [(0, "the loss is gone")]
+
+
+@pytest.mark.parametrize(
+    "error", [BackendError("the chip is gone"), UsageError("cannot write a checkpoint: full")]
+)
+def test_what_passes_leaves_the_trial_to_be_gone_on_with(
+    error: Exception,
+    config: Config,
+    space_file: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs: list[Path] = []
+
+    class Hindered(Pretender):
+        def run(self) -> None:
+            runs.append(self.folder.path)
+            if len(runs) == 1:
+                raise error
+            super().run()
+
+    stand_in(monkeypatch, lambda _, run: Hindered(run))
+    study = Study(config, load_space(space_file, config), tmp_path / "s")
+    with pytest.raises(type(error)):
+        study.run(2)
+    assert not study.ended()
+    again = Study(config, load_space(space_file, config), tmp_path / "s")
+    again.run(2)
+    assert runs[0] == runs[1] != runs[2]
+    assert [trial.state for trial in again.ended()] == ["complete"] * 2
 
 
 def test_an_interrupted_trial_goes_on_in_its_run(
