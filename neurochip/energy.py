@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["modelled", "measured"]
 Basis = Literal["published", "quoted", "scaled by us", "assumed by us"]
+_PREFIXES: Final = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,3 +198,15 @@ PAPER: Final = Reported(
     5.0,
     "Kadokawa et al. 2024, abstract: measured by its authors, on their chip, network and task",
 )
+
+
+def scaled(value: float | None, unit: str) -> str:
+    """Return a value with the prefix that leaves one to three digits in front.
+
+    >>> scaled(3.5e-7, "J"), scaled(None, "J"), scaled(0.0, "s")
+    ('350 nJ', '', '0 ps')
+    """
+    if value is None:
+        return ""
+    factor, prefix = next((p for p in _PREFIXES if value >= p[0]), _PREFIXES[-1])
+    return f"{value / factor:.3g} {prefix}{unit}"

@@ -14,7 +14,7 @@ from rivc.cli.output import emit_json, json_option, note, policy_option, refuse_
 from rivc.cli.progress import working
 from rivc.errors import MissingError
 from rivc.neurochip.cost import measure_cost
-from rivc.neurochip.energy import CHIP, FLOATS, INTEGERS, PAPER, modelled
+from rivc.neurochip.energy import CHIP, FLOATS, INTEGERS, PAPER, modelled, scaled
 from rivc.neurochip.export import is_export, load_export
 from rivc.neurochip.states import random_states
 from rivc.snn_convert import SpikingProgram
@@ -176,9 +176,9 @@ def _estimated(estimates: Sequence[Estimate]) -> str:
             e.kind,
             e.node,
             e.covers,
-            _scaled(e.energy, "J"),
-            _scaled(e.latency, "s"),
-            "" if e.spread is None else " to ".join(_scaled(s, "s") for s in e.spread),
+            scaled(e.energy, "J"),
+            scaled(e.latency, "s"),
+            "" if e.spread is None else " to ".join(scaled(s, "s") for s in e.spread),
         ]
         for e in estimates
     ]
@@ -202,13 +202,3 @@ def _compared(estimates: Sequence[Estimate]) -> str:
 
 def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f} %"
-
-
-def _scaled(value: float | None, unit: str) -> str:
-    """A value with the prefix that leaves one to three digits in front."""
-    if value is None:
-        return ""
-    for factor, prefix in ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n")):
-        if value >= factor:
-            return f"{value / factor:.3g} {prefix}{unit}"
-    return f"{value / 1e-12:.3g} p{unit}"

@@ -8,8 +8,9 @@ import gymnasium
 import numpy as np
 
 from rivc.envs.registry import TASKS
+from rivc.neurochip.energy import scaled
 from rivc.report.page import Card
-from rivc.report.run_tables import MODELLED, energies, scaled
+from rivc.report.run_tables import MODELLED, energies
 from rivc.report.scale import short
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from rivc.neurochip.energy import PAPER, modelled
+from rivc.neurochip.energy import PAPER, modelled, scaled
 from rivc.report.page import Charts, Folded, Section, Table, Text
 from rivc.report.plots import Axis
 from rivc.report.scale import short
@@ -27,24 +27,11 @@ _QUANT: Final = (
     *("layer", "weights", "bits", "value of a step", "zeros", "thresholds"),
     *("largest count", "value of a spike", "silent", "saturated"),
 )
-_PREFIXES: Final = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"))
 
 
 def energies(found: Examination) -> list[Estimate]:
     """Return the estimates of a decision, all of them modelled."""
     return modelled(found.policy.program, found.cost)
-
-
-def scaled(value: float | None, unit: str) -> str:
-    """Return a value with the prefix that leaves one to three digits in front.
-
-    >>> scaled(3.5e-7, "J"), scaled(None, "J"), scaled(0.0, "s")
-    ('350 nJ', '', '0 ps')
-    """
-    if value is None:
-        return ""
-    factor, prefix = next((p for p in _PREFIXES if value >= p[0]), _PREFIXES[-1])
-    return f"{value / factor:.3g} {prefix}{unit}"
 
 
 def cost_section(found: Examination) -> Section:
