@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,7 @@ from rivc.errors import ConfigError, DivergedError, UsageError
 from rivc.nets import build_network
 from rivc.neurochip.export.compressed import compress
 from rivc.train import Trainer, distill, load_config
-from rivc.train.distill import Distiller, distill_loss, price_weights, sent_layer
+from rivc.train.distill import Distiller, distill_loss, load_teacher, price_weights, sent_layer
 from rivc.train.policy import load_policy
 from rivc.train.record import read_metrics
 from rivc.train.run import RunFolder
@@ -19,8 +20,6 @@ from rivc.train.tradeoff import student_config
 from tests.train.test_trainer import digest, results, small
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rivc.train import Config
 
 
@@ -206,3 +205,18 @@ def test_a_student_of_another_shape_is_refused(parent: Path, tmp_path: Path) -> 
     with pytest.raises(ConfigError, match="differ in net"):
         Trainer(load_config("quickstart", overrides), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_student_finds_its_teacher_from_any_folder(
+    parent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(parent.parent)
+    config = student(Path(parent.name), layer=1, rate=2.0)
+    monkeypatch.chdir("/")
+    assert load_teacher(config).program == load_policy(RunFolder.open(parent)).program
+
+
+def test_a_student_s_student_has_its_own_prices(parent: Path, tmp_path: Path) -> None:
+    Trainer(student(parent, layer=1, rate=2.0), tmp_path / "student").run()
+    grandchild = student(tmp_path / "student", weight_rate=1.0)
+    assert (grandchild.distill.layer, grandchild.distill.rate) == (None, 0.0)
