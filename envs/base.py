@@ -220,7 +220,7 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         self._disturb(read_difficulty((options or {}).get("difficulty", self.difficulty)))
         mujoco.mj_resetData(self.model, self.data)
         self.episode = self._begin()
-        self._has_succeeded = False
+        self._has_succeeded, self._held = False, None
         self._disturber.move(self.data)
         mujoco.mj_forward(self.model, self.data)
         self.measures = self._measure()
@@ -321,6 +321,8 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
             "has_succeeded": self._has_succeeded,
             "rng": dict(self.np_random.bit_generator.state),
         }
+        if self._held is not None:
+            state["held"] = self._held.copy()
         if self._disturber.is_on:
             state["disturbances"] = self._disturber.get_state()
         return state
@@ -338,6 +340,8 @@ class MujocoTask(gym.Env["NDArray[Any]", ActionT], ABC):
         restore_physics(self.model, self.data, state["physics"])
         self.episode = self.episode_type(**state["episode"])
         self._has_succeeded = bool(state["has_succeeded"])
+        held = state.get("held")
+        self._held = None if held is None else np.array(held, np.float64)
         self.np_random = np.random.Generator(np.random.PCG64())
         self.np_random.bit_generator.state = state["rng"]
         self._settle()

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rivc.errors import BackendError, RivcError
+from rivc.errors import BackendError, RivcError, in_one_line
 from rivc.neurochip.backend import is_exact, spikes_are_counts
 from rivc.neurochip.emulator import Emulator
 
@@ -86,7 +86,7 @@ class Guarded:
             raise
         except Exception as error:  # whatever a driver may raise
             self._failed = True
-            raise BackendError(f"{self.name} failed: {type(error).__name__}: {error}") from error
+            raise BackendError(f"{self.name} failed: {in_one_line(error)}") from error
 
     def _in_time(self, worker: _Worker, action: Callable[[], T], limit: float | None) -> T:
         future = worker.start(action)

@@ -99,7 +99,7 @@ class DivergedError(FailedError):
     """A loss or a weight is no longer finite."""
 
 
-def in_one_line(error: Exception) -> str:
+def in_one_line(error: BaseException) -> str:
     r"""Return what somebody else's exception says, as part of a message of one line.
 
     >>> in_one_line(ValueError("bad header\n  in line 3"))

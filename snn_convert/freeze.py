@@ -45,6 +45,9 @@ def convert(net: QNetwork, integers: Integers | None = None) -> SpikingProgram:
         if not np.isfinite(parameter.numpy(force=True)).all():
             raise DivergedError(f"{name} holds a value that is not finite; nothing to convert")
     integers = net.integers() if integers is None else integers
+    for i, q in enumerate(integers):
+        if not (q.threshold.isfinite().all() and q.bias.isfinite().all()):
+            raise DivergedError(f"thresholds of layer {i} are not finite; nothing to convert")
     scale = float(net.readout_scale(integers))
     if not 0 < scale < math.inf:
         raise DivergedError(f"the scale of the readout became {scale}; nothing to convert")

@@ -31,6 +31,8 @@ PROGRAM_FILE: Final = "program.npz"
 HEADER: Final = "program.json"
 MAX_BYTES: Final = 1 << 28
 MAX_TEXT: Final = 1 << 20
+MAX_HEADER: Final = 1 << 23  # of an archive: a vector of 150,000 features
+MAX_MEMBERS: Final = 3 * MAX_LAYERS + 1
 MAX_REASON: Final = 200
 _NPY: Final = re.compile(
     rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype>[<>|][iu][1248])', 'fortran_order': False, "
@@ -105,6 +107,8 @@ def write_atomically(path: str | Path, data: bytes) -> None:
 def save_program(program: SpikingProgram, path: str | Path) -> None:
     """Write a program to one ``.npz`` file."""
     members: dict[str, Any] = {HEADER: np.frombuffer(header_text(program), np.uint8)}
+    if members[HEADER].size > MAX_HEADER:
+        raise UsageError(f"cannot write {path}: its header has more than {MAX_HEADER} bytes")
     for i, layer in enumerate(program.layers):
         members |= {f"layer{i}.{name}": array for name, array in layer.arrays.items()}
     write_arrays(path, members)
@@ -155,10 +159,18 @@ def take_header(members: dict[str, NDArray[Any]], name: str, version: int) -> di
         DamagedFileError: if it has another format version.
         Any of `UNREADABLE`: if it is none.
     """
-    header: dict[str, Any] = json.loads(members.pop(name).astype(np.uint8).tobytes())
+    header = _parsed_header(members.pop(name))
     if header["format_version"] != version:
         found = header["format_version"]
         raise DamagedFileError(f"format version {found}, this rivc reads {version}")
+    return header
+
+
+def _parsed_header(text: NDArray[Any]) -> dict[str, Any]:
+    """What a header says; JSON takes some twenty times the memory of its text."""
+    if text.size > MAX_HEADER:
+        raise DamagedFileError(f"its header has more than {MAX_HEADER} bytes")
+    header: dict[str, Any] = json.loads(text.astype(np.uint8).tobytes())
     return header
 
 
@@ -203,8 +215,10 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise DamagedFileError(f"it has more than {MAX_BYTES} bytes")
     with zipfile.ZipFile(path) as archive:
         infos = archive.infolist()
-        if sum(info.file_size for info in infos) > MAX_BYTES or len(infos) > 3 * MAX_LAYERS + 1:
+        if sum(info.file_size for info in infos) > MAX_BYTES:
             raise DamagedFileError(f"it unpacks to more than {MAX_BYTES} bytes")
+        if len(infos) > MAX_MEMBERS:
+            raise DamagedFileError(f"it has more than {MAX_MEMBERS} members")
         if any(
             info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size
             for info in infos
@@ -287,7 +301,7 @@ def parse_program(members: dict[str, NDArray[Any]]) -> tuple[SpikingProgram, str
         DamagedFileError: if they make none.
         Exception: any other of `UNREADABLE`.
     """
-    header = json.loads(members[HEADER].astype(np.uint8).tobytes())
+    header = _parsed_header(members[HEADER])
     if header["format_version"] != FORMAT_VERSION:
         version = header["format_version"]
         raise DamagedFileError(f"format version {version}, this rivc reads {FORMAT_VERSION}")

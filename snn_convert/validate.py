@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_LAYERS: Final = 256
 MAX_LEVELS: Final = 255
+MAX_NAME: Final = 200
 MAX_NEURONS: Final = 1 << 24  # of a layer, padding included; with the rest it keeps int64 exact
 _RANKS: Final = {"image": 3, "vector": 1, "conv2d": 4, "dense": 2}
 _PLAIN: Final = Layer("flatten")
@@ -80,6 +81,7 @@ def _head_problems(program: SpikingProgram) -> Iterator[str]:
     if program.format_version != FORMAT_VERSION:
         yield f"format version {program.format_version}; this rivc has {FORMAT_VERSION}"
     yield from _scale_problems(program.readout_scale)
+    yield from _name_problems(program.profile)
     encoding = program.encoding
     if len(encoding.shape) != _RANKS.get(encoding.kind) or min(encoding.shape) < 1:
         yield f"an {encoding.kind} input of shape {encoding.shape}"
@@ -90,6 +92,11 @@ def _head_problems(program: SpikingProgram) -> Iterator[str]:
         0 < s < math.inf for s in encoding.step
     ):
         yield "an input range is not finite or has no width"
+
+
+def _name_problems(profile: str) -> Iterator[str]:
+    if len(profile) > MAX_NAME or not profile.isprintable():
+        yield f"the profile is no name of at most {MAX_NAME} letters"
 
 
 def _scale_problems(scale: float) -> Iterator[str]:
@@ -160,6 +167,8 @@ def _window_problems(layer: Layer) -> Iterator[str]:
         0 <= zeros < side for zeros, side in zip(layer.padding, sides, strict=True)
     ):
         yield f"padding {layer.padding} must be smaller than the window {layer.window}"
+    if layer.stride > MAX_NEURONS:
+        yield f"stride {layer.stride} is above {MAX_NEURONS}"
 
 
 def _size_problems(program: SpikingProgram) -> Iterator[str]:

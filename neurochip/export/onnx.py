@@ -166,7 +166,7 @@ def _properties(program: SpikingProgram) -> dict[str, str]:
     encoding = program.encoding
     return {
         "program_sha256": program.sha256,
-        "readout_scale": repr(program.readout_scale),
+        "readout_scale": repr(float(program.readout_scale)),
         "encoding": json.dumps(
             {
                 "kind": encoding.kind,

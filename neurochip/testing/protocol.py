@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from rivc.errors import BackendError, ChipLimitError, QuantError, RivcError
+from rivc.errors import BackendError, ChipLimitError, QuantError, RivcError, in_one_line
 from rivc.neurochip.backend import Backend, Violation
 from rivc.quant.encoding import InputEncoding
 from rivc.quant.profile import load_profile
@@ -49,7 +49,7 @@ def try_rule(rule: Callable[[Any], str | None], subject: object) -> str | None:
 
 def told(error: Exception) -> str:
     """Return an exception in a few words."""
-    return f"raised {type(error).__name__}: {error}"
+    return f"raised {in_one_line(error)}"
 
 
 def attributes(backend: object) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -65,7 +66,7 @@ class Descriptor:
     @property
     def symbols(self) -> int:
         """Symbols of a frame, C * H * W."""
-        return int(np.prod([int(n) for n in self.shape]))
+        return math.prod(map(int, self.shape))
 
     @property
     def grid(self) -> Grid:

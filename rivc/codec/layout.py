@@ -51,7 +51,9 @@ class Layout:
         if not ((self.reference >= NONE) & (self.reference < channels)).all():
             return False
         leans_back = bool((pair[self.reference] < pair[:channels]).all())
-        return leans_back and np.array_equal(np.unique(self.row), np.arange(self.rows))
+        if not leans_back or not ((self.row >= 0) & (self.row < channels)).all():
+            return False
+        return np.array_equal(np.unique(self.row), np.arange(self.rows))
 
 
 def fit_layout(codes: NDArray[np.uint8]) -> Layout:

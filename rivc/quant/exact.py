@@ -35,7 +35,13 @@ class Carrier:
 
 
 def choose_carrier(
-    *, drive: int, levels: int, frac_bits: int, threshold_max: int, bias_max: int
+    *,
+    drive: int,
+    levels: int,
+    frac_bits: int,
+    threshold_max: int,
+    bias_max: int,
+    threshold_min: int = 2,
 ) -> Carrier:
     r"""Choose the narrowest float type that is exact whatever the weights become.
 
@@ -50,6 +56,7 @@ def choose_carrier(
         frac_bits: F, fraction bits of the membrane; 0 for a readout.
         threshold_max: the profile's clamp on thresholds.
         bias_max: the profile's clamp on biases.
+        threshold_min: the smallest threshold of the profile.
 
     Returns:
         Type and clamps.
@@ -66,8 +73,9 @@ def choose_carrier(
     bias = min(bias_max, max(membrane, 1))
     for dtype, bits in SIGNIFICAND.items():
         division_bound = ((1 << (bits - 1)) - 1) // (levels + 1)
-        threshold = max(2, min(threshold_max, membrane, division_bound))
-        if 2 * (membrane + bias + threshold) + 1 < 1 << bits:
+        threshold = max(threshold_min, min(threshold_max, membrane, division_bound))
+        is_divided = levels == 0 or threshold <= division_bound
+        if is_divided and 2 * (membrane + bias + threshold) + 1 < 1 << bits:
             return Carrier(_narrowest(drive), dtype, threshold, bias)
     msg = (
         f"a membrane of up to {membrane} is not exact even in float64; "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from rivc.errors import ConfigError, RivcError, RobotError
+from rivc.errors import ConfigError, RivcError, RobotError, in_one_line
 from rivc.robot.clock import SECOND_NS
 from rivc.robot.policy import FramePolicy
 from rivc.robot.protocol import Command, Frame
@@ -182,7 +182,7 @@ class _Loop:
         """Do the work of one slot."""
         if self._watchdog.failure is not None:
             error = self._watchdog.failure
-            raise RobotError(f"the robot could not be stopped: {_told(error)}") from error
+            raise RobotError(f"the robot could not be stopped: {in_one_line(error)}") from error
         frame = self._read(timeout_s)
         if frame is None:
             self.frameless += 1
@@ -250,8 +250,4 @@ def _robots(method: str) -> Iterator[None]:
     except RivcError:
         raise
     except Exception as error:  # whatever a driver may raise
-        raise RobotError(f"the robot failed in {method}: {_told(error)}") from error
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+        raise RobotError(f"the robot failed in {method}: {in_one_line(error)}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -16,6 +17,8 @@ Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Kind = Literal["late", "lost", "hang", "jam"]
 T = TypeVar("T", bound=BaseModel)
+_SHORT: Final = reprlib.Repr()  # of what an alias makes large
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 200, 200
 
 
 class _Section(BaseModel):
@@ -125,5 +128,5 @@ def parse(kind: type[T], tree: dict[str, Any], source: str) -> T:
         if problem["type"] == "extra_forbidden":
             known = nearest(key, kind.model_fields)
             raise ConfigError(f"{source}: unknown key {key!r}{known}") from error
-        got = reason(ValueError(repr(problem["input"])))
+        got = reason(ValueError(_SHORT.repr(problem["input"])))
         raise ConfigError(f"{source}: {key}: {problem['msg']}, got {got}") from error

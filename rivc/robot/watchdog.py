@@ -24,7 +24,7 @@ import math
 from collections import Counter, deque
 from dataclasses import dataclass, replace
 from functools import partial
-from threading import Lock
+from threading import Lock, current_thread, main_thread
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from rivc.errors import ConfigError
@@ -174,6 +174,7 @@ class Watchdog:
         stops: the latest 1,000 stops, without the one that everything starts with.
         reasons: how many of all of them for each reason.
         failure: the last thing that `stop` raised; a stop that failed is repeated like any other.
+            While one has not come back, no command may be sent.
 
     Example:
         >>> from rivc.robot.clock import SimulatedClock
@@ -196,7 +197,8 @@ class Watchdog:
         self._state, self._lock = WatchdogState(), Lock()
         self.stops: deque[Stop] = deque(maxlen=REMEMBERED)
         self.reasons = Counter[Reason]()
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
+        self._halting = 0  # stops that have not come back
         self._halt()  # before there is an alarm to leave behind, should Ctrl-C come in between
         self._alarm = clock.alarm(self._ring)
         self._alarm.set(clock.now_ns() + limits.frame_ns)
@@ -253,7 +255,9 @@ class Watchdog:
         """Change the state, and stop the robot if it comes to that; False if it stands still."""
         with self._lock:
             now_ns = self._clock.now_ns()
-            before, self._state = self._state.stopped, transition(self._state, self._limits, now_ns)
+            before, after = self._state.stopped, transition(self._state, self._limits, now_ns)
+            if before is None or after.stopped is not None or not self._halting:
+                self._state = after  # else the alarm hangs in a stop: nobody would watch what moves
             reason = self._state.stopped
             if before is None and reason is not None:
                 self.stops.append(Stop(now_ns, reason))
@@ -263,12 +267,21 @@ class Watchdog:
                 self._alarm.set(due(self._state, self._limits)[0])
             elif has_to_stop:
                 self._alarm.set(now_ns + self._limits.frame_ns)
+            self._halting += has_to_stop
         if has_to_stop:
-            self._halt()
+            try:
+                self._halt()
+            finally:
+                with self._lock:
+                    self._halting -= 1
         return reason is None
 
     def _halt(self) -> None:
         try:
             self._stop()
         except Exception as error:  # whatever a robot raises: the alarm has to ring again
+            self.failure = error
+        except BaseException as error:
+            if current_thread() is main_thread():  # Ctrl-C is for the loop
+                raise
             self.failure = error

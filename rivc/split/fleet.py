@@ -11,6 +11,8 @@ from __future__ import annotations
 import selectors
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,7 +20,7 @@ import numpy as np
 from rivc.errors import ConfigError, LinkError
 from rivc.robot.clock import MILLISECOND_NS, SECOND_NS, MonotonicClock
 from rivc.robot.rate import Durations, period_ns
-from rivc.split.session import KEPT, Answer, Session
+from rivc.split.session import AT_ONCE, KEPT, Answer, Session
 from rivc.split.transport import connect_udp
 
 if TYPE_CHECKING:
@@ -156,8 +158,8 @@ class _Member:
         self._sent.pop(sequence - KEPT, None)
 
     def collect(self, clock: MonotonicClock, deadline_ns: int, latency: Durations) -> None:
-        """Take in what has come."""
-        while (data := self._transport.receive(0)) is not None:
+        """Take in what has come; it may come faster than it is read."""
+        for data in islice(iter(partial(self._transport.receive, 0), None), AT_ONCE):
             now_ns = clock.now_ns()
             answer = self.session.receive(data, now_ns)
             if isinstance(answer, Answer) and answer.sequence in self._sent:

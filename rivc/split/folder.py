@@ -21,7 +21,7 @@ from rivc.errors import ConfigError, DamagedFileError, MissingError
 from rivc.robot.faults import parse
 from rivc.snn_convert import SpikingProgram
 from rivc.snn_convert.storage import read_json, read_plain, reason, write_atomically
-from rivc.split.halves import Split
+from rivc.split.halves import Split, readout_bound
 from rivc.split.ladder import MAX_ROWS, Ladder, Point, Row
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ SPLIT_FILE: Final = "split.json"
 CONFIG_FILE: Final = "config.yaml"
 FORMAT: Final = "rivc split 1"
 MAX_CONFIG: Final = 1 << 20
+ANSWER_BITS: Final = 31  # of a magnitude
 _PARTS: Final = re.compile(r"(codec|groups)\d+\.npz|config\.yaml")
 _Count = Annotated[int, Field(ge=0, le=1 << 24)]
 
@@ -66,11 +67,21 @@ class SplitFolder:
         split: the halves.
         ladder: its rows have a `FeatureCodec` each.
         config: text of the run's configuration; empty if there was no run.
+
+    Raises:
+        ConfigError: if an answer cannot hold every readout.
     """
 
     split: Split
     ladder: Ladder
     config: str = ""
+
+    def __post_init__(self) -> None:
+        bits = readout_bound(self.split.server).bit_length()
+        if bits > ANSWER_BITS:
+            raise ConfigError(
+                f"the readout may take {bits + 1} bits, of which an answer has {ANSWER_BITS + 1}"
+            )
 
     @cached_property
     def identity(self) -> bytes:

@@ -36,6 +36,9 @@ class Split:
         server: from the counts to the readout of the uncut program.
         layer: how many layers of the uncut program stand before the cut.
 
+    Raises:
+        ConfigError: if the halves do not go together.
+
     Example:
         >>> from rivc.snn_convert import SpikingProgram
         >>> program = SpikingProgram.load("tests/golden/conv.npz")
@@ -47,6 +50,13 @@ class Split:
     edge: SpikingProgram
     server: SpikingProgram
     layer: int
+
+    def __post_init__(self) -> None:
+        emitted, received = self.edge.action_layout, math.prod(self.server.encoding.shape)
+        if emitted != (1, received):
+            raise ConfigError(
+                f"an edge gives {math.prod(emitted)} counts to a server that takes {received}"
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -114,6 +124,13 @@ def cuts(program: SpikingProgram) -> tuple[int, ...]:
     """
     layers = enumerate(program.layers, 1)
     return tuple(i for i, a in layers if not a.is_readout and a.kind != "flatten")
+
+
+def readout_bound(program: SpikingProgram) -> int:
+    """Return a magnitude that no integer of the readout exceeds."""
+    last = program.layers[-1]
+    bias = int(np.abs(last.bias.astype(np.int64)).max())
+    return last.weight_norm * program.levels_in[-1] + bias
 
 
 def to_planes(counts: NDArray[Any]) -> NDArray[np.uint8]:

@@ -113,6 +113,7 @@ class Ladder:
         for row in self.rows:
             check_point(row.point, self.bit_width, channels)
             _check_groups(row, self.shape, self.bit_width)
+            _check_codec(row, self.shape)
 
     def warm_up(self) -> None:
         """Code one silent frame with each row, because the first is the slowest."""
@@ -167,6 +168,17 @@ def _check_groups(row: Row, shape: tuple[int, ...], bit_width: int) -> None:
     if theirs != (frame, bit_width, row.point.bit_width, row.point.channels):
         raise ConfigError(
             f"{groups.groups} groups of frames {list(groups.shape)} where a row keeps {row.point}"
+        )
+
+
+def _check_codec(row: Row, shape: tuple[int, ...]) -> None:
+    """One that was fitted to other frames would only fail when they come."""
+    descriptor = getattr(row.codec, "descriptor", None)
+    frame = row.point.channels, *(shape[:2] if len(shape) == 3 else (1, 1))
+    if descriptor and (descriptor.shape, descriptor.bit_width) != (frame, row.point.bit_width):
+        raise ConfigError(
+            f"a codec of {descriptor.bit_width} bits and frames {list(descriptor.shape)} where a "
+            f"row keeps {row.point}"
         )
 
 

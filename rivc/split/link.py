@@ -162,10 +162,13 @@ def parse_trace(text: str) -> LinkTrace:
     """
     rows = csv.DictReader(io.StringIO(text))
     known = [field.name for field in fields(Phase)]
-    unknown = [name for name in rows.fieldnames or ["nothing"] if name not in known]
-    if unknown:
-        raise ConfigError(f"unknown column {unknown[0]!r}; the columns are {', '.join(known)}")
-    return LinkTrace(tuple(_phases(rows)))
+    try:
+        unknown = [name for name in rows.fieldnames or ["nothing"] if name not in known]
+        if unknown:
+            raise ConfigError(f"unknown column {unknown[0]!r}; the columns are {', '.join(known)}")
+        return LinkTrace(tuple(_phases(rows)))
+    except csv.Error as error:
+        raise ConfigError(f"line {rows.line_num + 1}: {reason(error)}") from error
 
 
 def _phases(rows: csv.DictReader[str]) -> Iterator[Phase]:

@@ -22,7 +22,7 @@ from rivc.robot.rate import Durations
 from rivc.snn_convert.program import greedy
 from rivc.split import rate
 from rivc.split.rate import RateLimits, RateState
-from rivc.split.session import ASK_AGAIN_NS, KEPT, Answer, Joined, Lost, Session
+from rivc.split.session import ASK_AGAIN_NS, AT_ONCE, KEPT, Answer, Joined, Lost, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -236,9 +236,15 @@ class SplitPolicy:
     # -- the way back ---------------------------------------------------------------------------
 
     def _collect(self, until_ns: int) -> None:
-        """Take what has come, and wait while the frame that was sent last is under way."""
+        """Take what has come, and wait while the frame that was sent last is under way.
+
+        Of what has come only so much is taken after that time: it may come faster than it is read.
+        """
+        taken = 0
         while self._take(until_ns if self.rate.flights else self._clock.now_ns()):
-            pass
+            taken += 1
+            if taken >= AT_ONCE and self._clock.now_ns() >= until_ns:
+                return
 
     def _take(self, until_ns: int) -> bool:
         """Take one message in; False if none came by then."""

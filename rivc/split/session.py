@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 KEPT: Final = 64  # frames that were sent and may still be acknowledged
 FURTHEST: Final = 255  # a reference that is further back is not told
 PATIENCE_NS: Final = 2 * SECOND_NS
+AT_ONCE: Final = 64  # messages that are taken in before anybody looks at the clock
 ASK_AGAIN_NS: Final = SECOND_NS // 20
 LAST: Final = (1 << 32) - 1
 _FROM_SERVER: Final = (Kind.ANSWER, Kind.ACK, Kind.GRADIENT)

@@ -9,6 +9,7 @@ so the slowest one decides. Losses and delays change nothing of that: delays are
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rivc.errors import ConfigError
@@ -57,7 +58,7 @@ def frames_per_second(load: Load, trace: LinkTrace, frames: int = 500) -> float:
         up = _through(trace, load.up_bytes, up)
         work = max(up, work) + load.work_ns
         down = _through(trace, load.down_bytes, max(work, down))
-    return frames * SECOND_NS / down
+    return frames * SECOND_NS / down if down else math.inf
 
 
 def _through(trace: LinkTrace, size: float, start_ns: int) -> int:

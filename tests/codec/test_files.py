@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from rivc.codec import FeatureCodec, GroupPlan, GroupQuantizer, Recording
 from rivc.codec import descriptor as codec_file
 from rivc.codec import sgq as groups_file
-from rivc.errors import DamagedFileError
+from rivc.errors import DamagedFileError, UsageError
 from tests.codec.frames import features
 
 if TYPE_CHECKING:
@@ -56,3 +57,18 @@ def test_an_array_that_was_changed_is_known_by_the_hash(tmp_path: Path) -> None:
     np.savez(path, **{**members, "gain": members["gain"][::-1]})
     with pytest.raises(DamagedFileError, match="hash"):
         GroupQuantizer.load(path)
+
+
+def test_a_layout_is_refused_by_what_it_has_not_by_what_it_names() -> None:
+    codec = FeatureCodec.fit(CODES, 4)
+    layout = codec.descriptor.layout
+    row = layout.row.copy()
+    row[0] = 2**31 - 1  # rows up to there would take sixteen gigabytes
+    assert not replace(layout, row=row).is_valid(len(row))
+    assert not replace(layout, row=row.clip(max=-1)).is_valid(len(row))
+
+
+def test_frames_whose_symbols_wrap_are_refused() -> None:
+    descriptor = FeatureCodec.fit(CODES, 4).descriptor
+    with pytest.raises(UsageError, match="of at most"):
+        replace(descriptor, shape=(1, 2**33, 2**31))

@@ -38,6 +38,33 @@ def test_a_saved_state_continues_bit_identically_in_a_fresh_environment(
     fresh.close()
 
 
+@pytest.mark.parametrize("env_id", IDS)
+def test_controls_that_are_held_are_part_of_the_state_and_end_with_an_episode(
+    env_id: str, tmp_path: Path
+) -> None:
+    env, fresh = build(env_id), build(env_id)
+    env.reset(seed=1)
+    held = np.full(env.model.nu, 0.3)
+    env.hold(held)
+    save(env.get_state(), tmp_path)
+    action = env.action_space.sample()
+    env.step(action)
+    np.testing.assert_array_equal(env.data.ctrl, held)
+    fresh.hold(-held)
+    fresh.set_state(load(tmp_path))
+    fresh.step(action)
+    np.testing.assert_array_equal(fresh.data.ctrl, held)
+    assert fresh.get_state()["episode"] == env.get_state()["episode"]
+
+    fresh.hold(held)
+    for one in (env, fresh):
+        one.reset(seed=2)
+        one.step(action)
+    np.testing.assert_array_equal(fresh.data.qpos, env.data.qpos)
+    env.close()
+    fresh.close()
+
+
 def save(state: dict[str, Any], folder: Path) -> None:
     """Write arrays and all the rest, without pickle."""
     arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}

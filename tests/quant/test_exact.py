@@ -86,3 +86,11 @@ def test_inputs_and_weights_may_stay_narrow_where_the_membrane_may_not() -> None
 def test_what_not_even_float64_holds_is_refused_with_the_way_out() -> None:
     with pytest.raises(QuantError, match="fewer inputs, narrower weights"):
         chosen(1 << 50, 15, 4, INT32, INT32)
+
+
+def test_a_type_that_divides_no_threshold_of_the_profile_is_not_taken() -> None:
+    carrier = choose_carrier(
+        drive=1, levels=255, frac_bits=16, threshold_min=1 << 16, threshold_max=INT32, bias_max=1
+    )
+    assert carrier.dtype == "float64"
+    assert carrier.threshold_max >= 1 << 16

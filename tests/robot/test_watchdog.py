@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from threading import Event
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from rivc.errors import ConfigError
 from rivc.robot import SimulatedClock, Watchdog, WatchdogLimits
+from rivc.robot.clock import MonotonicClock
 from rivc.robot.watchdog import WatchdogState, begun, decided, due, looked, missed, sent
 from tests.robots import MS
 
@@ -172,6 +175,56 @@ def test_a_stop_that_fails_is_remembered_and_repeated() -> None:
     sleep(clock, 250)
     assert calls == [0, 100, 200]
     assert isinstance(dog.failure, OSError)
+
+
+def allowed(dog: Watchdog, clock: MonotonicClock) -> bool:
+    """Whether a few decisions on new frames let the robot move."""
+    for _ in range(5):
+        dog.begin()
+        if dog.allows(clock.now_ns()):
+            return True
+        time.sleep(0.001)
+    return False
+
+
+def test_while_a_stop_hangs_no_command_is_allowed() -> None:
+    """It hangs in the thread of the alarm, so nobody would stop the robot again."""
+    clock, calls, go_on = MonotonicClock(), [], Event()
+
+    def stop() -> None:
+        calls.append(clock.now_ns())
+        if len(calls) == 2:
+            go_on.wait(10)
+
+    dog = Watchdog(clock, WatchdogLimits(frame_ms=20, decision_ms=20, recovery=2), stop)
+    try:
+        while len(calls) < 2:
+            time.sleep(0.001)
+        assert not allowed(dog, clock)
+        assert dog.is_stopped
+        go_on.set()
+        time.sleep(0.01)
+        assert allowed(dog, clock)
+    finally:
+        go_on.set()
+        dog.close()
+
+
+def test_a_driver_that_ends_its_thread_does_not_end_the_alarm() -> None:
+    clock, calls = MonotonicClock(), []
+
+    def stop() -> None:
+        calls.append(clock.now_ns())
+        if len(calls) == 2:
+            raise SystemExit
+
+    dog = Watchdog(clock, WatchdogLimits(frame_ms=10, decision_ms=10, recovery=1), stop)
+    until_ns = clock.now_ns() + 2_000 * MS
+    while len(calls) < 4 and clock.now_ns() < until_ns:
+        time.sleep(0.001)
+    dog.close()
+    assert len(calls) > 4
+    assert isinstance(dog.failure, SystemExit)
 
 
 def test_closing_stops_the_robot_for_the_last_time() -> None:

@@ -206,6 +206,14 @@ def test_a_network_that_diverged_is_not_converted(name: str, value: float) -> No
         convert(net)
 
 
+def test_a_step_that_vanished_is_no_integer() -> None:
+    net = network("mlp", "ideal", 4, 4)
+    with torch.no_grad():
+        net.get_parameter("layers.0.log_step").fill_(-800.0)  # finite, but its exponential is 0
+    with pytest.raises(DivergedError, match="thresholds of layer 0"):
+        convert(net)
+
+
 def test_integers_that_are_at_hand_give_the_same_program() -> None:
     """Also those of a training step, which carry gradients."""
     net = network("conv", "ideal", 4, 4)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rivc.codec import FeatureCodec, GroupPlan, GroupQuantizer
-from rivc.errors import ConfigError, DamagedFileError, MissingError, QuantError
+from rivc.errors import ConfigError, DamagedFileError, MissingError, RivcError
 from rivc.split.folder import SplitFolder
 from rivc.split.halves import cut, from_planes, to_planes
 from rivc.split.ladder import Ladder, Point, Row
@@ -57,8 +57,10 @@ def test_groups_of_other_frames_are_refused() -> None:
 
 def test_a_packet_of_other_maps_is_refused() -> None:
     three = FeatureCodec.fit(PLANES, 2)
-    ladder = ladder_of(replace(ROW, codec=three))
-    with pytest.raises(QuantError, match="row 0"):
+    with pytest.raises(ConfigError, match="a codec of 2 bits and frames"):
+        ladder_of(replace(ROW, codec=three))
+    ladder = ladder_of(ROW)
+    with pytest.raises(RivcError):
         ladder.decode(0, three.encode(PLANES[0]), None)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,8 +12,10 @@ from hypothesis import strategies as st
 from rivc.errors import ConfigError, QuantError
 from rivc.neurochip import load_backend
 from rivc.snn_convert import SpikingProgram, reference
+from rivc.split.folder import SplitFolder
 from rivc.split.halves import Split, cut, cuts, from_planes, to_planes
 from tests.programs import conv_program, dense_program, random_counts
+from tests.split.parts import lossless
 from tests.strategies import counts_for, programs
 
 
@@ -73,3 +77,17 @@ def test_too_many_features_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rivc.split.halves.MAX_FEATURES", 4)
     with pytest.raises(ConfigError, match="cut at a later layer"):
         cut(dense_program(), 1)
+
+
+def test_halves_of_two_cuts_are_no_split() -> None:
+    one, other = (cut(conv_program(), layer) for layer in (1, 4))
+    with pytest.raises(ConfigError, match="counts to a server that takes"):
+        Split(one.edge, other.server, 1)
+
+
+def test_a_readout_that_answers_cannot_hold_is_told_before_a_robot_asks() -> None:
+    *layers, last = conv_program().layers
+    bias = np.full_like(last.bias, 2**31 - 1)
+    program = replace(conv_program(), layers=(*layers, replace(last, bias=bias)))
+    with pytest.raises(ConfigError, match="may take 33 bits, of which an answer has 32"):
+        SplitFolder(cut(program, 1), lossless(cut(program, 1)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import numpy as np
 import pytest
@@ -157,6 +158,7 @@ def test_a_host_in_a_thread_says_where_it_listens_or_why_not() -> None:
 
 def test_the_slowest_stage_decides_how_many_frames_pass() -> None:
     link = LinkTrace((Phase(kbit_per_s=800),))
+    assert frames_per_second(Load(10, 10), LinkTrace()) == math.inf
     up = frames_per_second(Load(972, 10), link)  # 1,000 bytes with the datagram's head: 10 ms
     down = frames_per_second(Load(10, 972), link)
     work = frames_per_second(Load(10, 10, 20_000_000), link)

@@ -89,6 +89,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         ("seconds,kbit_per_s\n1,1\n", "starts at 0"),
         ("seconds,kbit_per_s\n0,1\n0,1\n", "later than the last"),
         ("seconds,kbit_per_s\n", "1..100000 rows"),
+        (f"seconds,kbit_per_s\n0,{'1' * 200_000}\n", "line 2: .*field larger"),
     ],
 )
 def test_a_wrong_trace_is_told_of_in_a_line(text: str, told: str, tmp_path: Path) -> None:

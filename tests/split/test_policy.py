@@ -231,3 +231,25 @@ def test_time_is_simulated() -> None:
     rig = Rig(over(Phase(delay_ms=3)))
     rig.run(200)
     assert rig.clock.now_ns() >= 3.9 * SECOND_NS
+
+
+class Flooded(InProcess):
+    """Brings junk, after a while, faster than anybody reads it."""
+
+    taken = 0
+    calm = 10
+
+    def receive(self, until_ns: int) -> bytes | None:
+        self.taken += 1
+        if self.taken <= self.calm:
+            return super().receive(until_ns)
+        assert self.taken < 10_000, "a decision waits for the flood to end"
+        self._clock.sleep_until(self._clock.now_ns() + MS // 50)
+        return b"junk"
+
+
+def test_a_flood_of_junk_does_not_keep_a_decision() -> None:
+    rig = Rig(Flooded)
+    rig.run(9)
+    assert rig.policy.decisions["present"] > 0
+    assert rig.policy.decisions["fallback"] > 0

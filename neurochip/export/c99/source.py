@@ -91,7 +91,7 @@ def _order(encoding: InputEncoding) -> str:
     if encoding.kind == "image":
         return "the bytes of an image, {} x {} x {}, as they are".format(*encoding.shape)
     rows = [
-        f"            {i}: {low!r}, {step!r}"
+        f"            {i}: {float(low)!r}, {float(step)!r}"
         for i, (low, step) in enumerate(zip(encoding.low, encoding.step, strict=True))
     ]
     rule = f"count = clip(round((x - low) / step), 0, {encoding.levels}), halves to even;"

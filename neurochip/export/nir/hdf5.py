@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 MAX_BYTES: Final = 1 << 29
 MAX_ENTRIES: Final = 1 << 14
 MAX_DEPTH: Final = 8
+CHARACTER: Final = 4  # bytes, in an array of numpy
 MAX_SECONDS: Final = 20  # of processor time
 MAX_MEMORY: Final = 1 << 33
 
@@ -136,7 +137,10 @@ def _array(item: Any, budget: _Budget) -> Any:
         raise DamagedFileError("an array is compressed or elsewhere, which hides its size")
     budget.spend(item.size * item.dtype.itemsize)
     if h5py.check_string_dtype(item.dtype) is not None:
-        return np.array(item.asstr()[()], np.str_)
+        texts = np.asarray(item.asstr()[()], object)
+        longest = max(map(len, texts.ravel()), default=0)
+        budget.spend(CHARACTER * texts.size * longest)  # each takes as much as the longest
+        return np.array(texts, np.str_)
     if item.dtype.kind not in "iuf":
         raise DamagedFileError(f"an array is of type {item.dtype}")
     return np.asarray(item[()])

@@ -81,6 +81,7 @@ class LayerSpec:
             drive=self.fan_in * self.grid.q_max * self.levels_in,
             levels=self.levels,
             frac_bits=self.frac_bits,
+            threshold_min=self.profile.threshold_min,
             threshold_max=self.profile.threshold_max,
             bias_max=self.profile.bias_max,
         )

@@ -116,7 +116,7 @@ class FusedLearner:
             self._program = convert(self.net)  # passes of real numbers have no integers
             return self._program
         self._online.derive()
-        if not 0 < self._online.unit < math.inf:
+        if not (0 < self._online.unit < math.inf and np.isfinite(self._online.chain.q).all()):
             return convert(self.net)  # which tells why there is none
         self._program = self._program.with_integers(self._online.integers(), self._online.unit)
         return self._program

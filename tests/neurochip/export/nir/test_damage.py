@@ -173,6 +173,20 @@ def test_zeros_around_a_picture_count_in_what_is_held_at_once(tmp_path: Path) ->
     assert peak < 3 * 8 * reader.VALUES_AT_ONCE
 
 
+def test_one_long_text_does_not_make_all_others_as_long(tmp_path: Path) -> None:
+    nir.write(dense_program(), tmp_path)
+    path = tmp_path / "model.nir"
+    texts = np.array(["x" * 200_000, *[""] * 999], object)
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("node/texts", data=texts, dtype=h5py.string_dtype())
+    tracemalloc.start()
+    with pytest.raises(DamagedFileError, match="claims to hold more"):
+        hdf5.read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
 def test_more_entries_than_a_graph_has_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
