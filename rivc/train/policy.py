@@ -61,10 +61,10 @@ def load_policy(folder: RunFolder, which: Which | None = None) -> Policy:
     tensors, sha256 = (
         _best_network(folder) if which == "best" else load_network(require_checkpoint(folder.path))
     )
-    if sha256 not in {program.sha256, None}:
+    if sha256 not in {None, program.sha256, folder.noted_sha256(which)}:
         raise DamagedFileError(
-            f"the {which} network and program of {folder.path} are not of one moment: the run is "
-            f"writing them, or was cut off; `rivc resume {folder.path}` goes on with it"
+            f"the {which} network of {folder.path} is newer than its program: the run is writing "
+            f"them, or was cut off; `rivc resume {folder.path}` goes on with it"
         )
     try:
         net.load_state_dict(tensors)

@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from safetensors.torch import save as save_tensors
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rivc.snn_convert import SpikingProgram
 
 END_OF_YAML: Final = "..."
-PROGRAM_SHA256: Final = "program_sha256"
+PROGRAM_SHA256, BEST_SHA256 = "program_sha256", "best_program_sha256"
 FAILURES: Final = "failures"  # of training, in the manifest
 _RECORDED: Final = ("numpy", "torch", "gymnasium", "mujoco", "snntorch")
 
@@ -131,6 +131,10 @@ class RunFolder:
         known = self.read_manifest().get(key, [])
         self.note({key: [*known, {"env_steps": env_steps, "error": str(error)}]})
 
+    def noted_sha256(self, which: Literal["best", "latest"]) -> str | None:
+        """Return the hash of a program as the manifest has it: noted when all else is written."""
+        return self.read_manifest().get({"best": BEST_SHA256, "latest": PROGRAM_SHA256}[which])
+
     @property
     def failures(self) -> int:
         """How often training failed and was gone on with: what came of it is no undisturbed run."""
@@ -154,11 +158,11 @@ class RunFolder:
     def save_best(self, program: SpikingProgram, network: dict[str, Any]) -> None:
         """Write the program and the network of the best evaluation so far."""
         self.best.mkdir(exist_ok=True)
-        program.save(self.best / "program.npz")
         plain = {name: tensor.contiguous() for name, tensor in network.items()}
-        names = {PROGRAM_SHA256: program.sha256}  # two files are not written at one moment
+        names = {PROGRAM_SHA256: program.sha256}  # files are not written at one moment
         write_atomically(self.best / "network.safetensors", save_tensors(plain, names))
-        self.note({"best_program_sha256": program.sha256})
+        program.save(self.best / "program.npz")
+        self.note({BEST_SHA256: program.sha256})
 
 
 def new_run_path(config: Config, root: Path = Path("runs")) -> Path:

@@ -66,7 +66,8 @@ def nothing(_: State) -> None:
 def test_every_job_is_done_once(
     monkeypatch: pytest.MonkeyPatch, jobs: list[Job], row: Make, tmp_path: Path
 ) -> None:
-    stand_in(monkeypatch, lambda job: leaves(row(job, job.config.seed)))
+    slow = "import time; time.sleep(0.5); "  # so that the second begins before the first ends
+    stand_in(monkeypatch, lambda job: slow + leaves(row(job, job.config.seed)))
     running: list[int] = []
     table = run_jobs(jobs, tmp_path, 2, lambda state: running.append(len(state.started)))
     assert max(running) == 2

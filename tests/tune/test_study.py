@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rivc.errors import BackendError, ConfigError, UsageError
+from rivc.errors import ConfigError, DivergedError, UsageError
 from rivc.train import Config, Trainer, load_config
 from rivc.train.record import read_metrics
 
@@ -95,13 +95,13 @@ def test_a_trial_that_fails_is_told_and_the_next_begins(
     config: Config, space_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: Config, run: Path) -> Trainer:
-        raise BackendError("the chip is gone")
+        raise DivergedError("the loss is gone")
 
     stand_in(monkeypatch, fail)
     study = Study(config, load_space(space_file, config), tmp_path / "s")
     study.run(2)
     assert [trial.state for trial in study.ended()] == ["fail", "fail"]
-    assert study.ended()[0].error == "the chip is gone"
+    assert study.ended()[0].error == "the loss is gone"
     assert study.best() is None
 
 
