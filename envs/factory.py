@@ -186,7 +186,7 @@ def _groups_and_choices(space: spaces.Space[Any]) -> tuple[int, int]:
             return len(space.nvec), int(choices[0])
     name = f"action space {one_line(space)}"
     if isinstance(space, spaces.Box):
-        raise ConfigError(f"{name} is continuous; set bins, for example bins=3")
+        raise ConfigError(f"{name} is continuous; set bins, for example bins=3 (--env.bins 3)")
     raise ConfigError(
         f"{name} is not Discrete from 0, MultiDiscrete with as many choices in each dimension, or "
         "Box with bins"

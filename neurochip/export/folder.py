@@ -158,11 +158,12 @@ def _refuse_to_overwrite(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise UsageError(f"{folder} is a file; name a folder that --out may make")
-    found = {path.name for path in folder.iterdir()}
-    if found and not (
-        is_export(folder) and found <= {MANIFEST_FILE, *read_manifest(folder)["files"]}
-    ):
-        raise UsageError(f"{folder} holds other files than an export; choose another --out")
+    known = {MANIFEST_FILE, *read_manifest(folder)["files"]} if is_export(folder) else set()
+    foreign = sorted({path.name for path in folder.iterdir()} - known)
+    if foreign:
+        raise UsageError(
+            f"{folder} holds other files than an export, as {foreign[0]!r}; choose another --out"
+        )
 
 
 def _put_in_place(part: Path, folder: Path) -> None:

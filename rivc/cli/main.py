@@ -10,7 +10,9 @@ import importlib
 import os
 import sys
 import traceback
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
@@ -81,7 +83,16 @@ class Rivc(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run a command line and leave with its exit code."""
         settings = {"prog_name": "rivc", **kwargs, "standalone_mode": False}
+        _look_here()
         sys.exit(exit_code(partial(super().main, *args, **settings)))
+
+
+def _look_here() -> None:
+    """Let `module:name` be found in the folder that the command is given in, after all others."""
+    with suppress(OSError):  # a folder that is gone holds none
+        here = str(Path.cwd())
+        if here not in sys.path:
+            sys.path.append(here)
 
 
 def exit_code(work: Callable[[], Any]) -> int:
@@ -128,9 +139,8 @@ def _usage(error: click.UsageError) -> str:
         return f"{verb or 'rivc'} has no option {name!r}{nearest(name, options)}"
     message = error.format_message().rstrip(".")
     where = f"{verb}: " if verb else ""
-    return (
-        f"{where}{message[:1].lower()}{message[1:]}; see `rivc{f' {verb}' if verb else ''} --help`"
-    )
+    path = error.ctx.command_path if error.ctx else "rivc"
+    return f"{where}{message[:1].lower()}{message[1:]}; see `{path} --help`"
 
 
 @click.group(

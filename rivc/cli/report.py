@@ -107,6 +107,8 @@ def _of_suite(what: Path, results: Path | None) -> tuple[Path, Page]:
         has_results = (what / TABLE_FILE).is_file()
         remedy = f"name the suite: rivc report SUITE --results {what}" if has_results else NEITHER
         raise MissingError(f"no run at {what}: {remedy}")
+    if not what.exists() and len(what.parts) > 1:
+        raise MissingError(f"nothing at {what}: name the folder of a run, or a suite")
     suite = load_suite(what)
     folder = results or RESULTS / suite.name
     if not (folder / TABLE_FILE).is_file():

@@ -191,6 +191,8 @@ def drive(folder: Path, as_json: bool, **options: Any) -> None:
         return
     driven, server = drive_one(loaded, words)
     facts = drive_facts(loaded, driven, server)
+    if not facts["joins"]:
+        note("no server answered: is `rivc split serve` at work there, with the same --key?")
     tell(facts, drive_text(loaded, driven, facts), as_json)
     if driven.report.interrupted:
         raise click.exceptions.Exit(INTERRUPTED)

@@ -161,9 +161,11 @@ def _milliseconds(stage: Percentiles) -> dict[str, float]:
 def word(value: Any) -> str:
     """Return a fact as people read it.
 
-    >>> word({"tail": 40, "share": 0.25}), word({})
-    ('tail 40, share 0.2', 'none')
+    >>> word({"tail": 40, "share": 0.25}), word({}), word(None)
+    ('tail 40, share 0.2', 'none', 'none')
     """
+    if value is None:
+        return "none"
     if isinstance(value, dict):
         return ", ".join(f"{name} {word(one)}" for name, one in value.items()) or "none"
     return f"{value:,.1f}" if isinstance(value, float) else str(value)

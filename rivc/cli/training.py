@@ -31,6 +31,9 @@ def run_to_the_end(trainer: Trainer) -> dict[str, Any]:
     def stop() -> None:
         trainer.stop_requested = True
 
+    train = trainer.config.train
+    if train.env_steps <= train.warmup_env_steps:
+        note(f"nothing is learnt: the warm-up takes {train.warmup_env_steps:,} env steps")
     with open_display(trainer.config.train.env_steps) as display, stopping(stop):
         trainer.observers.append(display)
         score = trainer.run()

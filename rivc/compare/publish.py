@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from rivc.compare.outcomes import (
+    RAW,
     are_comparable,
     by_width,
     curve_panels,
@@ -111,7 +112,8 @@ class Comparison:
     def grids(self) -> list[Grid]:
         """All of them as tables."""
         worth = [effects_grid(self.effects)] if self.effects else []
-        return worth + comparison.grids(self.lines, self.pairs)
+        note = "" if RAW in self.references.values() else "Scores: random 0, solved 1."
+        return worth + comparison.grids(self.lines, self.pairs, note)
 
     @property
     def reference(self) -> str:

@@ -201,11 +201,17 @@ class Grid:
     rows: Sequence[Sequence[str]]
 
 
-def grids(found: Sequence[Line], against: Sequence[Pair]) -> list[Grid]:
-    """Return the tables that there is something for: all tasks, each task, pairs."""
+def grids(found: Sequence[Line], against: Sequence[Pair], note: str) -> list[Grid]:
+    """Return the tables that there is something for: all tasks, each task, pairs.
+
+    Args:
+        found: of each contender.
+        against: of the reference and each other.
+        note: what the scores over all tasks are.
+    """
     scored = [_all_cells(line) for line in found if line.score]
     made = [
-        Grid(ALL, "Scores: random 0, solved 1.", _ALL, scored),
+        Grid(ALL, note, _ALL, scored),
         *(
             Grid(task, "", _ONE, [_task_cells(x, task) for x in found if task in x.returns])
             for task in _tasks(found)

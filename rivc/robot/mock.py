@@ -76,11 +76,11 @@ class MockRobot:
     def __init__(self, world: World, clock: Clock, parts: MockParts) -> None:
         self.limits, self.actions = parts.limits, parts.actions
         self._world, self._clock, self._faults = world, clock, parts.faults
-        self._seed, self._is_slow = parts.seed, False
+        self._seed, self._is_slow, self._is_on = parts.seed, False, False
         self._start_ns, self._period_ns = clock.now_ns(), period_ns(parts.camera_hz)
         self._windows: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
         for fault in parts.faults.schedule:
-            start_ns = self._start_ns + round(fault.start_s * SECOND_NS)
+            start_ns = round(fault.start_s * SECOND_NS)
             end_ns = start_ns + round(fault.seconds * SECOND_NS)
             self._windows[fault.kind].append((start_ns, end_ns))
         self._rest = np.array(parts.limits.rest)
@@ -95,6 +95,7 @@ class MockRobot:
         Raises:
             RobotError: if the world cannot keep up with the camera.
         """
+        self._turn_on()
         until_ns = self._clock.now_ns() + round(timeout_s * SECOND_NS)
         self._block("hang")
         while True:
@@ -128,6 +129,14 @@ class MockRobot:
         self.stop()
 
     # -- the camera -----------------------------------------------------------------------------
+
+    def _turn_on(self) -> None:
+        """Let the world begin when somebody looks at it for the first time.
+
+        What moved before, while a policy was loaded, nobody could have steered.
+        """
+        if not self._is_on:
+            self._start_ns, self._is_on = self._clock.now_ns(), True
 
     def _capture_ns(self, frame: int) -> int:
         length_ns, frames = self._period_ns
@@ -217,9 +226,9 @@ class MockRobot:
 
     def _fault_end(self, kind: Kind, time_ns: int) -> int | None:
         """When the faults of a kind end that are active at a time; None if none is."""
-        return max(
-            (end for start, end in self._windows[kind] if start <= time_ns < end), default=None
-        )
+        age_ns = time_ns - self._start_ns
+        ends = [end for start, end in self._windows[kind] if start <= age_ns < end]
+        return self._start_ns + max(ends) if ends else None
 
 
 class NoiseWorld:

@@ -87,5 +87,7 @@ def explain(error: ValidationError, known: Iterable[str]) -> str:
         str(part) for part in problem["loc"] if not (isinstance(part, str) and "[" in part)
     )
     if problem["type"] == "extra_forbidden":
+        if "." in key and key in known:
+            return f"unknown key {key!r}: write each part on a line of its own, one below the other"
         return f"unknown key {key!r}{nearest(key, known)}"
     return f"{key}: {problem['msg']}, got {problem['input']!r}"

@@ -128,6 +128,9 @@ def _entry(figure: Figure, result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Print the figures that were named, or all."""
+    unknown = [name for name in sys.argv[1:] if name not in FIGURES]
+    if unknown:
+        sys.exit(f"no figure {unknown[0]!r}; there are {', '.join(FIGURES)}, all without a name")
     for name in sys.argv[1:] or FIGURES:
         sys.stdout.write(table(name, reach(name)) + "\n")
         sys.stdout.flush()

@@ -49,7 +49,7 @@ def test_a_line_holds_score_and_returns() -> None:
 def test_tasks_that_cannot_be_put_together_are_not() -> None:
     [line] = lines(made({ALL: {"a": [1.0], "b": [2.0]}}), together=False)
     assert line.score is None
-    assert "## All tasks" not in markdown("t", grids([line], []), [])
+    assert "## All tasks" not in markdown("t", grids([line], [], ""), [])
 
 
 def test_equal_widths_and_forms_are_paired_and_chips_with_float_peers() -> None:
@@ -110,7 +110,9 @@ def test_csv_holds_every_outcome_and_every_interval() -> None:
 
 def test_markdown_holds_every_part() -> None:
     found = made({ALL: {"a": [0.5, 1.5], "b": [1.0, 1.0]}, NONE: {"a": [0.0, 1.0]}})
-    text = markdown("Suite s", grids(lines(found), pairs(found, "all")), ["- failed: x: y"])
+    text = markdown(
+        "Suite s", grids(lines(found), pairs(found, "all"), "random 0"), ["- failed: x: y"]
+    )
     assert "| all, 2 bits | 2 | 4 | 1.00 [0.75, 1.25] | 50.00% | 60 |" in text
     assert "| none, 2 bits | 50.0 [0.0, 100.0] |" in text
     assert "| all, 2 bits | none, 2 bits | 1 | 2 | 2 | 0.75 [" in text

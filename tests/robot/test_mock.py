@@ -78,6 +78,7 @@ def test_a_read_waits_no_longer_than_it_may() -> None:
 
 def test_only_the_newest_frame_is_returned() -> None:
     clock, robot = make(frame_ms=1.0)
+    robot.read(0.0)
     clock.sleep_until(55 * MS)
     assert frames(robot, 2, timeout_s=0.0) == [5, None]
 
@@ -108,6 +109,7 @@ def test_a_jammed_send_returns_at_the_end() -> None:
 def test_the_world_moves_by_the_command_that_holds_when_a_frame_is_taken() -> None:
     world = Diary()
     clock, robot = make(world, command_ms=15.0)
+    robot.read(0.0)
     robot.send(Command(np.array([9.0]), 0, 0))
     clock.sleep_until(32 * MS)
     robot.send(Command(np.array([-9.0]), 0, 0))
@@ -119,6 +121,7 @@ def test_the_world_moves_by_the_command_that_holds_when_a_frame_is_taken() -> No
 def test_a_stop_acts_at_once_and_overtakes_what_is_under_way() -> None:
     world = Diary()
     clock, robot = make(world, command_ms=15.0)
+    robot.read(0.0)
     robot.send(Command(np.array([9.0]), 0, 0))
     clock.sleep_until(22 * MS)
     robot.send(Command(np.array([-9.0]), 0, 0))
@@ -216,3 +219,14 @@ def test_noise_stays_a_picture() -> None:
     assert frame is not None
     assert (frame.observation.dtype, frame.observation.shape) == (np.uint8, (5, 4, 3))
     assert not np.array_equal(frame.observation, NoiseWorld((5, 4, 3)).observe())
+
+
+def test_the_world_begins_when_it_is_looked_at() -> None:
+    """A policy may take seconds to load, in which nothing could be steered."""
+    world = Diary()
+    clock, robot = make(world)
+    clock.sleep_until(3_000 * MS)
+    frame = robot.read(timeout_s=0.1)
+    assert frame is not None
+    assert (frame.sequence, frame.time_ns) == (0, 3_000 * MS)
+    assert not world.held
