@@ -75,6 +75,17 @@ def why_not() -> str:
     return ""
 
 
+def is_kept(name: str) -> bool:
+    """Return whether a loop, as ``module.function``, was compiled here before.
+
+    Where it was not, its first call takes up to a minute.
+    """
+    from numba import config
+
+    folder = _folder(config.CACHE_DIR)
+    return bool(folder) and any(Path(folder).rglob(f"{name}-*.nbi"))
+
+
 def digest(package: Path) -> str:
     """Return a name for all that is compiled in a package, 16 hexadecimal digits.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rivc.compiled import UNUSED_S, digest, remove_unused
+from rivc.compiled import UNUSED_S, digest, is_kept, remove_unused
 
 pytest.importorskip("numba")
 
@@ -145,3 +145,14 @@ def test_where_numba_does_not_work_training_is_left_to_torch() -> None:
         "print(type(make_learner(load_config('quickstart'), net)).__name__)"
     )
     assert said == "Learner"
+
+
+def test_what_was_compiled_is_known_to_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rivc.compiled._folder", lambda _: str(tmp_path))
+    assert not is_kept("loops.twice")
+    (tmp_path / "place").mkdir()
+    (tmp_path / "place" / "loops.twice-3.py311.nbi").touch()
+    assert is_kept("loops.twice")
+    assert not is_kept("loops.thrice")

@@ -11,6 +11,7 @@ import click
 from rivc.cli.main import INTERRUPTED
 from rivc.cli.output import emit_json, note, pairs, widths
 from rivc.cli.progress import open_display
+from rivc.compiled import is_kept, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +35,8 @@ def run_to_the_end(trainer: Trainer) -> dict[str, Any]:
     train = trainer.config.train
     if train.env_steps <= train.warmup_env_steps:
         note(f"nothing is learnt: the warm-up takes {train.warmup_env_steps:,} env steps")
+    if train.learner != "torch" and not why_not() and not is_kept("updates.learn"):
+        note("compiling loops for this machine, once: about a minute")
     with open_display(trainer.config.train.env_steps) as display, stopping(stop):
         trainer.observers.append(display)
         score = trainer.run()
