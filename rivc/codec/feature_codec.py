@@ -253,8 +253,11 @@ class FeatureCodec:
         """What codes in a profile, made when it is first asked for."""
         if row.name not in self._pairs:
             if row.fit:
-                known = f"FeatureCodec.fit(..., profiles=[..., {row.name!r}]) makes one"
-                raise MissingError(f"this codec has no model for profile {row.name}; {known}")
+                fitted = row.name.partition("-")[0]
+                raise MissingError(
+                    f"this codec has no model for profile {row.name}; `rivc codec fit --profile "
+                    f"{fitted}` makes one, as FeatureCodec.fit(..., profiles=[...]) does"
+                )
             self._pairs[row.name] = row.prepare(self.descriptor, {})
         return self._pairs[row.name]
 
