@@ -86,6 +86,7 @@ def _put(part: Path, final: Path) -> None:
     """Rename; one that has the name already is put aside first, where `recover` finds it."""
     aside = final.with_name(f".{final.name}{_ASIDE}")
     if final.exists():
+        shutil.rmtree(aside, ignore_errors=True)  # a crash may have left one
         final.rename(aside)
     part.rename(final)
     _sync(final.parent)

@@ -100,15 +100,16 @@ class Copy:
         """
         self.actions.append(action.tolist())
         native = action if self.task.is_multi else action[0]
-        observation, reward, terminated, truncated, info = self.task.env.step(native)
+        observation, given, terminated, truncated, info = self.task.env.step(native)
+        reward = float(given)
         if not math.isfinite(reward):
             raise FailedError(f"{self.task.env_id} gave a reward of {reward}; check the task")
-        self.total += float(reward)
+        self.total += reward
         if "is_success" in info:
             self.succeeded = bool(info["is_success"])
         limit = self.task.max_episode_steps
         ended = terminated or truncated or (limit is not None and len(self.actions) >= limit)
-        return np.asarray(observation), float(reward), bool(terminated), bool(ended)
+        return np.asarray(observation), reward, bool(terminated), bool(ended)
 
     def expert_action(self) -> NDArray[np.int64]:
         """What the task's scripted expert would do now, [d]; see `check_expert`."""

@@ -153,6 +153,14 @@ def test_a_crash_while_one_takes_the_place_of_another_leaves_a_whole_checkpoint(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["000000001", "replay"]
 
 
+def test_what_a_crash_left_aside_is_not_in_the_way(tmp_path: Path) -> None:
+    replay = grown(Replay(100, (3,), np.uint8, 1), 9)
+    first = save_checkpoint(tmp_path, state(1), replay, replay.head)
+    shutil.copytree(first, tmp_path / ".000000001.aside")  # the new one was in its place already
+    save_checkpoint(tmp_path, state(1), replay, replay.head)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["000000001", "replay"]
+
+
 @pytest.mark.parametrize("damage", [b"nothing", None])
 def test_blocks_of_a_checkpoint_that_was_removed_are_not_used_again(
     tmp_path: Path, damage: bytes | None

@@ -17,7 +17,7 @@ from rivc.train.policy import load_policy
 from rivc.train.record import read_metrics
 from rivc.train.run import RunFolder
 from rivc.train.tradeoff import student_config
-from tests.train.test_trainer import digest, results, small
+from tests.train.runs import digest, results, small
 
 if TYPE_CHECKING:
     from rivc.train import Config

@@ -23,7 +23,7 @@ from rivc.train import Trainer, load_config
 from rivc.train.record import read_metrics
 from rivc.train.setup import make_training_tasks
 from rivc.train.worlds import Worlds
-from tests.train.test_trainer import SMALL, digest
+from tests.train.runs import SMALL, digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
