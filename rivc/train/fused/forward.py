@@ -54,6 +54,36 @@ def derive(chain: Chain) -> None:
         _derive_neurons(chain, i, scale, sums)
 
 
+@compiled
+def freeze(
+    chain: Chain, weight: NDArray[np.int8], bias: NDArray[np.int32], threshold: NDArray[np.int32]
+) -> bool:
+    """Derive all integers and write them, each layer's behind those of the one before.
+
+    Returns:
+        False, and nothing of use is written, unless all parameters and what follows are finite.
+    """
+    derive(chain)
+    unit = np.float32(chain.unit[-1])
+    if not (0 < unit < np.inf and _are_finite(chain.values) and _are_finite(chain.q.ravel())):
+        return False
+    for k in range(len(weight)):
+        weight[k] = np.int8(chain.w_q[k])
+    for c in range(len(bias)):
+        threshold[c] = np.int32(chain.q[0, c])
+        bias[c] = np.int32(chain.q[1, c] - threshold[c] // 2)  # of a readout all thresholds are 1
+    return True
+
+
+@compiled
+def _are_finite(x: Floats) -> bool:
+    """Tell whether none of some numbers is infinite or NaN."""
+    finite = True
+    for k in range(len(x)):
+        finite &= math.isfinite(x[k])
+    return finite
+
+
 @inlined
 def _split_readout(chain: Chain, i: int) -> None:
     """Take out of a centred readout what the outputs of each group have in common."""

@@ -111,14 +111,13 @@ class FusedLearner:
         Raises:
             DivergedError: if a parameter, or the scale of the readout, is not finite.
         """
-        is_finite = np.isfinite(self._online.vector.values).all()
-        if self._program is None or not (is_finite and self.net.quantized):
+        if self._program is None or not self.net.quantized:
             self._program = convert(self.net)  # passes of real numbers have no integers
             return self._program
-        self._online.derive()
-        if not (0 < self._online.unit < math.inf and np.isfinite(self._online.chain.q).all()):
+        integers = self._online.freeze()
+        if integers is None:
             return convert(self.net)  # which tells why there is none
-        self._program = self._program.with_integers(self._online.integers(), self._online.unit)
+        self._program = self._program.with_integers(integers, self._online.unit)
         return self._program
 
     def sync_target(self, blend: float | None = None) -> None:

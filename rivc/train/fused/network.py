@@ -15,7 +15,7 @@ from rivc.quant.qat.integers import GAUSSIAN_STEP
 from rivc.quant.windows import windows_of
 from rivc.train.fused.backward import backward
 from rivc.train.fused.chain import LAYER, Chain, returned
-from rivc.train.fused.forward import derive, forward
+from rivc.train.fused.forward import derive, forward, freeze
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -163,11 +163,17 @@ class FusedNet:
         """
         backward(self.chain, x, grad_q)
 
-    def integers(self) -> list[LayerArrays]:
-        """Return weights, biases and thresholds as last derived, in the types of a program."""
-        threshold, offset = self.chain.q.astype(np.int64)
-        bias = (offset - threshold // 2).astype(np.int32)  # of a readout all thresholds are 1
-        weight, threshold = self.chain.w_q.astype(np.int8), threshold.astype(np.int32)
+    def freeze(self) -> list[LayerArrays] | None:
+        """Derive all integers and return those of each layer, in the types of a program.
+
+        Returns:
+            Weights, biases and thresholds; None if a parameter, or what follows, is not finite.
+        """
+        units = self.chain.q.shape[1]
+        weight = np.empty(len(self.chain.w_q), np.int8)
+        bias, threshold = np.empty(units, np.int32), np.empty(units, np.int32)
+        if not freeze(self.chain, weight, bias, threshold):
+            return None
         return [
             (in_torch_s_order(weight[synapses], shape), bias[channels], threshold[firing])
             for synapses, channels, firing, shape in self._places
