@@ -19,6 +19,7 @@ from rivc.snn_convert import convert
 from rivc.train.checkpoint import load_checkpoint, save_checkpoint
 from rivc.train.collect import Collector, NetworkSampler
 from rivc.train.distill import load_teacher
+from rivc.train.learner import UpdateInfo
 from rivc.train.learners import make_learner
 from rivc.train.replay import Replay, require_room
 from rivc.train.setup import (
@@ -281,7 +282,8 @@ def _restored(
     for name, generator in rng.items():
         generator.bit_generator.state = state["rng"][name]
     best = float.fromhex(state["progress"].pop("best_return"))
-    progress = Progress(**state["progress"], best_return=best)
+    losses = state["progress"].pop("losses")
+    progress = Progress(**state["progress"], best_return=best, losses=_in_order(losses))
     worlds = Worlds(tasks, config.seed)
     worlds.restore(state["collector"]["worlds"])
     collector = Collector.restored(
@@ -292,6 +294,11 @@ def _restored(
         imitates=config.imitates,
     )
     return Session(config, chip, learner, collector, rng, progress)
+
+
+def _in_order(losses: dict[str, float]) -> dict[str, float]:
+    """Losses as an update reports them: a state is saved by its names, a record is not."""
+    return {name: losses[name] for name in UpdateInfo._fields if name in losses}
 
 
 @contextmanager

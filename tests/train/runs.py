@@ -43,6 +43,6 @@ def results(run: Path) -> dict[str, str]:
     return digest(run / "checkpoints") | digest(run / "best")
 
 
-def timeless(run: Path) -> list[dict[str, Any]]:
-    """All records but how fast it went."""
-    return [{k: v for k, v in r.items() if "per_s" not in k} for r in read_metrics(run)]
+def timeless(run: Path) -> list[list[tuple[str, Any]]]:
+    """All records but how fast it went, name by name as they were written."""
+    return [[(k, v) for k, v in r.items() if "per_s" not in k] for r in read_metrics(run)]
