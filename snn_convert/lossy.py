@@ -43,7 +43,7 @@ class Lossy:
             tick arrives a T-th of the input and of every bias; a spike is worth L/T counts:
 
             .. math:: v \mathrel{+}= (2^F \sum_i w_i s_i L_{in}/T + B/T), \quad
-                s = [v > th L/T], \quad v \mathrel{-}= s\, th L/T
+                s = [v \ge th L/T], \quad v \mathrel{-}= s\, th L/T
 
             from v = th L/2T. Replaces the schedule; pools take the OR of a tick.
         membrane_noise: epsilon, in thresholds: each neuron's membrane is off by epsilon u th,

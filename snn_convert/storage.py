@@ -33,6 +33,9 @@ MAX_BYTES: Final = 1 << 28
 MAX_TEXT: Final = 1 << 20
 MAX_HEADER: Final = 1 << 23  # of an archive: a vector of 150,000 features
 MAX_MEMBERS: Final = 3 * MAX_LAYERS + 1
+MAX_DIRECTORY: Final = 256 * MAX_MEMBERS
+_END: Final = struct.Struct("<4s4H2IH")  # of an archive: counts, size and place of its directory
+_LOCATOR: Final = 20  # bytes before it, of the place of a record of 64 bits
 MAX_REASON: Final = 200
 _NPY: Final = re.compile(
     rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype>[<>|][iu][1248])', 'fortran_order': False, "
@@ -159,15 +162,20 @@ def take_header(members: dict[str, NDArray[Any]], name: str, version: int) -> di
         DamagedFileError: if it has another format version.
         Any of `UNREADABLE`: if it is none.
     """
-    header = _parsed_header(members.pop(name))
+    header = parse_header(members.pop(name))
     if header["format_version"] != version:
         found = header["format_version"]
         raise DamagedFileError(f"format version {found}, this rivc reads {version}")
     return header
 
 
-def _parsed_header(text: NDArray[Any]) -> dict[str, Any]:
-    """What a header says; JSON takes some twenty times the memory of its text."""
+def parse_header(text: NDArray[Any]) -> dict[str, Any]:
+    """Return what the bytes of a header say.
+
+    Raises:
+        DamagedFileError: if there are too many: JSON takes twenty times the memory of its text.
+        Any of `UNREADABLE`: if they are no header.
+    """
     if text.size > MAX_HEADER:
         raise DamagedFileError(f"its header has more than {MAX_HEADER} bytes")
     header: dict[str, Any] = json.loads(text.astype(np.uint8).tobytes())
@@ -213,6 +221,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """
     if path.stat().st_size > MAX_BYTES:
         raise DamagedFileError(f"it has more than {MAX_BYTES} bytes")
+    _require_few_members(path)
     with zipfile.ZipFile(path) as archive:
         infos = archive.infolist()
         if sum(info.file_size for info in infos) > MAX_BYTES:
@@ -225,6 +234,23 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         ):
             raise DamagedFileError("it is compressed, which hides its size")
         return {info.filename.removesuffix(".npy"): _array(archive.read(info)) for info in infos}
+
+
+def _require_few_members(path: Path) -> None:
+    """Raise unless the directory of an archive is small: `zipfile` reads all of it at once.
+
+    It ends in the record that says so, and in no other one before it, of 64 bits.
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _LOCATOR - _END.size))
+        tail = file.read()
+    if len(tail) < _END.size:
+        raise zipfile.BadZipFile("it is no archive")
+    signature, *_, size, _, comment = _END.unpack(tail[-_END.size :])
+    if signature != b"PK\5\6" or comment:
+        raise zipfile.BadZipFile("it does not end as an archive without a comment does")
+    if tail.startswith(b"PK\6\7") or size > MAX_DIRECTORY:
+        raise DamagedFileError(f"it has more than {MAX_MEMBERS} members")
 
 
 def reason(error: Exception) -> str:
@@ -301,7 +327,7 @@ def parse_program(members: dict[str, NDArray[Any]]) -> tuple[SpikingProgram, str
         DamagedFileError: if they make none.
         Exception: any other of `UNREADABLE`.
     """
-    header = _parsed_header(members[HEADER])
+    header = parse_header(members[HEADER])
     if header["format_version"] != FORMAT_VERSION:
         version = header["format_version"]
         raise DamagedFileError(f"format version {version}, this rivc reads {FORMAT_VERSION}")

@@ -14,7 +14,6 @@ Little-endian. Weights are decoded layer by layer while the file is read, and no
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from rivc.snn_convert.storage import (
     HEADER,
     MAX_BYTES,
     header_text,
+    parse_header,
     parse_program,
     read_hashed,
     read_plain,
@@ -122,9 +122,9 @@ def _members(data: bytes) -> Iterator[tuple[str, NDArray[Any]]]:
     reader = _Reader(data)
     if reader.take(len(MAGIC)) != MAGIC:
         raise DamagedFileError(f"it does not begin with {MAGIC.decode()}")
-    text = reader.take(reader.length())
-    yield HEADER, np.frombuffer(text, np.uint8)
-    layers = json.loads(text)["layers"]
+    text = np.frombuffer(reader.take(reader.length()), np.uint8)
+    yield HEADER, text
+    layers = parse_header(text)["layers"]
     _check_sizes(layers)
     for i, layer in enumerate(layers):
         section = reader.take(reader.length())

@@ -50,7 +50,9 @@ class Disturbance:
         weight_error: relative: every synapse, the readout's too, may weigh up to
             ``weight_error * |w|`` more or less; absent synapses stay absent. `Lossy.weight_noise`
             is absolute instead, in weight steps.
-        membrane_bits: width, sign included, of membranes that saturate; None: wide enough.
+        membrane_bits: width, sign included, of membranes that saturate; None: wide enough. What
+            arrives must be final counts, in any order: a schedule whose neurons take spikes back,
+            `signed`, or that sends more than counts, `gated`, drives a membrane farther.
 
     Raises:
         ConfigError: if a bound is out of range.

@@ -143,6 +143,15 @@ def test_members_that_no_program_has_are_counted_not_read(
         SpikingProgram.load(program_file)
 
 
+def test_a_directory_larger_than_any_program_has_is_not_read(
+    program_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "MAX_DIRECTORY", 100)
+    monkeypatch.setattr(storage.zipfile, "ZipFile", None)  # not even opened
+    with pytest.raises(DamagedFileError, match="more than 769 members"):
+        SpikingProgram.load(program_file)
+
+
 @pytest.mark.parametrize("keep", [0, 1, 21, 22, 100, 0.5, -1, -22, -60])
 def test_a_truncated_file_is_damaged(program_file: Path, keep: float) -> None:
     data = program_file.read_bytes()

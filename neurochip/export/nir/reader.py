@@ -145,6 +145,10 @@ def _flatten_shape(node: Node, shape: Shape) -> Shape:
 
 
 def _neuron_shape(node: Node, shape: Shape) -> Shape:
+    needed = {"r", "v_threshold"} if node.kind == "IF" else {"r"}
+    if node.metadata.get("reset") == "to v_reset":
+        needed |= {"v_reset"}
+    _expect(node, needed <= node.arrays.keys())
     v_0 = node.metadata.get("initial_membrane", node.arrays["r"])
     _expect(node, all(array.shape == shape for array in (v_0, *node.arrays.values())))
     return shape

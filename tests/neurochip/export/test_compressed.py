@@ -19,6 +19,7 @@ from rivc.neurochip.export import (
     load_verified,
     save_compressed,
 )
+from rivc.snn_convert import storage
 from tests.mutations import compressed_header, load_damaged, with_compressed_header
 from tests.programs import conv_program, dense_program
 from tests.strategies import programs
@@ -82,6 +83,16 @@ def test_what_a_header_alone_declares_is_refused_before_it_is_made(
     assert load_damaged(lambda: load_compressed(path)) is None
     with pytest.raises(DamagedFileError, match=says):
         load_compressed(path)
+
+
+def test_a_header_that_takes_too_much_memory_is_not_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_compressed(conv_program(), tmp_path / "program.rvw")
+    monkeypatch.setattr(storage, "MAX_HEADER", 100)
+    monkeypatch.setattr(storage.json, "loads", None)
+    with pytest.raises(DamagedFileError, match="its header has more than 100 bytes"):
+        load_compressed(tmp_path / "program.rvw")
 
 
 def test_a_program_that_would_not_be_read_is_not_written(

@@ -120,6 +120,16 @@ def of_neurons(name: str, value: Any) -> Vandal:
     return put(f"node/nodes/layer0_neurons/metadata/{name}", value)
 
 
+@pytest.mark.parametrize("name", ["r", "v_threshold"])
+def test_neurons_that_lack_a_number_are_refused(name: str, tmp_path: Path) -> None:
+    nir.write(dense_program(), tmp_path)
+
+    def lose(file: Any) -> None:
+        del file[f"node/nodes/layer0_neurons/{name}"]
+
+    damaged(tmp_path / "model_compact.nir", lose)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
