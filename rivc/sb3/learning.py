@@ -16,7 +16,7 @@ from rivc.train.collect import Collector
 from rivc.train.config import overridden
 from rivc.train.learners import make_learner
 from rivc.train.loop import Loop
-from rivc.train.replay import Replay
+from rivc.train.replay import Replay, require_room
 from rivc.train.setup import make_encoding, profile_name
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ def _resumed(kept: Kept, chip: Backend, worlds: VecWorlds) -> sessions.Session |
     if not kept.progress.conversions:
         return None
     _follow(kept)
+    require_room(kept.config.train.replay_capacity, kept.config.env.count)  # copies may be more now
     if kept.replay is None:
         net, capacity = kept.learner.net, kept.config.train.replay_capacity
         kept.replay = Replay(capacity, net.encoding.shape, np.uint8, net.action_layout[0])

@@ -252,3 +252,10 @@ class Outer(VecCheckNan):
     def __init__(self, venv: Any) -> None:
         self.venv = venv
         self.num_envs = venv.num_envs
+
+
+def test_more_copies_than_a_replay_can_hold_are_refused_later_too() -> None:
+    small = model(buffer_size=64).learn(128)
+    small.set_env(vec_env(40))
+    with pytest.raises(ConfigError, match="it must hold 4 observations of each of the 40 copies"):
+        small.learn(80, reset_num_timesteps=False)
