@@ -84,7 +84,10 @@ def load(path: Path) -> Kept:
         MissingError: if there is neither.
         DamagedFileError: if any part is missing or altered.
     """
-    found = next((p for p in (path, path.with_name(f"{path.name}.zip")) if p.exists()), None)
+    places = path, path.with_name(f"{path.name}.zip")
+    if not path.suffix:  # what `save` wrote by this name, rather than what it was unpacked to
+        places = places[::-1]
+    found = next((place for place in places if place.exists()), None)
     if found is None:
         raise MissingError(f"no model at {path}")
     if found.is_dir():

@@ -49,6 +49,17 @@ def test_a_model_that_a_callback_saves_has_made_the_steps_of_its_name(tmp_path: 
     assert (again.env_steps, again.refill_env_steps) == (160, 40)
 
 
+def test_a_name_is_that_of_what_was_saved_and_not_of_what_it_was_unpacked_to(
+    tmp_path: Path,
+) -> None:
+    one = model().learn(96)
+    one.save(tmp_path / "one")
+    with zipfile.ZipFile(tmp_path / "one.zip") as archive:
+        archive.extractall(tmp_path / "one")
+    one.learn(96, reset_num_timesteps=False).save(tmp_path / "one")
+    assert RIVC.load(tmp_path / "one").num_timesteps == 192
+
+
 def test_a_model_comes_back_whole_without_pickle(trained: RIVC, tmp_path: Path) -> None:
     trained.save(tmp_path / "model")
     with zipfile.ZipFile(tmp_path / "model.zip") as archive:
