@@ -121,10 +121,10 @@ def _require_same_network(saved: Config, wanted: Config) -> None:
 
 
 def _state(kept: Kept) -> dict[str, Any]:
-    best, statistics = kept.progress.best_return.hex(), kept.statistics
+    statistics = kept.statistics
     return {
         "env_steps": kept.progress.env_steps,
-        "progress": {**asdict(kept.progress), "best_return": best},
+        "progress": kept.progress.capture(),
         "learner": kept.learner.state(),
         "rng": {name: rng.bit_generator.state for name, rng in kept.rng.items()},
         "statistics": None if statistics is None else asdict(statistics),
@@ -144,8 +144,7 @@ def _kept(folder: RunFolder) -> Kept:
     rng = generators(config.seed)
     try:
         learner.restore(state["learner"])
-        best = float.fromhex(state["progress"].pop("best_return"))
-        progress = Progress(**state["progress"], best_return=best)
+        progress = Progress.restored(state["progress"])
         for name, generator in rng.items():
             generator.bit_generator.state = state["rng"][name]
         statistics = _statistics(state.get("statistics"), program.encoding.shape)

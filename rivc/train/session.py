@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 import torch
@@ -85,6 +85,17 @@ class Progress:
     losses: dict[str, float] = field(default_factory=dict)
     eval_return: float | None = None
 
+    def capture(self) -> dict[str, Any]:
+        """Return what `restored` makes it of, as JSON takes it."""
+        return {**asdict(self), "best_return": self.best_return.hex()}
+
+    @classmethod
+    def restored(cls, state: dict[str, Any]) -> Self:
+        """Return what was captured; a checkpoint sorts names, a record has them as they came."""
+        best, known = float.fromhex(state["best_return"]), state["losses"]
+        losses = {name: known[name] for name in UpdateInfo._fields if name in known}
+        return cls(**{**state, "best_return": best, "losses": losses})
+
     @property
     def is_gathering(self) -> bool:
         """True between two samples of one iteration: the run was stopped there by its chip."""
@@ -162,7 +173,7 @@ class Session:
         state = {
             "program_sha256": program.sha256,
             "env_steps": self.progress.env_steps,
-            "progress": {**asdict(self.progress), "best_return": self.progress.best_return.hex()},
+            "progress": self.progress.capture(),
             "learner": self.learner.state(),
             "collector": self.collector.capture(),
             "rng": {name: rng.bit_generator.state for name, rng in self.rng.items()},
@@ -281,9 +292,7 @@ def _restored(
     learner.restore(state["learner"])
     for name, generator in rng.items():
         generator.bit_generator.state = state["rng"][name]
-    best = float.fromhex(state["progress"].pop("best_return"))
-    losses = state["progress"].pop("losses")
-    progress = Progress(**state["progress"], best_return=best, losses=_in_order(losses))
+    progress = Progress.restored(state["progress"])
     worlds = Worlds(tasks, config.seed)
     worlds.restore(state["collector"]["worlds"])
     collector = Collector.restored(
@@ -294,11 +303,6 @@ def _restored(
         imitates=config.imitates,
     )
     return Session(config, chip, learner, collector, rng, progress)
-
-
-def _in_order(losses: dict[str, float]) -> dict[str, float]:
-    """Losses as an update reports them: a state is saved by its names, a record is not."""
-    return {name: losses[name] for name in UpdateInfo._fields if name in losses}
 
 
 @contextmanager

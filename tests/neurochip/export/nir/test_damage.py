@@ -120,11 +120,12 @@ def of_neurons(name: str, value: Any) -> Vandal:
     return put(f"node/nodes/layer0_neurons/metadata/{name}", value)
 
 
-@pytest.mark.parametrize("name", ["r", "v_threshold"])
+@pytest.mark.parametrize("name", ["r", "v_threshold", "v_reset"])
 def test_neurons_that_lack_a_number_are_refused(name: str, tmp_path: Path) -> None:
     nir.write(dense_program(), tmp_path)
 
-    def lose(file: Any) -> None:
+    def lose(file: h5py.File) -> None:
+        of_neurons("reset", "to v_reset")(file)
         del file[f"node/nodes/layer0_neurons/{name}"]
 
     damaged(tmp_path / "model_compact.nir", lose)
