@@ -102,7 +102,8 @@ class Report:
     "--membrane-bits",
     type=int,
     metavar="W",
-    help="Width of membranes that saturate, sign included.  [wide enough]",
+    help="Width of membranes that saturate, sign included; only the certificate heeds it."
+    "  [wide enough]",
 )
 @click.option(
     "--delta",
