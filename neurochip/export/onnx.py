@@ -1,8 +1,12 @@
 r"""ONNX that computes in integers from the counts to the readout.
 
-A layer is ConvInteger or MatMulInteger (uint8 counts, int8 weights, int32 sums) and then, in int64,
+A layer is ConvInteger or MatMulInteger (uint8 counts, uint8 weights about 128, int32 sums) and
+then, in int64,
 
 .. math:: \min(\lfloor \max(2^F z + B + \lfloor th / 2 \rfloor, 0) / th \rfloor, L)
+
+Weights are not int8, for two products of uint8 and int8 saturate in the 16 bits where x86 without
+VNNI adds them, and onnxruntime computes so; those of uint8 are widened first.
 
 The maximum stands before the division, because ONNX leaves open how integers below zero divide.
 Images come in HWC and are transposed once; flatten goes back to H, W, C.
@@ -36,6 +40,7 @@ MODEL_FILE: Final = "model.onnx"
 OPSET: Final = 13
 IR_VERSION: Final = 8  # of the time of this opset, so that old runtimes read it too
 _INT32: Final = np.iinfo(np.int32)
+_WEIGHT_ZERO: Final = 128  # the uint8 that stands for a weight of 0
 _TAKES: Final = tuple(f"counts: UINT8 of rank {rank}" for rank in (2, 4))
 _GIVES: Final = "readout: INT64 of rank 3"
 
@@ -198,19 +203,24 @@ class _Graph:
         self.constants.append(self._numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 
+    def weights(self, values: NDArray[np.int8]) -> tuple[str, str, str]:
+        """Add weights; return what follows the counts: them, no zero of the counts, and theirs."""
+        shifted = (values.astype(np.int16) + _WEIGHT_ZERO).astype(np.uint8)
+        return self.constant(shifted), "", self.constant(np.array(_WEIGHT_ZERO, np.uint8))
+
     def cast(self, x: str, dtype: type[np.generic]) -> str:
         """Add a conversion to another type."""
         return self.add("Cast", x, to=self._helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
 
 def _dense(graph: _Graph, layer: Layer, x: str) -> str:
-    z = graph.add("MatMulInteger", x, graph.constant(layer.weight.T))
+    z = graph.add("MatMulInteger", x, *graph.weights(layer.weight.T))
     return _emit(graph, layer, z, (-1,))
 
 
 def _conv2d(graph: _Graph, layer: Layer, x: str) -> str:
-    weight = graph.constant(layer.weight)
-    z = graph.add("ConvInteger", _padded(graph, layer, x), weight, **_window(layer))
+    weights = graph.weights(layer.weight)
+    z = graph.add("ConvInteger", _padded(graph, layer, x), *weights, **_window(layer))
     return _emit(graph, layer, z, (-1, 1, 1))
 
 
@@ -251,7 +261,8 @@ def _window(layer: Layer) -> dict[str, Any]:
 
 
 def _check_sums(layer: Layer, levels_in: int) -> None:
-    most = layer.weight_norm * levels_in
+    inputs = layer.weight[0].size
+    most = max(layer.weight_norm, np.iinfo(np.uint8).max * inputs) * levels_in
     if most > _INT32.max:
         raise ChipLimitError(f"weighted sums of {most}, ONNX has int32; use fewer inputs")
 
