@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SPACES: Final = Shelf("search space", "configs/spaces")
 DEFAULT: Final = "learner"
 MAX_SETTINGS, MAX_CHOICES = 32, 64
+_SOMEWHERE: Final = (5**0.5 - 1) / 2
 
 
 class Range(Section):
@@ -60,7 +61,10 @@ class Range(Section):
     @property
     def examples(self) -> list[Any]:
         """What must be allowed for the whole range to be."""
-        return [self.low, self.high]
+        if self.is_whole:
+            return [self.low, self.high]
+        between = _SOMEWHERE * (self.high - self.low) if self.step is None else self.step
+        return [self.low, self.low + between, self.high]  # a setting of whole numbers refuses it
 
     def draw(self, trial: Any, key: str) -> Any:
         """Let a trial of Optuna choose."""
@@ -132,6 +136,9 @@ def load_space(source: str, config: Config) -> Space:
         raise ConfigError(
             f"{source} names {len(tree)} settings; 1 to {MAX_SETTINGS} can be searched"
         )
+    unnamed = [key for key in tree if not isinstance(key, str)]
+    if unnamed:
+        raise ConfigError(f"{source} names a setting {unnamed[0]!r}, which is no text")
     space = Space({key: _domain(source, key, value) for key, value in tree.items()})
     for key, domain in space.settings.items():
         for value in domain.examples:

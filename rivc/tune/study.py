@@ -12,6 +12,8 @@ A trial that was stopped or killed goes on from its newest checkpoint, under a n
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +29,7 @@ from rivc.errors import (
     FailedError,
     MissingError,
     UsageError,
+    in_one_line,
 )
 from rivc.snn_convert.storage import read_plain, write_atomically
 from rivc.train import Trainer
@@ -84,6 +87,7 @@ class Study:
     Raises:
         MissingError: if Optuna is not installed.
         UsageError: if the folder holds another study.
+        DamagedFileError: if its record is damaged elsewhere than at its end.
     """
 
     def __init__(self, config: Config, space: Space, folder: Path) -> None:
@@ -328,14 +332,29 @@ def _open(folder: Path, config: Config) -> Any:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     steps = config.train.env_steps // config.eval.every_env_steps
     pruner = optuna.pruners.MedianPruner(STARTUP_TRIALS, n_warmup_steps=steps // 4)
-    storage = JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
-    return optuna.create_study(
-        study_name="rivc",
-        storage=storage,
-        pruner=pruner,
-        direction="maximize",
-        load_if_exists=True,
-    )
+    _mend(folder)
+    try:
+        return optuna.create_study(
+            study_name="rivc",
+            storage=JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
+            pruner=pruner,
+            direction="maximize",
+            load_if_exists=True,
+        )
+    except ValueError as error:  # a line that is no JSON
+        raise DamagedFileError(
+            f"{folder / JOURNAL} is damaged: {in_one_line(error)}; choose another --study"
+        ) from error
+
+
+def _mend(folder: Path) -> None:
+    """Cut off a last line that a crash left half; while somebody does the study, it is theirs."""
+    journal = folder / JOURNAL
+    if not journal.exists():
+        return
+    with suppress(UsageError), alone(folder, "doing the study in"):
+        written = journal.read_bytes()
+        os.truncate(journal, written.rfind(b"\n") + 1)
 
 
 def _sampler(seed: int, made: int) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rivc.errors import ConfigError, DivergedError, UsageError
+from rivc.errors import ConfigError, DamagedFileError, DivergedError, UsageError
 from rivc.train import Config, Trainer, load_config
 from rivc.train.record import read_metrics
 
@@ -158,6 +158,28 @@ def test_one_process_does_a_study(
     study.run(1, again)
 
 
+def test_a_line_that_a_crash_left_half_does_not_end_a_study(
+    config: Config, space_file: str, tmp_path: Path, pretended: type[Pretender]
+) -> None:
+    space = load_space(space_file, config)
+    Study(config, space, tmp_path / "s").run(1)
+    with (tmp_path / "s" / "journal.log").open("ab") as journal:
+        journal.write(b'{"op_code": 4, "wor')
+    Study(config, space, tmp_path / "s").run(2)
+    assert [trial.number for trial in Study(config, space, tmp_path / "s").ended()] == [0, 1]
+
+
+def test_a_damaged_record_is_told(
+    config: Config, space_file: str, tmp_path: Path, pretended: type[Pretender]
+) -> None:
+    space = load_space(space_file, config)
+    Study(config, space, tmp_path / "s").run(1)
+    journal = tmp_path / "s" / "journal.log"
+    journal.write_bytes(b"{cut\n" + journal.read_bytes())
+    with pytest.raises(DamagedFileError, match=r"journal\.log is damaged"):
+        Study(config, space, tmp_path / "s")
+
+
 def test_a_study_that_cannot_be_held_is_told_in_one_line(
     config: Config, space_file: str, tmp_path: Path, pretended: type[Pretender]
 ) -> None:
@@ -176,6 +198,9 @@ def test_a_study_that_cannot_be_held_is_told_in_one_line(
         ("train.batch_size: {low: 0, high: 8, log: true}", "positive"),
         ("train.batch_size: [8]", "at least 2"),
         ("train.batch_size: __import__('os')", "train.batch_size"),
+        ("train.batch_size: {low: 8.0, high: 64.0}", "batch_size"),
+        ("train.batch_size: {low: 8.0, high: 64.0, step: 0.5}", "batch_size"),
+        ("8: [1, 2]", "names a setting 8, which is no text"),
         ("{}", "names 0 settings"),
     ],
 )
