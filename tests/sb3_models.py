@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -32,3 +33,18 @@ def model(env: Any = None, **settings: Any) -> RIVC:
 
 def observations(count: int = 50) -> np.ndarray[Any, Any]:
     return np.random.default_rng(0).normal(size=(count, 4)).astype(np.float32)
+
+
+class Strange(gym.Env[Any, Any]):
+    """A task of another package, with an array of one action."""
+
+    observation_space = gym.spaces.Box(-1.0, 1.0, (4,))
+    action_space = gym.spaces.MultiDiscrete([3])
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return np.zeros(4, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        assert np.shape(action) == (1,)
+        return np.zeros(4, np.float32), 0.0, False, False, {}

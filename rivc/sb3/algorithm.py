@@ -25,7 +25,7 @@ from rivc.neurochip.guard import Guarded
 from rivc.sb3 import environments, storage
 from rivc.sb3.learning import Learning
 from rivc.sb3.normalize import Statistics, normalizer_of
-from rivc.sb3.settings import CONVOLUTIONS, of_policy, resolve
+from rivc.sb3.settings import CONVOLUTIONS, of_policy, require_no_expert, resolve
 from rivc.sb3.storage import Kept
 from rivc.snn_convert import convert
 from rivc.snn_convert.program import greedy
@@ -105,6 +105,8 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
     ) -> None:
         settings |= of_policy(policy_kwargs or {}) | ({} if seed is None else {"seed": seed})
         self.config = resolve(config, policy, settings)
+        if _init_setup_model:
+            require_no_expert(self.config)
         is_own = env is None and config is not None and _init_setup_model
         if is_own:
             env = environments.configured(self.config)
@@ -162,14 +164,15 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
         self.n_envs = env.num_envs
         self.config = overridden(self.config, {"env.count": env.num_envs, **about})
         if self._kept is not None:
-            self._kept.config = self.config
+            self._kept.config, self._kept.is_multi = self.config, task.is_multi
 
     def _setup_model(self) -> None:
         """Make the network; its input ranges are a guess until the warm-up has seen some."""
         self.set_random_seed(self.seed)
         learner = sessions.untrained(self.config, self.chip, self._task)
         rng = sessions.generators(self.config.seed)
-        self._hold(Kept(self.config, learner, sessions.Progress(), rng))
+        kept = Kept(self.config, learner, sessions.Progress(), rng)
+        self._hold(replace(kept, is_multi=self._task.is_multi))
 
     def _hold(self, kept: Kept) -> None:
         """Take what is to be trained, and put it on the chip."""
@@ -256,9 +259,8 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
     @property
     def is_multi(self) -> bool:
         """Whether an action is an array, not one integer."""
-        return isinstance(getattr(self, "action_space", None), spaces.MultiDiscrete) or (
-            self.program.action_layout[0] > 1
-        )
+        space = getattr(self, "action_space", None)  # a loaded model that was given no env has none
+        return self._model.is_multi if space is None else isinstance(space, spaces.MultiDiscrete)
 
     # -- learning --------------------------------------------------------------------------
 
@@ -287,9 +289,11 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
         Raises:
             DivergedError, BackendError, MismatchError: as `rivc.train.Trainer.run`.
             UsageError: if there is no environment.
+            ConfigError: if what was loaded learnt from an expert.
         """
         if self.env is None:
             raise UsageError("RIVC has no environment to learn in; call set_env first")
+        require_no_expert(self.config)
         kept = self._model
         total, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
@@ -315,8 +319,8 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
     # -- on disk ---------------------------------------------------------------------------
 
     def get_parameters(self) -> dict[str, dict[str, Tensor]]:
-        """Return the tensors of the network."""
-        return {"policy": dict(self.policy.state_dict())}
+        """Return the tensors of the network, and the ranges of its inputs."""
+        return self._model.parameters()
 
     def set_parameters(
         self,
@@ -324,16 +328,18 @@ class RIVC(BaseAlgorithm):  # type: ignore[misc]  # SB3 is optional, so mypy nev
         exact_match: bool = True,
         device: Any = "cpu",
     ) -> None:
-        """Take the tensors of a network, from `get_parameters` or a saved model, and convert it.
+        """Take a network, from `get_parameters` or a saved model, and convert it.
 
-        The target network becomes equal to it.
+        The target network becomes equal to it. Its input ranges hold from here on: the warm-up of
+        a new model leaves both as they are.
+
+        Raises:
+            UsageError: if the input ranges are missing, or of other inputs.
         """
-        if isinstance(load_path_or_dict, str | Path):
-            tensors = dict(storage.load(Path(load_path_or_dict)).learner.net.state_dict())
-        else:
-            tensors = dict(load_path_or_dict["policy"])
-        self.policy.load_state_dict(tensors, strict=exact_match)
-        self.learner.sync_target(blend=1.0)
+        given = load_path_or_dict
+        if isinstance(given, str | Path):
+            given = storage.load(Path(given)).parameters()
+        self._model.take(given, is_strict=exact_match)
         self._show(convert(self.policy))
 
     def save(

@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from gymnasium.vector import VectorEnv
-from gymnasium.wrappers import TimeLimit
+from gymnasium.wrappers import RecordEpisodeStatistics, TimeLimit
 from stable_baselines3.common.base_class import maybe_make_env
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecTransposeImage
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv,
+    SubprocVecEnv,
+    VecEnv,
+    VecTransposeImage,
+)
 
+from rivc.envs.wrappers import BinnedAction, GreyHistory
 from rivc.errors import UsageError
 from rivc.sb3.vector import GymnasiumVecEnv
 from rivc.train.setup import make_training_tasks
@@ -19,6 +25,7 @@ from rivc.train.setup import make_training_tasks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gymnasium.envs.registration import EnvSpec
     from numpy.typing import NDArray
 
     from rivc.envs.factory import Task
@@ -39,6 +46,22 @@ OF_VECTOR: Final = OF_DISPLAY | {
     "threads",
 }
 """What `gymnasium.make_vec` and the vectors of rivc keep among the options of a task."""
+
+BUILT_IN: Final = frozenset({"gymnasium", "rivc"})
+"""Packages whose tasks are registered wherever a run is read."""
+
+
+def _entry(wrapper: type) -> str:
+    return f"{wrapper.__module__}:{wrapper.__name__}"
+
+
+OPTIONS: Final = {
+    _entry(BinnedAction): ("bins", "bins"),
+    _entry(GreyHistory): ("history", "every"),
+}
+"""The option of `rivc.envs.make` that a wrapper stands for, and the wrapper's own name of it."""
+UNSEEN: Final = frozenset(map(_entry, (Monitor, RecordEpisodeStatistics, TimeLimit)))
+"""Wrappers that a policy does not notice."""
 
 
 def vectorized(env: Any, *, verbose: int = 0, monitor: bool = True) -> Any:
@@ -102,14 +125,49 @@ def origin(env: Any, config: Config) -> dict[str, Any]:
         env: a VecEnv.
         config: keeps its own id where that names the same task as ``module:id``.
     """
-    try:
-        spec = env.get_attr("spec")[0]
-    except AttributeError:
-        spec = None
-    if spec is None:
+    spec = _spec(env)
+    wrappers = _wrappers(spec)
+    if spec is None or wrappers is None:
         return {"env.id": UNREGISTERED, "env.kwargs": {}}
     is_same = config.env.id.rpartition(":")[2] == spec.id
-    return {"env.id": config.env.id if is_same else spec.id, "env.kwargs": _options(spec.kwargs)}
+    env_id = config.env.id if is_same else _full_id(spec)
+    return {"env.id": env_id, "env.kwargs": _options(spec.kwargs) | wrappers}
+
+
+def _spec(env: Any) -> EnvSpec | None:
+    """What the first copy says that it is.
+
+    A SubprocVecEnv is not asked: a spec that holds a function cannot be sent, and its process dies.
+    """
+    if isinstance(env.unwrapped, SubprocVecEnv):
+        return None
+    try:
+        spec: EnvSpec | None = env.get_attr("spec")[0]
+    except AttributeError:
+        return None
+    return spec
+
+
+def _full_id(spec: EnvSpec) -> str:
+    """The id, with the package that registers it unless it is known without an import."""
+    package = spec.entry_point.partition(".")[0] if isinstance(spec.entry_point, str) else ""
+    package = package.partition(":")[0]
+    return f"{package}:{spec.id}" if package and package not in BUILT_IN else spec.id
+
+
+def _wrappers(spec: EnvSpec | None) -> dict[str, Any] | None:
+    """The options of `rivc.envs.make` that wrappers stand for; None if one is a stranger's."""
+    options = dict[str, Any]()
+    if spec is None or spec.kwargs.get("wrappers"):  # of the copies of a vector
+        return None
+    for wrapper in spec.additional_wrappers:
+        if wrapper.entry_point in UNSEEN:
+            continue
+        if wrapper.entry_point not in OPTIONS:
+            return None
+        option, argument = OPTIONS[wrapper.entry_point]
+        options |= _plain({option: (wrapper.kwargs or {})[argument]})
+    return options
 
 
 def require_same(program: SpikingProgram, task: Task) -> None:

@@ -14,6 +14,7 @@ from rivc.sb3.worlds import VecWorlds
 from rivc.train import session as sessions
 from rivc.train.collect import Collector
 from rivc.train.config import overridden
+from rivc.train.distill import load_teacher
 from rivc.train.learners import make_learner
 from rivc.train.loop import Loop
 from rivc.train.replay import Replay, require_room
@@ -65,6 +66,8 @@ class Learning:
             watch=self._watch,
         )
         session = _resumed(kept, model.chip, worlds)
+        if session is not None and model.num_timesteps >= total:
+            return  # nothing is learnt, and a replay that was not kept has nothing to audit on
         if session is None:
             session = _begun(kept, model.chip, worlds, task, normalizer)
         self._loop = loop = Loop(session)
@@ -160,9 +163,16 @@ def _but_length(config: Config) -> Config:
 def _begun(
     kept: Kept, chip: Backend, worlds: VecWorlds, task: Task, normalizer: Any
 ) -> sessions.Session:
-    """Act at random, then fix input ranges by what was seen and by what VecNormalize made of it."""
+    """Act at random, then fix input ranges by what was seen and by what VecNormalize made of it.
+
+    A network that was given keeps its ranges, and a student has those of its teacher.
+    """
 
     def fix(seen: NDArray[Any]) -> InputEncoding:
+        if kept.is_given:
+            return kept.learner.net.encoding
+        if kept.config.distill.parent is not None:
+            return load_teacher(kept.config).program.encoding
         encoding = make_encoding(task, seen, profile_name(kept.config, chip.profile))
         statistics = Statistics.of(normalizer)
         if statistics is None:
@@ -170,5 +180,8 @@ def _begun(
         return normalized_encoding(seen, statistics, float(normalizer.clip_obs), encoding.bit_width)
 
     session = sessions.warmed_up(kept.config, chip, task, worlds, kept.rng, fix)
+    if kept.is_given:
+        session.learner.net.load_state_dict(kept.learner.net.state_dict())
+        session.learner.sync_target(blend=1.0)
     kept.learner, kept.progress, kept.replay = session.learner, session.progress, session.replay
     return session

@@ -117,6 +117,12 @@ _READ: Final[dict[str, Callable[[str, Any], dict[str, Any]]]] = {
 }
 
 
+def require_no_expert(config: Config) -> None:
+    """Raise a `ConfigError` if a configuration learns from what a task's expert does."""
+    if config.imitates or config.explore.expert_start:
+        raise ConfigError("RIVC knows no expert of an environment; imitate with `rivc train`")
+
+
 def resolve(config: Config | str | Path | None, policy: str, settings: Mapping[str, Any]) -> Config:
     """Return a configuration with some of it overridden, and the network that a policy stands for.
 
@@ -140,8 +146,6 @@ def resolve(config: Config | str | Path | None, policy: str, settings: Mapping[s
         found = overridden(Config(), chosen)
     else:
         found = load_config(config, chosen)
-    if found.imitates or found.explore.expert_start:
-        raise ConfigError("RIVC knows no expert of an environment; imitate with `rivc train`")
     if found.net.conv or not CONVOLUTIONS[policy]:
         return found
     return overridden(found, {"net.conv": CONVOLUTIONS[policy]})

@@ -11,14 +11,15 @@ import io
 import re
 import zipfile
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import torch
 
-from rivc.errors import ConfigError, DamagedFileError, MissingError
+from rivc.errors import ConfigError, DamagedFileError, MissingError, UsageError
 from rivc.sb3.normalize import Statistics
 from rivc.snn_convert.storage import UNREADABLE, reason, write_atomically
 from rivc.train.checkpoint import load_checkpoint, require_checkpoint, save_checkpoint
@@ -31,13 +32,17 @@ from rivc.train.session import Progress, generators
 from rivc.train.setup import make_network
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from torch import Tensor
+
+    from rivc.quant.encoding import InputEncoding
     from rivc.snn_convert import SpikingProgram
     from rivc.train.config import Config
     from rivc.train.learners import AnyLearner
 
 MAX_BYTES: Final = 1 << 32
+RANGES: Final = ("low", "step")
 _MEMBERS: Final = re.compile(
     r"config\.yaml|manifest\.json|program\.npz|checkpoints/[0-9]{9,12}/state\.(json|safetensors)"
 )
@@ -54,6 +59,8 @@ class Kept:
         rng: one generator a purpose.
         replay: what was gathered; None if it was not kept.
         statistics: what its environment made of observations when it was saved.
+        is_multi: whether an action is an array, not one integer.
+        is_given: whether the network was given; then the warm-up of a new model leaves it as it is.
     """
 
     config: Config
@@ -62,6 +69,41 @@ class Kept:
     rng: dict[str, np.random.Generator]
     replay: Replay | None = None
     statistics: Statistics | None = None
+    is_multi: bool = False
+    is_given: bool = False
+
+    def parameters(self) -> dict[str, dict[str, Tensor]]:
+        """Return the tensors of the network, and the ranges of its inputs."""
+        net = self.learner.net
+        ranges = {k: torch.tensor(getattr(net.encoding, k), dtype=torch.float64) for k in RANGES}
+        return {"policy": dict(net.state_dict()), "encoding": ranges}
+
+    def take(self, given: Mapping[str, Mapping[str, Tensor]], *, is_strict: bool) -> None:
+        """Take what `parameters` returned, also for the target network.
+
+        A replay that counted by other ranges is dropped.
+
+        Raises:
+            UsageError: if the input ranges are missing, or of other inputs.
+        """
+        net = self.learner.net
+        low, step = _ranges(given.get("encoding", {}), net.encoding)
+        encoding = replace(net.encoding, low=low, step=step)
+        net.load_state_dict(dict(given["policy"]), strict=is_strict)
+        self.learner.sync_target(blend=1.0)
+        if encoding != net.encoding:
+            net.encoding, self.replay = encoding, None
+        self.is_given = True
+
+
+def _ranges(given: Mapping[str, Tensor], present: InputEncoding) -> list[tuple[float, ...]]:
+    found = [tuple(given[name].tolist()) for name in RANGES if name in given]
+    if list(map(len, found)) != [len(getattr(present, name)) for name in RANGES]:
+        raise UsageError(
+            f"parameters need 'encoding', the ranges of the policy's {present.shape} inputs: "
+            "take them from get_parameters"
+        )
+    return found
 
 
 def save(kept: Kept, program: SpikingProgram, path: Path) -> Path:
@@ -91,9 +133,9 @@ def load(path: Path) -> Kept:
     if found is None:
         raise MissingError(f"no model at {path}")
     if found.is_dir():
-        return _kept(RunFolder.open(found))
+        return _kept(RunFolder.open(found), has_replay=True)
     with _unpacked(found) as folder:
-        return _kept(RunFolder.open(folder))
+        return _kept(RunFolder.open(folder), has_replay=False)
 
 
 def reconfigure(kept: Kept, config: Config) -> None:
@@ -105,6 +147,9 @@ def reconfigure(kept: Kept, config: Config) -> None:
     _require_same_network(kept.config, config)
     more = updates_due(config, kept.progress) - updates_due(kept.config, kept.progress)
     kept.progress.updates_before -= more  # what is owed stays, whatever the new pace
+    capacity = config.train.replay_capacity
+    if kept.replay is not None and kept.replay.capacity != capacity:
+        kept.replay = kept.replay.encoded(np.asarray, capacity)
     kept.config = config
 
 
@@ -128,15 +173,18 @@ def _state(kept: Kept) -> dict[str, Any]:
         "learner": kept.learner.state(),
         "rng": {name: rng.bit_generator.state for name, rng in kept.rng.items()},
         "statistics": None if statistics is None else asdict(statistics),
+        "is_multi": kept.is_multi,
+        "is_given": kept.is_given,
     }
 
 
-def _kept(folder: RunFolder) -> Kept:
+def _kept(folder: RunFolder, *, has_replay: bool) -> Kept:
+    """Read a run; a model has no replay, and no room is made for what its settings name."""
     config = folder.config()
     _, program = load_program(folder, "latest")
-    replay = Replay(
-        config.train.replay_capacity, program.encoding.shape, np.uint8, program.action_layout[0]
-    )
+    groups = program.action_layout[0]
+    capacity = config.train.replay_capacity if has_replay else 1
+    replay = Replay(capacity, program.encoding.shape, np.uint8, groups)
     state = load_checkpoint(require_checkpoint(folder.path), replay)
     learner = make_learner(
         config, make_network(config, program.encoding, program.action_layout, program.profile)
@@ -153,7 +201,16 @@ def _kept(folder: RunFolder) -> Kept:
             f"the checkpoint of {folder.path} is not its program's: {reason(error)}"
         ) from error
     progress.gather_until = progress.env_steps
-    return Kept(config, learner, progress, rng, replay if replay.head else None, statistics)
+    return Kept(
+        config,
+        learner,
+        progress,
+        rng,
+        replay if has_replay and replay.head else None,
+        statistics,
+        is_multi=bool(state.get("is_multi", groups > 1)),
+        is_given=bool(state.get("is_given", False)),
+    )
 
 
 def _statistics(saved: Any, shape: tuple[int, ...]) -> Statistics | None:

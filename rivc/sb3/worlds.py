@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rivc.errors import UsageError
+from rivc.errors import FailedError, UsageError
 from rivc.sb3.environments import channels_last
 from rivc.train.worlds import Episode, Moves
 
@@ -50,7 +50,11 @@ class VecWorlds:
         self._returns, self._lengths = np.zeros(len(shown)), np.zeros(len(shown), np.int64)
 
     def step(self, action: NDArray[np.int64]) -> tuple[Moves, list[Episode]]:
-        """Step every copy, [N, d]; those whose episode ended begin another one."""
+        """Step every copy, [N, d]; those whose episode ended begin another one.
+
+        Raises:
+            FailedError: if a reward is not finite.
+        """
         actions = action if self._is_multi else action[:, 0]
         new_obs, rewards, dones, infos = self._env.step(actions)
         self.observation = self._raw(new_obs)
@@ -99,7 +103,10 @@ class VecWorlds:
             following[i] = self._normalizer.unnormalize_obs(last) if self._normalizer else last
             terminated[i] = not infos[i].get("TimeLimit.truncated", False)
         raw = self._normalizer.get_original_reward() if self._normalizer else rewards
-        return Moves(following, np.asarray(raw, np.float64), terminated, ended)
+        reward = np.asarray(raw, np.float64)
+        if not np.isfinite(reward).all():
+            raise FailedError(f"the environment gave rewards of {reward}; check the task")
+        return Moves(following, reward, terminated, ended)
 
     def _ended(self, moves: Moves, infos: Any) -> list[Episode]:
         self._returns += moves.reward

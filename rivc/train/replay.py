@@ -174,14 +174,14 @@ class Replay:
 
     def encoded(self, encode: Callable[[NDArray[Any]], NDArray[np.uint8]], capacity: int) -> Replay:
         """Return a replay of another capacity with the newest slots, their observations encoded."""
-        held = np.arange(self.tail, self.head) % self.capacity
+        slots = np.arange(max(self.tail, self.head - capacity), self.head)
+        held, at = slots % self.capacity, slots % capacity
         counts = encode(self._arrays["observation"][held])
-        grown = Replay(capacity, counts.shape[1:], np.uint8, self._arrays["action"].shape[1])
-        grown.head = self.head
-        at = np.arange(self.tail, self.head) % capacity
+        other = Replay(capacity, counts.shape[1:], np.uint8, self._arrays["action"].shape[1])
+        other.head = self.head
         for name, array in self._arrays.items():
-            grown._arrays[name][at] = counts if name == "observation" else array[held]
-        return grown
+            other._arrays[name][at] = counts if name == "observation" else array[held]
+        return other
 
     def rows(self, first: int, last: int) -> dict[str, NDArray[Any]]:
         """Return the slots from `first` to `last`, array by array."""

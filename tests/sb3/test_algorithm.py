@@ -106,6 +106,11 @@ def test_exploration_is_drawn_for_each_environment(trained: RIVC) -> None:
     assert len(set(trained.predict(x, deterministic=True)[0])) == 1
 
 
+def test_imitation_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no expert"):
+        model(expert_start=0.5)
+
+
 def test_equal_seeds_give_equal_programs(trained: RIVC) -> None:
     assert model().learn(160).program.sha256 == trained.program.sha256
     assert model(seed=1).learn(160).program.sha256 != trained.program.sha256
@@ -169,6 +174,30 @@ def test_parameters_that_come_in_are_those_of_the_target_as_well(trained: RIVC, 
     assert all(torch.equal(target.state_dict()[k], v) for k, v in other.policy.state_dict().items())
     x = torch.zeros((1, 4), dtype=torch.uint8)
     assert torch.equal(target(x), trained.policy(x))
+
+
+def test_parameters_of_a_model_that_has_not_learnt_outlast_its_warm_up(trained: RIVC) -> None:
+    other = model(seed=3, updates_per_env_step=1e-9)
+    other.set_parameters(trained.get_parameters())
+    assert other.program.sha256 == trained.program.sha256
+    assert other.learn(96).program.sha256 == trained.program.sha256
+
+
+def test_ranges_that_come_in_end_a_replay_that_was_counted_by_others(trained: RIVC) -> None:
+    other = model(seed=3).learn(96)
+    other.set_parameters(other.get_parameters())
+    assert other._model.replay is not None
+    other.set_parameters(trained.get_parameters())
+    assert other._model.replay is None
+    assert other.program.encoding == trained.program.encoding
+    assert other.learn(32, reset_num_timesteps=False).progress.refill_env_steps == 32
+
+
+@pytest.mark.parametrize("encoding", [None, {"low": torch.zeros(3), "step": torch.ones(3)}])
+def test_parameters_without_their_ranges_are_refused(trained: RIVC, encoding: Any) -> None:
+    given = trained.get_parameters() | {"encoding": encoding}
+    with pytest.raises(UsageError, match="parameters need 'encoding'"):
+        model().set_parameters({name: part for name, part in given.items() if part})
 
 
 def test_statistics_of_vec_normalize_become_part_of_the_program() -> None:

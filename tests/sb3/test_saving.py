@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.vector import AutoresetMode
+from gymnasium.wrappers import RecordEpisodeStatistics, TransformObservation
 
+from rivc.envs.wrappers import BinnedAction
 from rivc.errors import ConfigError, DamagedFileError, MissingError, UsageError
 
 if TYPE_CHECKING:
@@ -24,16 +26,26 @@ pytest.importorskip("stable_baselines3", reason="pip install 'rivc[sb3]'")
 
 from stable_baselines3.common.callbacks import CheckpointCallback
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecNormalize
 
 from rivc.sb3 import RIVC, learning, storage
 from rivc.train.config import load_config, overridden
 from rivc.train.fused import FusedLearner
 from rivc.train.learner import Learner
 from rivc.train.learners import make_learner
+from rivc.train.policy import load_policy
 from rivc.train.run import RunFolder
 from rivc.train.setup import make_tasks
-from tests.sb3_models import model, observations, vec_env
+from rivc.train.tradeoff import student_config
+from rivc.train.trainer import Trainer
+from tests.sb3_models import Strange, model, observations, vec_env
+
+SHORT: dict[str, Any] = {
+    "train.env_steps": 300,
+    "train.warmup_env_steps": 100,
+    "net.hidden": [8],
+    "env.count": 2,
+}
 
 
 def test_a_model_that_a_callback_saves_has_made_the_steps_of_its_name(tmp_path: Path) -> None:
@@ -82,8 +94,6 @@ def test_a_model_comes_back_whole_without_pickle(trained: RIVC, tmp_path: Path) 
 
 
 def test_an_unpacked_model_is_a_run(trained: RIVC, tmp_path: Path) -> None:
-    from rivc.train.policy import load_policy
-
     policy = load_policy(unpacked(trained, tmp_path))
     assert policy.program.sha256 == trained.program.sha256
 
@@ -258,6 +268,112 @@ def test_a_learner_made_anew_keeps_what_it_has_learnt(trained: RIVC, tmp_path: P
         torch.equal(moments[i][k], v) for i, m in state["optimizer"].items() for k, v in m.items()
     )
     assert kept.learner.updates == state["updates"] > 0
+
+
+BINNED: dict[str, Callable[[], Any]] = {
+    "bins": lambda: BinnedAction(gym.make("Pendulum-v1"), 5),
+    "bins, watched": lambda: RecordEpisodeStatistics(BinnedAction(gym.make("Pendulum-v1"), 5)),
+}
+
+
+@pytest.mark.parametrize("make", BINNED.values(), ids=BINNED)
+def test_wrappers_of_rivc_are_options_of_a_saved_model(
+    make: Callable[[], Any], tmp_path: Path
+) -> None:
+    assert env_of(model(make()), tmp_path) == ("Pendulum-v1", {"bins": 5})
+
+
+def turned_around(env: Any) -> Any:
+    return TransformObservation(env, lambda x: -x, env.observation_space)
+
+
+STRANGE: dict[str, Callable[[], Any]] = {
+    "one": lambda: turned_around(gym.make("CartPole-v1")),
+    "vector": lambda: gym.make_vec(
+        "CartPole-v1", 2, "sync", vector_kwargs=SAME_STEP, wrappers=[turned_around]
+    ),
+    "processes": lambda: SubprocVecEnv([lambda: turned_around(gym.make("CartPole-v1"))]),
+}
+
+
+@pytest.mark.parametrize("make", STRANGE.values(), ids=STRANGE)
+def test_a_task_behind_a_strangers_wrapper_has_no_name(
+    make: Callable[[], Any], tmp_path: Path
+) -> None:
+    one = model(make())
+    assert env_of(one, tmp_path) == ("unregistered", {})
+    assert one.learn(80).num_timesteps >= 80
+    one.get_env().close()
+
+
+def test_a_task_is_found_again_by_the_package_that_registers_it(tmp_path: Path) -> None:
+    gym.register("Strange-v0", "tests.sb3_models:Strange")
+    try:
+        assert env_of(model(gym.make("Strange-v0")), tmp_path) == ("tests:Strange-v0", {})
+    finally:
+        del gym.registry["Strange-v0"]
+
+
+def test_one_dimension_of_actions_is_one_in_a_loaded_model_too(tmp_path: Path) -> None:
+    one = model(Strange())
+    one.save(tmp_path / "model")
+    again = RIVC.load(tmp_path / "model")
+    x = observations(3)
+    assert again.predict(x)[0].shape == one.predict(x)[0].shape == (3, 1)
+    assert model().predict(x)[0].shape == (3,)
+
+
+def test_a_model_makes_no_room_for_a_replay_that_it_has_not(
+    trained: RIVC, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained.save(tmp_path / "model")
+    made: list[int] = []
+    room = storage.Replay
+    monkeypatch.setattr(storage, "Replay", lambda n, *_: made.append(n) or room(n, *_))
+    RIVC.load(tmp_path / "model")
+    assert made == [1]
+
+
+@pytest.mark.parametrize("size", [64, 1000])
+def test_a_kept_replay_gets_the_size_that_is_wanted(tmp_path: Path, size: int) -> None:
+    Trainer(load_config("quickstart", SHORT), tmp_path / "run").run()
+    before = storage.load(tmp_path / "run").replay
+    again = RIVC.load(tmp_path / "run", vec_env(), buffer_size=size)
+    replay = again._model.replay
+    assert before is not None
+    assert replay is not None
+    assert replay.capacity == size
+    kept = np.arange(max(before.tail, before.head - size), before.head)
+    for name, array in before.rows(kept[0], before.head).items():
+        assert np.array_equal(replay.rows(kept[0], before.head)[name], array)
+    made = again.num_timesteps
+    assert again.learn(64, reset_num_timesteps=False).num_timesteps == made + 64
+
+
+def test_no_steps_change_nothing(trained: RIVC, tmp_path: Path) -> None:
+    trained.save(tmp_path / "model")
+    again = RIVC.load(tmp_path / "model", vec_env()).learn(0, reset_num_timesteps=False)
+    assert again.num_timesteps == 160
+    assert again.program.sha256 == trained.program.sha256
+
+
+def test_a_run_that_imitated_acts_but_does_not_learn_on(tmp_path: Path) -> None:
+    config = load_config("quickstart", SHORT)
+    folder = tmp_path / "run"
+    Trainer(config, folder).run()
+    told = overridden(config, {"explore.expert_start": 0.5})
+    (folder / "config.yaml").write_text(told.to_yaml())
+    again = RIVC.load(folder, vec_env())
+    assert again.predict(observations(3))[0].shape == (3,)
+    with pytest.raises(ConfigError, match="no expert"):
+        again.learn(32)
+
+
+def test_a_student_counts_as_its_teacher_does(tmp_path: Path) -> None:
+    Trainer(load_config("quickstart", SHORT), tmp_path / "teacher").run()
+    teacher = RunFolder.open(tmp_path / "teacher")
+    one = RIVC("MlpPolicy", vec_env(), student_config(teacher, {"weight_rate": 1.0}, 128))
+    assert one.learn(128).program.encoding == load_policy(teacher).program.encoding
 
 
 def test_a_loaded_model_does_not_become_a_student(trained: RIVC, tmp_path: Path) -> None:

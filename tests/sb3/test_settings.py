@@ -25,11 +25,6 @@ def test_convolutions_come_with_the_policy_unless_given() -> None:
     assert resolve(None, "CnnPolicy", {"conv": [[4, 3, 1]]}).net.conv == ((4, 3, 1),)
 
 
-def test_imitation_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no expert"):
-        resolve(None, "MlpPolicy", {"expert_start": 0.5})
-
-
 def test_seeds_of_32_bits_lose_the_highest() -> None:
     assert overrides({"seed": 2**32 - 1}) == {"seed": 2**31 - 1}
     assert overrides({"seed": 2**31 - 1}) == {"seed": 2**31 - 1}

@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from rivc.errors import UsageError
+from rivc.errors import FailedError, UsageError
 
 pytest.importorskip("stable_baselines3", reason="pip install 'rivc[sb3]'")
 
@@ -73,6 +73,16 @@ def test_what_vec_normalize_was_given_is_taken() -> None:
         assert np.array_equal(plain.observation, normalized.observation)
         np.testing.assert_allclose(a.observation, b.observation, rtol=1e-5, atol=1e-6)
         assert np.array_equal(a.reward, b.reward)
+
+
+def test_a_reward_that_is_no_number_is_told_at_once() -> None:
+    env = DummyVecEnv(
+        [lambda: gym.wrappers.TransformReward(gym.make("CartPole-v1"), lambda _: np.nan)]
+    )
+    worlds, seen = worlds_of(env)
+    with pytest.raises(FailedError, match=r"rewards of \[nan\]; check the task"):
+        worlds.step(np.array([[0]]))
+    assert not seen
 
 
 def test_it_has_neither_state_nor_expert() -> None:
