@@ -64,15 +64,24 @@ def command(  # noqa: PLR0913, PLR0917 (one argument an option)
     from rivc.cli.eval import evaluate
     from rivc.neurochip.export import export_program
     from rivc.report.card import Card
+    from rivc.train.checkpoint import env_steps_made
     from rivc.train.run import RunFolder
     from rivc.train.task_world import known_rate_hz
 
     folder = RunFolder.open(run)
-    config, versions = folder.config(), folder.read_manifest().get("versions", {})
+    config, versions = folder.config(), folder.read_manifest().get("versions")
     with working("playing episodes"):
         found = evaluate(run, episodes, backend=None, seed=seed, which=policy)
     program = found.policy.program
-    card = Card(config, program, found.results[-1], seed, licence, versions)
+    card = Card(
+        config,
+        program,
+        found.results[-1],
+        seed,
+        licence,
+        versions if isinstance(versions, dict) else {},
+        env_steps_made(run),
+    )
     export = export_program(
         program,
         out,

@@ -37,6 +37,7 @@ class Card:
         seed: of the episodes.
         licence: as the hub abbreviates it, ``mit``.
         versions: of the libraries it was trained with.
+        env_steps: that the run has made.
     """
 
     config: Config
@@ -45,6 +46,7 @@ class Card:
     seed: int
     licence: str
     versions: dict[str, str]
+    env_steps: int
 
     def text(self) -> str:
         """Return the card, Markdown under YAML."""
@@ -109,7 +111,7 @@ class Card:
                 "integers that differ from the trained network",
                 f"{judged.readout_mismatches} of {judged.states:,} states",
             ),
-            ("training", f"{self.config.train.env_steps:,} env steps, seed {self.config.seed}"),
+            ("training", f"{self.env_steps:,} env steps, seed {self.config.seed}"),
             ("versions", ", ".join(f"{k} {v}" for k, v in sorted(self.versions.items()))),
             ("program SHA-256", f"`{self.program.sha256}`"),
         ]

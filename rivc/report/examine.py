@@ -16,9 +16,10 @@ from rivc.neurochip.cost import measure_cost
 from rivc.neurochip.states import random_states
 from rivc.snn_convert import reference
 from rivc.snn_convert.program import greedy
+from rivc.train.checkpoint import env_steps_made
 from rivc.train.margins import BATCH, chip_readout, errors, fpnn_steps, gaps
 from rivc.train.policy import load_policy
-from rivc.train.record import read_metrics
+from rivc.train.record import METRICS, read_metrics
 from rivc.train.run import RunFolder
 from rivc.train.visit import visit
 
@@ -68,7 +69,8 @@ class Examination:
         folder: of the run.
         config: every setting.
         manifest: versions, seed, state of the repository.
-        records: numbers of its metrics; `env_steps` in each.
+        env_steps: that the run has made.
+        records: numbers of its metrics, `env_steps` in each; a saved model has none.
         policy: network and program.
         chip: name of the back end that was asked.
         chip_is_exact: whether it computes the program, or errs on purpose.
@@ -85,6 +87,7 @@ class Examination:
     folder: RunFolder
     config: Config
     manifest: dict[str, Any]
+    env_steps: int
     records: list[Record]
     policy: Policy
     chip: str
@@ -163,7 +166,8 @@ def examine(
         folder=folder,
         config=config,
         manifest=folder.read_manifest(),
-        records=numbers(read_metrics(folder.path)),
+        env_steps=env_steps_made(folder.path),
+        records=numbers(read_metrics(folder.path) if (folder.path / METRICS).exists() else []),
         policy=chosen,
         chip=name,
         chip_is_exact=exact_chip,

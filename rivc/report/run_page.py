@@ -185,7 +185,7 @@ def _agrees(found: Examination) -> Section:
         f"While training, {audited:,} states went through network, definition, chip and stock "
         "snnTorch neurons; one integer that differs stops the run."
         if audited
-        else "No audit was made while training."
+        else "No audit while training is on record."
     )
     if not found.chip_is_exact:
         audit += " This chip errs on purpose, so its own integers are left out of the audit."
@@ -322,8 +322,7 @@ def _widths(config: Config) -> str:
 
 
 def _progress(found: Examination) -> str:
-    steps = int(found.records[-1]["env_steps"]) if found.records else 0
-    return f"{steps:,} of {found.config.train.env_steps:,} env steps"
+    return f"{found.env_steps:,} of {found.config.train.env_steps:,} env steps"
 
 
 def _origin(found: Examination) -> str:

@@ -112,6 +112,12 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return max(found, key=_env_steps, default=None)
 
 
+def env_steps_made(run: Path) -> int:
+    """Return how many env steps a run has made at its newest checkpoint; 0 if there is none."""
+    path = latest_checkpoint(run / "checkpoints")
+    return 0 if path is None else _env_steps(path)
+
+
 def _env_steps(path: Path) -> int:
     return int(path.name)
 

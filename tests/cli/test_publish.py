@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,6 +58,20 @@ def test_the_card_tells_the_returns_that_eval_tells(
     facts = json.loads(rivc("eval", trained, "--episodes", 2, "--json").stdout)
     expected = f"{facts['return_mean']:.2f} +/- {facts['return_std']:.2f}"
     assert expected in (published / "README.md").read_text()
+
+
+def test_the_card_tells_the_steps_that_were_made(trained: Path, tmp_path: Path, rivc: Call) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    made = int(max(path.name for path in (run / "checkpoints").glob("0*")))
+    told = load_config(run / "config.yaml", {"train.env_steps": 10 * made})
+    (run / "config.yaml").write_text(told.to_yaml())
+    facts = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps(facts | {"versions": None}))
+    result = rivc("publish", run, "--out", tmp_path / "out", "--episodes", 1)
+    assert result.exit_code == 0, result.stderr
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert f"| training | {made:,} env steps, seed " in card
 
 
 def test_one_call_reads_it_back_and_it_verifies(published: Path, trained: Path, rivc: Call) -> None:

@@ -179,6 +179,14 @@ def test_what_is_wrong_is_told_in_one_line(
     assert not result.stdout
 
 
+def test_a_saved_model_has_a_page_though_it_has_no_metrics(run: Path, rivc: Call) -> None:
+    (run / METRICS).unlink()
+    made = int(max(path.name for path in (run / "checkpoints").glob("0*")))
+    text = page(rivc, run).text
+    assert f"the run is at {made:,} of " in text
+    assert "No audit while training is on record." in text
+
+
 def test_a_run_without_a_policy_is_told(run: Path, rivc: Call) -> None:
     shutil.rmtree(run / "best")
     (run / "program.npz").unlink()
