@@ -18,7 +18,7 @@ from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert import convert
 from rivc.train.checkpoint import load_checkpoint, save_checkpoint
 from rivc.train.collect import Collector, NetworkSampler
-from rivc.train.distill import load_teacher
+from rivc.train.distill import DistillInfo, load_teacher
 from rivc.train.learner import UpdateInfo
 from rivc.train.learners import make_learner
 from rivc.train.replay import Replay, require_room
@@ -93,7 +93,8 @@ class Progress:
     def restored(cls, state: dict[str, Any]) -> Self:
         """Return what was captured; a checkpoint sorts names, a record has them as they came."""
         best, known = float.fromhex(state["best_return"]), state["losses"]
-        losses = {name: known[name] for name in UpdateInfo._fields if name in known}
+        names = (*UpdateInfo._fields, *DistillInfo._fields)
+        losses = {name: known[name] for name in names if name in known}
         return cls(**{**state, "best_return": best, "losses": losses})
 
     @property
