@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rivc.envs.options import CameraKind
 
 
-@verb(example="rivc train quickstart --env.id rivc/VisualTracker-v0")
+@verb(example="rivc train tracker --env.id rivc/PoleBalance-v0 --env.kwargs {}")
 @click.option(
     "--check",
     "checking",
