@@ -17,10 +17,9 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 from runpy import run_module
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
-from rivc.errors import DivergedError, MissingError, RivcError, UsageError
-from rivc.sb3 import RIVC
+from rivc.errors import MissingError, RivcError, UsageError
 from rivc.train.config import Config
 from rivc.tune.space import DEFAULT, chosen, load_space
 
@@ -45,21 +44,6 @@ hyperparams: Final[dict[str, dict[str, Any]]] = {
 """What ``--conf-file rivc.zoo`` gives rl-zoo3."""
 
 
-class ZooRIVC(RIVC):
-    """`RIVC` in a search of rl-zoo3, which prunes a trial on ValueError and ends on any other."""
-
-    def learn(self, *args: Any, **kwargs: Any) -> Self:
-        """Train as `RIVC.learn` does.
-
-        Raises:
-            ValueError: if the loss is no longer finite.
-        """
-        try:
-            return super().learn(*args, **kwargs)
-        except DivergedError as error:
-            raise ValueError(str(error)) from error
-
-
 def register() -> None:
     """Add ``rivc`` to the algorithms of rl-zoo3, and to those whose settings it can search.
 
@@ -70,6 +54,8 @@ def register() -> None:
         raise MissingError("rivc.zoo needs rl-zoo3: pip install 'rivc[zoo]'")
     import rl_zoo3
     from rl_zoo3 import hyperparams_opt
+
+    from rivc.sb3.zoo import ZooRIVC
 
     rl_zoo3.ALGOS[ALGO] = ZooRIVC
     hyperparams_opt.HYPERPARAMS_SAMPLER[ALGO] = sampled

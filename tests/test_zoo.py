@@ -21,6 +21,7 @@ pytest.importorskip("stable_baselines3", reason="pip install 'rivc[sb3]'")
 
 from rivc import zoo
 from rivc.sb3 import RIVC
+from rivc.sb3.zoo import ZooRIVC
 from rivc.train.config import Config, overridden
 
 with_zoo = pytest.mark.skipif(find_spec("rl_zoo3") is None, reason="pip install 'rivc[zoo]'")
@@ -78,7 +79,7 @@ def test_a_trial_that_diverges_is_one_that_the_search_prunes(
 
     monkeypatch.setattr(RIVC, "learn", diverge)
     with pytest.raises(ValueError, match="no longer finite"):
-        zoo.ZooRIVC("MlpPolicy", "CartPole-v1", hidden=[8]).learn(10)
+        ZooRIVC("MlpPolicy", "CartPole-v1", hidden=[8]).learn(10)
 
 
 def test_a_missing_zoo_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +125,7 @@ def test_it_is_one_more_algorithm_of_the_zoo_and_can_be_searched(stub: Any) -> N
         search.HYPERPARAMS_SAMPLER,
         search.HYPERPARAMS_CONVERTER,
     )
-    assert algos == {"dqn": object, "rivc": zoo.ZooRIVC}
+    assert algos == {"dqn": object, "rivc": ZooRIVC}
     assert sampler == {"rivc": zoo.sampled}
     assert converter == {"rivc": zoo.converted}
 
@@ -145,7 +146,7 @@ def test_a_verb_is_a_module_of_the_zoo_and_options_of_the_user_come_last(
     zoo.main()
     [ran] = stub.RAN
     assert ran == ("__main__", f"rl_zoo3.{verb}", [*given, *own])
-    assert stub.ALGOS["rivc"] is zoo.ZooRIVC
+    assert stub.ALGOS["rivc"] is ZooRIVC
     assert import_module("rivc.zoo").hyperparams  # what --conf-file names
 
 
@@ -163,6 +164,15 @@ def test_another_verb_is_told_in_one_line(
     told = f"rivc: rivc.zoo has no {(options or [''])[0]!r}; known: train, enjoy, record_video\n"
     assert capsys.readouterr().err == told
     assert not stub.RAN
+
+
+def test_a_missing_library_is_told_in_one_line() -> None:
+    code = "import sys; sys.modules['stable_baselines3'] = sys.modules['rl_zoo3'] = None; "
+    code += "sys.argv[0] = 'zoo'; import runpy; runpy.run_module('rivc.zoo', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == MissingError.exit_code
+    assert done.stderr.startswith("rivc: ")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.slow

@@ -104,7 +104,7 @@ def export_program(
     chosen, folder = find_format(format), Path(folder)
     part = _beside(folder, f"{os.getpid()}.part")  # a writer's own: another may be at work
     try:
-        _refuse_to_overwrite(folder)
+        require_own(folder)
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         program.save(part / PROGRAM_FILE)
@@ -152,8 +152,8 @@ def _manifest(
     }
 
 
-def _refuse_to_overwrite(folder: Path) -> None:
-    """Raise unless the folder is new, empty, or an export and nothing else."""
+def require_own(folder: Path) -> None:
+    """Raise a `UsageError` unless a folder is new, empty, or an export and nothing else."""
     if not folder.exists():
         return
     if not folder.is_dir():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rivc.cli.main import INTERRUPTED
-from rivc.cli.output import emit_json, json_option, note, table, verb
+from rivc.cli.output import check_folder, emit_json, json_option, note, table, verb
 from rivc.cli.progress import counted, suite_display
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ RESULTS: Final = Path("runs/compare")
 )
 @click.option(
     "--episodes",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 100_000),
     default=100,
     show_default=True,
     help="Of every form of RUN; a suite has its own.",
@@ -67,8 +67,11 @@ def command(  # noqa: PLR0913, PLR0917 (one argument an option)
     if bool(runs) == (suite is not None):
         raise click.UsageError("give either --suite FILE or folders of runs")
     if suite is None:
+        folder = out or RESULTS / "runs"
+        _check_figures(figures=figures)
+        check_folder(folder)
         found = _of_runs(runs, episodes)
-        _close(found, out or RESULTS / "runs", figures=figures, as_json=as_json)
+        _close(found, folder, figures=figures, as_json=as_json)
         return
     from rivc.compare.suite import load_suite
 
@@ -102,14 +105,13 @@ def _of_suite(suite: Suite, work: list[Job], folder: Path, workers: int) -> Comp
 def _of_runs(runs: tuple[Path, ...], episodes: int) -> Comparison:
     """Judge runs that are there."""
     from rivc.compare.job import Evaluation
-    from rivc.compare.outcomes import RAW
     from rivc.compare.publish import Comparison
     from rivc.compare.runs import rows_of
     from rivc.train.threads import one_thread
 
     with one_thread(), counted("judging", len(runs)) as observe:
         rows = rows_of(runs, Evaluation(episodes=episodes), observe)
-    references = {row["task"]: RAW for row in rows}
+    references = {row["task"]: None for row in rows}
     return Comparison("Runs", rows, references, jobs=len(rows))
 
 
@@ -137,7 +139,7 @@ def _table(summary: list[Any]) -> str:
     rows = [
         [
             line.contender.label,
-            str(line.runs),
+            str(sum(line.runs.values())),
             span(line.score) if line.score and len(tasks) > 1 else "",
             "" if line.flip_rate is None else f"{line.flip_rate:.2%}",
             "" if line.cpu_seconds is None else f"{line.cpu_seconds:,.0f}",
@@ -159,7 +161,7 @@ def _facts(found: Comparison, folder: Path) -> dict[str, Any]:
                 "variant": line.contender.variant,
                 "bit_width": line.contender.bit_width,
                 "form": line.contender.form,
-                "runs": line.runs,
+                "runs": sum(line.runs.values()),
                 "score": _interval(line.score),
                 "returns": {task: _interval(value) for task, value in line.returns.items()},
                 "flip_rate": line.flip_rate,

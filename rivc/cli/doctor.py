@@ -122,10 +122,13 @@ def _package(name: str, remedy: str, *, needed: bool = True) -> Check:
 
 
 def _working_folder() -> Check:
-    here = Path.cwd()
-    writable = os.access(here, os.W_OK)
+    try:
+        here = Path.cwd()
+    except OSError:  # it was removed
+        here = None
+    writable = here is not None and os.access(here, os.W_OK)
     remedy = "" if writable else "cd to a folder of yours"
-    return Check("working folder", writable, f"{here}", needed=True, remedy=remedy)
+    return Check("working folder", writable, f"{here or 'gone'}", needed=True, remedy=remedy)
 
 
 def _gl() -> Check:

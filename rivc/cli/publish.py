@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from rivc.cli.output import emit_json, json_option, pairs, policy_option, run_argument, verb
+from rivc.cli.output import (
+    check_folder,
+    emit_json,
+    json_option,
+    pairs,
+    policy_option,
+    run_argument,
+    verb,
+)
 from rivc.cli.progress import working
 
 if TYPE_CHECKING:
@@ -63,12 +71,15 @@ def command(  # noqa: PLR0913, PLR0917 (one argument an option)
     """
     from rivc.cli.eval import evaluate
     from rivc.neurochip.export import export_program
+    from rivc.neurochip.export.folder import require_own
     from rivc.report.card import Card
     from rivc.train.checkpoint import env_steps_made
     from rivc.train.run import RunFolder
     from rivc.train.task_world import known_rate_hz
 
     folder = RunFolder.open(run)
+    check_folder(out)
+    require_own(out)
     config, versions = folder.config(), folder.read_manifest().get("versions")
     with working("playing episodes"):
         found = evaluate(run, episodes, backend=None, seed=seed, which=policy)

@@ -99,9 +99,10 @@ def _of_suite(what: Path, results: Path | None) -> tuple[Path, Page]:
     from rivc.cli.compare import RESULTS
     from rivc.cli.progress import working
     from rivc.compare.page import comparison_page
+    from rivc.compare.pool import known
     from rivc.compare.publish import Comparison
     from rivc.compare.suite import load_suite
-    from rivc.compare.table import TABLE_FILE, Table
+    from rivc.compare.table import TABLE_FILE
 
     if what.is_dir():
         has_results = (what / TABLE_FILE).is_file()
@@ -110,8 +111,9 @@ def _of_suite(what: Path, results: Path | None) -> tuple[Path, Page]:
     if not what.exists() and len(what.parts) > 1:
         raise MissingError(f"nothing at {what}: name the folder of a run, or a suite")
     suite = load_suite(what)
-    folder = results or RESULTS / suite.name
-    if not (folder / TABLE_FILE).is_file():
+    folder, jobs = results or RESULTS / suite.name, suite.jobs()
+    table = known(jobs, folder)
+    if not table.rows:
         raise MissingError(
             f"no results of {suite.name} at {folder}: rivc compare --suite {what} makes them"
         )
@@ -120,7 +122,7 @@ def _of_suite(what: Path, results: Path | None) -> tuple[Path, Page]:
         _command("report", what, **{"--results": results}),
     ]
     with working("taking statistics"):
-        found = Comparison.of_suite(suite, suite.jobs(), Table(folder / TABLE_FILE))
+        found = Comparison.of_suite(suite, jobs, table)
         return folder, comparison_page(found, commands)
 
 

@@ -19,11 +19,9 @@ if TYPE_CHECKING:
     from rivc.compare.table import Row
     from rivc.report.statistics import Array
 
-References = dict[str, tuple[float, float]]
-"""Returns that count as 0 and as 1, by task."""
+    Reference = tuple[float, float] | None  # returns that count as 0 and as 1; None: is its score
+    References = Mapping[str, Reference]  # by task
 
-RAW: Final = (0.0, 1.0)
-"""References under which a score is the return itself."""
 COLUMNS: Final = 3
 SHARES: Final = np.linspace(
     0.05, 1.0, 20
@@ -61,8 +59,10 @@ def outcomes(rows: Sequence[Row], references: References, variants: Sequence[str
     return sorted(found, key=place)
 
 
-def normalised(value: Any, reference: tuple[float, float]) -> Any:
+def normalised(value: Any, reference: Reference) -> Any:
     """Return a return, or returns, as a score: random 0, solved 1."""
+    if reference is None:
+        return value
     random, solved = reference
     return (value - random) / (solved - random)
 
@@ -93,7 +93,7 @@ def curve_panels(rows: Sequence[Row], references: References) -> list[list[Panel
 
 def are_comparable(references: References) -> bool:
     """Return whether scores of all tasks can be put together: one task, or all normalised."""
-    return len(references) == 1 or RAW not in references.values()
+    return len(references) == 1 or None not in references.values()
 
 
 def flip_panels(rows: Sequence[Row]) -> list[list[Panel]]:
@@ -119,12 +119,12 @@ def _alone(rows: Sequence[Row], task: str, width: int) -> Panel:
     curves: dict[str, tuple[Array, Estimate]] = {}
     for name, by_task in _curves(rows, width).items():
         if task in by_task:
-            grid = by_task[task][0][:, 0]
+            grid = np.unique(np.concatenate([curve[:, 0] for curve in by_task[task]]))
             curves[name] = grid, efficiency([by_task[task]], [grid])
     return Panel(f"{task}, {bits(width)}", Axis("env steps"), Axis("return"), curves)
 
 
-def _as_scores(curves: list[Array], reference: tuple[float, float]) -> list[Array]:
+def _as_scores(curves: list[Array], reference: Reference) -> list[Array]:
     """Curves in scores, over the share of their env steps."""
     return [np.stack([c[:, 0] / c[-1, 0], normalised(c[:, 1], reference)], axis=1) for c in curves]
 

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from rivc import __version__
-from rivc.compare.publish import drawings, state
+from rivc.compare.publish import SCALE, drawings, state
 from rivc.report import comparison
 from rivc.report.comparison import ALL, CHANCE, LEGEND, PAIRS, bits, form_name
 from rivc.report.effects import NOTE, TITLE
@@ -71,7 +71,8 @@ def _best_card(found: Comparison) -> list[Card]:
     if not scored:
         return []
     score, best = max(scored, key=lambda pair: float(pair[0].value))
-    note = f"{best.contender.label}; score, random 0, solved 1"
+    unit = f"score, {SCALE}" if found.is_scored else "return"
+    note = f"{best.contender.label}; {unit}"
     return [_estimate_card("Who scores most?", score, note)]
 
 
@@ -122,11 +123,9 @@ def _what(found: Comparison) -> Section:
         "env steps": _listed(f"{row['env_steps']:,}" for row in rows),
     }
     table = Table("The suite", ("what", "value"), [*facts.items()], wide=("value",))
-    scale = [
-        [task, f"{random:g}", f"{solved:g}"] for task, (random, solved) in found.references.items()
-    ]
+    scale = [[task, *(f"{x:g}" for x in ends)] for task, ends in found.references.items() if ends]
     blocks: list[Block] = [table]
-    if found.is_normalised:
+    if scale:
         blocks.append(Table("Scores", ("task", "return that is 0", "return that is 1"), scale))
     return Section("what", "What it is", lead, blocks)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from rivc.compare.outcomes import (
-    RAW,
     are_comparable,
     by_width,
     curve_panels,
@@ -20,21 +20,21 @@ from rivc.compare.outcomes import (
 from rivc.compare.table import DONE
 from rivc.errors import UsageError
 from rivc.report import comparison, plots
-from rivc.report.comparison import CHIP, FLOAT_BITS, Contender, bits, form_name
+from rivc.report.comparison import CHIP, FLOAT_BITS, bits, form_name
 from rivc.report.effects import TITLE, effects, effects_csv, effects_grid
 from rivc.report.plots import Axis, Panel
 from rivc.report.statistics import exceeding, interval
 from rivc.snn_convert.storage import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from rivc.compare.job import Job
     from rivc.compare.outcomes import References
     from rivc.compare.suite import Suite
     from rivc.compare.table import Row, Table
-    from rivc.report.comparison import Contest, Grid, Line, Pair
+    from rivc.report.comparison import Contender, Contest, Grid, Line, Pair
     from rivc.report.effects import Effect, Sides
     from rivc.report.plots import Panels
     from rivc.report.statistics import Estimate
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 REPORT_FILE: Final = "report.md"
 LEVELS: Final = np.linspace(-0.1, 1.2, 66)  # of performance profiles
 RESAMPLES: Final = 2_000
+SCALE: Final = "random 0, solved 1"
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Comparison:
     def grids(self) -> list[Grid]:
         """All of them as tables."""
         worth = [effects_grid(self.effects)] if self.effects else []
-        note = "" if RAW in self.references.values() else "Scores: random 0, solved 1."
+        note = f"Scores: {SCALE}." if self.is_scored else ""
         return worth + comparison.grids(self.lines, self.pairs, note)
 
     @property
@@ -124,6 +125,11 @@ class Comparison:
     def is_normalised(self) -> bool:
         """True if scores of all tasks can be put together."""
         return are_comparable(self.references)
+
+    @property
+    def is_scored(self) -> bool:
+        """True if a score is 0 for random and 1 for solved, False if it is the return."""
+        return None not in self.references.values()
 
 
 @dataclass(frozen=True)
@@ -191,16 +197,14 @@ def drawings(found: Comparison) -> dict[str, Drawing]:
     forms = list(dict.fromkeys(name for row in flips for p in row for name in p.curves))
     drawn["flips"] = Drawing("When an error flips the action", flips, forms)
     if found.is_normalised:
-        scores = {line.contender: line.score for line in found.lines if line.score is not None}
-        better = {pair.second: pair.improvement for pair in found.pairs}
-        x = Axis("score (random 0, solved 1)", plots.limits(scores.values()), mark=1.0)
         chance = Axis(f"P({found.reference} is better)", (-0.03, 1.03), mark=0.5)
         drawn |= {
             "effects": Drawing(f"{TITLE}: difference of mean scores", *_worth(found)),
-            "scores": Drawing(comparison.LEGEND, _dots(scores, x), names),
-            "improvement": Drawing(comparison.CHANCE, _dots(better, chance), names),
-            "profiles": Drawing("Performance profiles", [_profiles(found.contest)], names),
+            "scores": Drawing(comparison.LEGEND, _scores(found), names),
+            "improvement": Drawing(comparison.CHANCE, _dots(_better(found.pairs), chance), names),
         }
+    if found.is_scored:
+        drawn["profiles"] = Drawing("Performance profiles", [_profiles(found.contest)], names)
     return {name: drawing for name, drawing in drawn.items() if drawing.has_any}
 
 
@@ -214,26 +218,63 @@ def _profiles(contest: Contest) -> list[Panel]:
         for contender, tasks in contest.items()
         if contender.form == CHIP or contender.bit_width == FLOAT_BITS
     }
-    x, y = Axis("score (random 0, solved 1)"), Axis("share of runs above", (-0.02, 1.02))
+    x, y = Axis(f"score ({SCALE})"), Axis("share of runs above", (-0.02, 1.02))
     return [Panel(bits(w), x, y, by_width(curves, CHIP, w)) for w in _widths(contest)]
 
 
-def _worth(found: Comparison) -> tuple[Panels, list[str]]:
-    """Panels of effects, as scores have them, and the names of all settings."""
-    values = {Contender(e.name, e.bit_width, e.form): e.score for e in found.effects}
-    x = Axis("score with it less without", plots.limits(values.values()), mark=0.0)
-    return _dots(values, x), list(dict.fromkeys(c.variant for c in values))
+def _scores(found: Comparison) -> Panels:
+    """Panels of scores; a float peer stands beside the chips of every width."""
+    values = {line.contender: line.score for line in found.lines if line.score is not None}
+    places = dict.fromkeys(c.form for c in values if c.bit_width != FLOAT_BITS)
+    points = [
+        Point(form, width, name, value)
+        for form in places
+        for width in _widths(values)
+        for name, value in by_width(values, form, width).items()
+    ]
+    label, mark = (f"score ({SCALE})", 1.0) if found.is_scored else ("return", None)
+    return _dots(points, Axis(label, plots.limits(values.values()), mark=mark))
 
 
-def _dots(found: Mapping[Contender, Estimate], x: Axis) -> list[list[Panel]]:
-    """Panels of points: a row a form, a column a bit width."""
-    forms = list(dict.fromkeys(c.form for c in found if c.bit_width != FLOAT_BITS))
+def _better(pairs: Iterable[Pair]) -> list[Point]:
+    """Of each pair the chance, where its first stands."""
     return [
-        [
-            Panel(f"{form_name(form)}, {bits(width)}", x, points=by_width(found, form, width))
-            for width in _widths(found)
-        ]
-        for form in forms
+        Point(
+            pair.first.form,
+            pair.first.bit_width,
+            series(pair.second.variant, pair.second.bit_width),
+            pair.improvement,
+        )
+        for pair in pairs
+    ]
+
+
+def _worth(found: Comparison) -> tuple[Panels, list[str]]:
+    """Panels of effects, and the names of all settings."""
+    points = [Point(e.form, e.bit_width, e.name, e.score) for e in found.effects]
+    limits = plots.limits([point.value for point in points])
+    x = Axis("score with it less without", limits, mark=0.0)
+    return _dots(points, x), list(dict.fromkeys(point.name for point in points))
+
+
+class Point(NamedTuple):
+    """An estimate, and in which panel it stands under which name."""
+
+    form: str
+    bit_width: int
+    name: str
+    value: Estimate
+
+
+def _dots(points: Sequence[Point], x: Axis) -> list[list[Panel]]:
+    """Panels of points: a row a form, a column a bit width."""
+    panels: dict[tuple[str, int], dict[str, Estimate]] = defaultdict(dict)
+    for form, width, name, value in points:
+        panels[form, width][name] = value
+    widths = sorted({width for _, width in panels})
+    return [
+        [Panel(f"{form_name(form)}, {bits(w)}", x, points=panels[form, w]) for w in widths]
+        for form in dict.fromkeys(form for form, _ in list(panels))
     ]
 
 

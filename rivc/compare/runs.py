@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rivc.compare.judge import judge
 from rivc.errors import UsageError
+from rivc.train.checkpoint import env_steps_made
 from rivc.train.policy import load_policy
-from rivc.train.record import curve, read_metrics
+from rivc.train.record import METRICS, curve, read_metrics
 from rivc.train.run import RunFolder
 
 if TYPE_CHECKING:
@@ -89,14 +90,14 @@ def _check_seeds(
 
 def _row(folder: RunFolder, config: Config, name: str, evaluation: Evaluation) -> Row:
     width = config.quant.activation_bits
-    records = read_metrics(folder.path)
+    records = read_metrics(folder.path) if (folder.path / METRICS).exists() else []
     return {
         "job": str(folder.path),
         "task": task_name(config),
         "variant": name,
         "bit_width": width,
         "seed": config.seed,
-        "env_steps": records[-1]["env_steps"] if records else 0,
+        "env_steps": env_steps_made(folder.path),
         "planned_env_steps": config.train.env_steps,
         "failures": folder.failures,
         "cpu_seconds": None,

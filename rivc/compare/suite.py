@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from rivc.compare.job import Evaluation, Job, Width
 from rivc.errors import ConfigError, nearest
-from rivc.report.comparison import CHIP, FLOAT_BITS, FPNN
+from rivc.report.comparison import CHIP, EVERY_TASK, FLOAT_BITS, FPNN, bits
 from rivc.train.config import load_config
 from rivc.train.sections import Positive, Section
 from rivc.train.shelf import Shelf, explain, read_tree
@@ -27,6 +27,7 @@ PEER: Final = "peer"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 .,%()_+-]*$", max_length=60)]
 BitWidth = Annotated[int, Field(ge=1, le=8)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class TaskEntry(Section):
@@ -34,9 +35,9 @@ class TaskEntry(Section):
 
     config: str
     """A configuration: a file, or the name of a shipped one."""
-    random: float
+    random: Finite
     """Return that counts as 0: that of random actions."""
-    solved: float
+    solved: Finite
     """Return that counts as 1: that of an expert, or of a solved task."""
     seeds: Positive | None = None
     """How many; null: as many as the suite says."""
@@ -127,7 +128,17 @@ class Suite(Section):
             if seed < (self.tasks[at[0]].seeds or self.seeds) and not self._excluded(*at, seed)
         ]
         self._check_count(len(jobs))
+        self._check_hashes(jobs)
         return jobs
+
+    def _check_hashes(self, jobs: list[Job]) -> None:
+        """Refuse two jobs in one: those whose configuration and joined names are equal."""
+        seen: dict[str, Job] = {}
+        for job in jobs:
+            other = seen.setdefault(job.hash, job)
+            if other is not job:
+                told = (f"{x.variant!r} of task {x.task!r}" for x in (other, job))
+                raise ConfigError(f"suite {self.name!r}: {' and '.join(told)} are the same job")
 
     def _check_count(self, count: int) -> None:
         if not 0 < count <= MAX_JOBS:
@@ -160,6 +171,13 @@ class Suite(Section):
             config = load_config(entry.config, {**entry.overrides, **widths, **overrides, **named})
         except ConfigError as error:
             raise ConfigError(f"task {task!r}, variant {variant!r}: {error}") from error
+        is_other = config.quant.activation_bits != bit_width
+        if is_other and bit_width != FLOAT_BITS:
+            raise ConfigError(
+                f"task {task!r}, variant {variant!r}: quant.activation_bits is "
+                f"{config.quant.activation_bits} where the suite says {bits(bit_width)}; list it "
+                "under bit_widths"
+            )
         if config.eval.every_env_steps % config.log.every_env_steps:
             raise ConfigError(
                 f"task {task!r}, variant {variant!r}: eval.every_env_steps must be a multiple of "
@@ -211,16 +229,8 @@ def load_suite(source: str | Path) -> Suite:
         for entry in suite.exclude:
             _check_known(f"{source}: exclude", what, getattr(entry, what) or (), names)
     _check_forms(str(source), suite.evaluation.forms)
-    for name, effect in suite.effects.items():
-        said = [*effect.variants, *effect.against]
-        _check_known(f"{source}: effects.{name}", "variant", said, [*suite.variants])
-        if len(effect.variants) != len(effect.against) or len({*said}) != len(said):
-            raise ConfigError(
-                f"{source}: effects.{name}: variants and against must be as many, each named once"
-            )
-    for name, task in suite.tasks.items():
-        if task.solved == task.random:
-            raise ConfigError(f"{source}: tasks.{name}: random and solved are both {task.random}")
+    _check_effects(str(source), suite)
+    _check_references(str(source), suite.tasks)
     return suite
 
 
@@ -247,6 +257,24 @@ def _check_forms(source: str, forms: Iterable[str]) -> None:
         raise ConfigError(f"{where}: one must be {CHIP!r}, by which variants are compared")
     if FPNN in forms:
         raise ConfigError(f"{where}: {FPNN!r} is the network, which is always judged")
+
+
+def _check_effects(source: str, suite: Suite) -> None:
+    for name, effect in suite.effects.items():
+        said = [*effect.variants, *effect.against]
+        _check_known(f"{source}: effects.{name}", "variant", said, [*suite.variants])
+        if len(effect.variants) != len(effect.against) or len({*said}) != len(said):
+            raise ConfigError(
+                f"{source}: effects.{name}: variants and against must be as many, each named once"
+            )
+
+
+def _check_references(source: str, tasks: Mapping[str, TaskEntry]) -> None:
+    for name, task in tasks.items():
+        if name == EVERY_TASK:
+            raise ConfigError(f"{source}: tasks.{name}: it is the name of all tasks together")
+        if task.solved == task.random:
+            raise ConfigError(f"{source}: tasks.{name}: random and solved are both {task.random}")
 
 
 def _check_known(where: str, what: str, said: Iterable[str], names: list[str]) -> None:

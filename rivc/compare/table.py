@@ -62,9 +62,12 @@ class Table:
         self.rows.append(row)
 
     def of(self, jobs: Iterable[Job]) -> list[Row]:
-        """Return the rows that hold of some jobs, in the order of the jobs."""
+        """Return the rows that hold of some jobs, in the order of the jobs, and named as they are.
+
+        A name in other letters of the same sound leaves the hash as it is.
+        """
         last = {row["hash"]: row for row in self.rows}
-        return [last[job.hash] for job in jobs if job.hash in last]
+        return [last[job.hash] | job.identity() for job in jobs if job.hash in last]
 
     def done(self, jobs: Iterable[Job]) -> list[Row]:
         """Return the rows of those of the jobs that are done."""
@@ -97,7 +100,8 @@ def is_row(row: Any) -> bool:
     told = all(isinstance(row[key], str) for key in ("hash", "job", "task", "variant"))
     if row["status"] != DONE:
         return told and row["status"] == FAILED and isinstance(row["error"], str)
-    numbers = [row[key] for key in ("seed", "bit_width", "cpu_seconds", "evaluation_cpu_seconds")]
+    numbers = [row[key] for key in ("seed", "bit_width", "env_steps")]
+    numbers += [row[key] for key in ("cpu_seconds", "evaluation_cpu_seconds")]
     numbers += [number for place in row["curve"] for number in _two(*place)]
     numbers += [r[key] for r in row["results"] for key in ("bit_width", "return_mean")]
     forms = all(isinstance(r["form"], str) and "success_rate" in r for r in row["results"])

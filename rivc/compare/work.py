@@ -8,6 +8,7 @@ ends in the same result when it is started again.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -38,20 +39,21 @@ class Stopped(Exception):  # noqa: N818 (no error: nothing went wrong)
 
 
 class Clock:
-    """CPU seconds that the training of a folder took, over all its processes."""
+    """CPU seconds that the training of a folder took, over all its processes.
+
+    Attributes:
+        cpu_seconds: that were noted.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / CLOCK_FILE
         before = read_json(self._path)["cpu_seconds"] if self._path.exists() else 0.0
-        self._offset = float(before) - time.process_time()
-
-    @property
-    def cpu_seconds(self) -> float:
-        """So far."""
-        return self._offset + time.process_time()
+        self.cpu_seconds = float(before)
+        self._offset = self.cpu_seconds - time.process_time()
 
     def note(self, _: object = None) -> None:
-        """Write it down, so that a kill loses no more than what came since."""
+        """Write them down, so that a kill loses no more than what came since."""
+        self.cpu_seconds = self._offset + time.process_time()
         write_atomically(self._path, dump_row({"cpu_seconds": self.cpu_seconds}))
 
 
@@ -76,6 +78,8 @@ def perform(folder: Path, watch: Callable[[Callable[[], None]], None]) -> None:
     try:
         if read_result(folder, job) is None:
             found = _trained_and_judged(job, folder, watch)
+            if not all(math.isfinite(result["return_mean"]) for result in found["results"]):
+                raise FailedError(f"{job.name}: a return is not a finite number")
             row = {**job.identity(), "status": DONE, **found, "versions": versions()}
             write_atomically(folder / RESULT_FILE, dump_row(row))
     finally:
@@ -100,9 +104,12 @@ def _trained_and_judged(
     trainer = Trainer.begin_or_resume(job.config, folder / RUN_FOLDER)
     trainer.observers.append(clock.note)
     watch(lambda: setattr(trainer, "stop_requested", True))
+    before = clock.cpu_seconds
     trainer.run()
-    clock.note()
-    if not trainer.session.progress.finished:
+    is_stopped = not trainer.session.progress.finished
+    if is_stopped or clock.cpu_seconds > before:  # else it had ended before, and is only judged
+        clock.note()
+    if is_stopped:
         raise Stopped
     policy = load_policy(trainer.folder, job.evaluation.policy)
     return {

@@ -31,6 +31,7 @@ FLOAT_BITS: Final = 32
 _INTERVAL: Final = "95 % interval of a stratified bootstrap over seeds"
 LEGEND: Final = f"Interquartile mean, {_INTERVAL}"
 ALL, PAIRS = "All tasks", "Pairs"
+EVERY_TASK: Final = "all"  # a name that no task may have
 CHANCE: Final = f"Probability of improvement, {_INTERVAL}"
 
 
@@ -101,7 +102,7 @@ class Line:
 
     Attributes:
         contender: itself.
-        runs: how many.
+        runs: how many, by task.
         score: interquartile mean over all its tasks; None where they cannot be put together.
         returns: interquartile mean return by task.
         flip_rate: mean over runs, None if unknown.
@@ -109,7 +110,7 @@ class Line:
     """
 
     contender: Contender
-    runs: int
+    runs: dict[str, int]
     score: Estimate | None
     returns: dict[str, Estimate]
     flip_rate: float | None
@@ -251,10 +252,10 @@ def lines_csv(found: Sequence[Line]) -> str:
     """Return the lines as CSV, one a contender and task; all tasks together are the task `all`."""
     head = ["variant", "bit_width", "form", "task", "iqm", "low", "high", "runs"]
     rows = [
-        [c.variant, c.bit_width, c.form, task, *ends(value), line.runs]
+        [c.variant, c.bit_width, c.form, task, *ends(value), runs]
         for line in found
         for c in [line.contender]
-        for task, value in ({"all": line.score} | line.returns).items()
+        for task, value, runs in with_all(line.score, line.returns, line.runs)
         if value is not None
     ]
     return as_csv(head, rows)
@@ -273,6 +274,14 @@ def pairs_csv(found: Sequence[Pair]) -> str:
         for p in found
     ]
     return as_csv(head, rows)
+
+
+def with_all(
+    score: Estimate | None, by_task: dict[str, Estimate], runs: dict[str, int]
+) -> list[tuple[str, Estimate | None, int]]:
+    """Return name, estimate and number of runs of all tasks together, and of each."""
+    each = [(task, value, runs[task]) for task, value in by_task.items()]
+    return [(EVERY_TASK, score, sum(runs.values())), *each]
 
 
 def span(value: Estimate, digits: int = 2) -> str:
@@ -305,7 +314,7 @@ def _line(contender: Contender, tasks: dict[str, Seeds], together: bool) -> Line
     every = [outcome for seeds in tasks.values() for outcome in seeds.values()]
     return Line(
         contender,
-        len(every),
+        {task: len(seeds) for task, seeds in tasks.items()},
         estimate(tasks) if together else None,
         returns,
         _mean(o.flip_rate for o in every),
@@ -361,7 +370,7 @@ def _all_cells(line: Line) -> list[str]:
     return [
         line.contender.label,
         str(len(line.returns)),
-        str(line.runs),
+        str(sum(line.runs.values())),
         span(line.score) if line.score else "",
         "" if line.flip_rate is None else f"{line.flip_rate:.2%}",
         "" if line.cpu_seconds is None else f"{line.cpu_seconds:,.0f}",

@@ -22,6 +22,7 @@ from rivc.report.comparison import (
     ends,
     form_name,
     span,
+    with_all,
 )
 from rivc.report.statistics import difference, mean
 
@@ -49,7 +50,7 @@ class Effect:
         name: of the setting.
         bit_width: of all policies.
         form: likewise.
-        runs: how many have the setting; as many have it not.
+        runs: how many have the setting, by task; as many have it not.
         score: over all tasks.
         tasks: by task.
     """
@@ -57,7 +58,7 @@ class Effect:
     name: str
     bit_width: int
     form: str
-    runs: int
+    runs: dict[str, int]
     score: Estimate
     tasks: dict[str, Estimate]
 
@@ -85,7 +86,7 @@ def _effect(
     if not pairs:
         return None
     tasks = {task: _estimate([pair]) for task, pair in pairs.items()}
-    runs = variants * sum(len(x) for x, _ in pairs.values())
+    runs = {task: variants * len(x) for task, (x, _) in pairs.items()}
     return Effect(name, width, form, runs, _estimate([*pairs.values()]), tasks)
 
 
@@ -124,15 +125,16 @@ def _rows(found: Sequence[Effect], tasks: Sequence[str]) -> Iterator[list[str]]:
     for effect in found:
         where = f"{form_name(effect.form)}, {bits(effect.bit_width)}"
         each = [span(effect.tasks[task]) if task in effect.tasks else "" for task in tasks]
-        yield [effect.name, where, str(effect.runs), span(effect.score), *each]
+        yield [effect.name, where, str(sum(effect.runs.values())), span(effect.score), *each]
 
 
 def effects_csv(found: Sequence[Effect]) -> str:
     """Return effects as CSV, one a task; all tasks together are the task `all`."""
     head = ["effect", "bit_width", "form", "task", "difference", "low", "high", "runs"]
     rows = [
-        [e.name, e.bit_width, e.form, task, *ends(value), e.runs]
+        [e.name, e.bit_width, e.form, task, *ends(value), runs]
         for e in found
-        for task, value in ({"all": e.score} | e.tasks).items()
+        for task, value, runs in with_all(e.score, e.tasks, e.runs)
+        if value is not None
     ]
     return as_csv(head, rows)

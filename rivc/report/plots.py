@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ STYLE: Final[dict[str, Any]] = {
     "svg.hashsalt": "rivc",
 }
 DOTS: Final = 150  # of a PNG, an inch
+LETTERS_PER_INCH: Final = 13  # of a title
 FORMATS: Final = ("png", "svg")
 STYLES: Final = ("-", "--", ":")
 _ROW, _HEAD, _WIDTH, _HEIGHT = 0.17, 0.5, 2.3, 2.0  # inches: a dot, title and ticks, a panel
@@ -189,8 +191,10 @@ def _figure(panels: Panels, heights: Sequence[float], width: float, title: str) 
     from matplotlib.figure import Figure
 
     columns = max(map(len, panels))
-    figure = Figure((width * columns + 1.2, sum(heights) + 0.4), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    inches = width * columns + 1.2
+    figure = Figure((inches, sum(heights) + 0.4), layout="constrained")
+    lines = textwrap.fill(title, int(LETTERS_PER_INCH * inches))
+    figure.suptitle(lines, x=0.01, ha="left", fontsize=10)
     axes = figure.subplots(len(panels), columns, squeeze=False, height_ratios=heights)
     for row, places in zip(panels, axes, strict=True):
         for place in places[len(row) :]:

@@ -37,10 +37,11 @@ def energies(found: Examination) -> list[Estimate]:
 def cost_section(found: Examination) -> Section:
     """Return what a decision costs: counted by layer, and what is modelled from that."""
     total, named = found.cost.total, dict(_named(found))
-    silent = "" if total.activation_sparsity is None else f"{total.activation_sparsity:.0%} of"
+    sparsity = total.activation_sparsity
+    silent = "" if sparsity is None else f"; {sparsity:.0%} of the neurons stay silent"
     lead = (
         f"A decision takes {short(total.synops)} synaptic operations of {short(total.dense)} dense "
-        f"ones; {silent} the neurons stay silent. Parameters fill {total.footprint:,} bytes."
+        f"ones{silent}. Parameters fill {total.footprint:,} bytes."
     )
     charts = [
         rows("Spikes a decision", Axis("spikes"), {n: c.spikes for n, c in _spiking(named)}),

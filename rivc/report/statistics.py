@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any, Final
 
 import numpy as np
@@ -198,13 +199,16 @@ def _resampled(
     sides: list[Scores], rng: np.random.Generator, count: int, together: bool
 ) -> list[Scores]:
     """Draw the seeds of every task `count` times; a new first axis holds the draws."""
-    first: list[NDArray[np.int64]] = []
-    drawn: list[Scores] = []
-    for side in sides:
-        if not (together and first):
-            first = [rng.integers(n, size=(count, n)) for n in (t.shape[-1] for t in side)]
-        drawn.append([_take(task, at) for task, at in zip(side, first, strict=True)])
-    return drawn
+    places = [_places(side, rng, count) for side in (sides[:1] if together else sides)]
+    return [
+        [_take(task, at) for task, at in zip(side, drawn, strict=True)]
+        for side, drawn in zip(sides, cycle(places), strict=False)
+    ]
+
+
+def _places(side: Scores, rng: np.random.Generator, count: int) -> list[NDArray[np.int64]]:
+    """Draw seeds of every task with replacement, [count, seeds]."""
+    return [rng.integers(n, size=(count, n)) for n in (task.shape[-1] for task in side)]
 
 
 def _take(task: Array, at: NDArray[np.int64]) -> Array:

@@ -178,4 +178,13 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(below, dict):
             raise ConfigError(f"{key}: {section!r} holds a value, not keys")
         tree = below
+    if isinstance(value, dict) and _is_section(key):  # all else in it would be lost
+        told = next(iter(value), "NAME")
+        raise ConfigError(f"{key} is a section; write its settings one by one, as {key}.{told}")
     tree[leaf] = value
+
+
+def _is_section(key: str) -> bool:
+    field = Config.model_fields.get(key)
+    kind = None if field is None else field.annotation
+    return isinstance(kind, type) and issubclass(kind, Section)

@@ -58,6 +58,24 @@ def test_people_get_a_table(seeds: list[Path], rivc: Call, tmp_path: Path) -> No
     assert line.endswith(", one seed")
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--out", "file/out"), "is no folder that takes files"),
+        (("--episodes", 100_001), "is not in the range 1<=x<=100000"),
+    ],
+)
+def test_nothing_is_judged_for_a_report_that_cannot_be_written(
+    trained: Path, rivc: Call, tmp_path: Path, words: tuple[object, ...], told: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    words = tuple(tmp_path / word if word == "file/out" else word for word in words)
+    result = rivc("compare", trained, *words, "--no-figures")
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert "judging" not in result.stderr
+
+
 def test_the_jobs_of_a_suite_are_listed(rivc: Call, tmp_path: Path) -> None:
     result = rivc("compare", "--suite", "smoke", "--out", tmp_path, "--list", "--json")
     facts = json.loads(result.stdout)

@@ -107,6 +107,18 @@ def test_doctor_is_content_where_training_works(rivc: Call) -> None:
     assert {"python", "torch", "snntorch", "OpenGL", "ffmpeg", "working folder"} <= names
 
 
+def test_doctor_tells_that_its_folder_is_gone(
+    rivc: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    here.rmdir()
+    result = rivc("doctor")
+    assert result.exit_code == 1
+    assert "cd to a folder of yours" in result.stdout
+
+
 def test_doctor_names_what_is_missing_and_the_remedy(
     rivc: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:

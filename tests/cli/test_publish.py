@@ -102,6 +102,16 @@ def test_an_exchanged_program_or_vector_is_told(published: Path) -> None:
         load_verified(published)
 
 
+def test_no_episode_is_played_for_a_folder_of_others(
+    trained: Path, tmp_path: Path, rivc: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.txt").write_text("")
+    monkeypatch.setattr("rivc.cli.eval.evaluate", None)
+    result = rivc("publish", trained, "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "mine.txt" in result.stderr
+
+
 def test_it_replaces_an_earlier_one_and_nothing_else(
     published: Path, trained: Path, rivc: Call
 ) -> None:

@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from rivc.compare.job import RESULT_FILE
+from rivc.compare.pool import JOBS_FOLDER
+from rivc.compare.suite import load_suite
+from rivc.compare.table import Table, dump_row
 from rivc.report import run_page
 from rivc.train.record import METRICS
+from tests.compare.conftest import made_row
 from tests.html import browse, browser, parse
 
 if TYPE_CHECKING:
@@ -177,6 +182,18 @@ def test_what_is_wrong_is_told_in_one_line(
     assert told in result.stderr
     assert result.stderr.count("\n") == 1
     assert not result.stdout
+
+
+def test_results_that_nobody_collected_are_in_the_page(rivc: Call, tmp_path: Path) -> None:
+    one, two, *_ = load_suite("smoke").jobs()
+    folder = two.folder(tmp_path / JOBS_FOLDER)
+    folder.mkdir(parents=True)
+    (folder / RESULT_FILE).write_bytes(dump_row(made_row(two, 100.0)))
+    for done in (1, 2):
+        result = rivc("report", "smoke", "--results", tmp_path)
+        assert result.exit_code == 0, result.stderr
+        assert f"{done} of 8" in parse((tmp_path / "report.html").read_text()).text
+        Table(tmp_path / "table.jsonl").append(made_row(one, 100.0))
 
 
 def test_a_saved_model_has_a_page_though_it_has_no_metrics(run: Path, rivc: Call) -> None:

@@ -52,20 +52,21 @@ def tiny(tiny_file: Path) -> Suite:
     return load_suite(tiny_file)
 
 
+def made_row(job: Job, value: float, **more: Any) -> dict[str, Any]:
+    """The row of a job, as if its chip had returned what is said."""
+    bins = len(EDGES) + 1
+    chips = [width.activations for width in job.widths] or [job.bit_width]
+    chip = {"flip_rate": 0.25, "ratio_counts": [40] * bins, "ratio_flips": [10] * bins}
+    scored = {"return_mean": value, "return_std": 0.0, "success_rate": None}
+    results = [{"form": "fpnn", "bit_width": job.bit_width, **scored}]
+    results += [{"form": "chip", "bit_width": w, **scored, **chip} for w in chips]
+    facts = {"env_steps": 240, "cpu_seconds": 2.0, "evaluation_cpu_seconds": 1.0}
+    curve = [[80.0, value / 2], [160.0, value], [240.0, value]]
+    done = {"status": "done", "updates": 8, "curve": curve, "results": results}
+    return {**job.identity(), **done, **facts, **more}
+
+
 @pytest.fixture
 def row() -> Callable[..., dict[str, Any]]:
-    """Make the row of a job, as if its chip had returned what is said."""
-
-    def make(job: Job, value: float, **more: Any) -> dict[str, Any]:
-        bins = len(EDGES) + 1
-        chips = [width.activations for width in job.widths] or [job.bit_width]
-        chip = {"flip_rate": 0.25, "ratio_counts": [40] * bins, "ratio_flips": [10] * bins}
-        scored = {"return_mean": value, "return_std": 0.0, "success_rate": None}
-        results = [{"form": "fpnn", "bit_width": job.bit_width, **scored}]
-        results += [{"form": "chip", "bit_width": w, **scored, **chip} for w in chips]
-        facts = {"env_steps": 240, "cpu_seconds": 2.0, "evaluation_cpu_seconds": 1.0}
-        curve = [[80.0, value / 2], [160.0, value], [240.0, value]]
-        done = {"status": "done", "updates": 8, "curve": curve, "results": results}
-        return {**job.identity(), **done, **facts, **more}
-
-    return make
+    """What makes the row of a job."""
+    return made_row

@@ -16,6 +16,7 @@ import pytest
 from rivc.compare.job import Job
 from rivc.compare.suite import load_suite
 from rivc.compare.work import Stopped, perform
+from rivc.errors import FailedError
 from tests.compare.conftest import TINY
 
 if TYPE_CHECKING:
@@ -107,6 +108,20 @@ def test_another_evaluation_does_not_train_again(done: Path, tmp_path: Path) -> 
     row = json.loads((folder / "result.json").read_text())
     assert row["hash"] == Job.load(folder).hash != job.hash
     assert training_of(folder) == before
+    assert row["cpu_seconds"] == json.loads((done / "result.json").read_text())["cpu_seconds"]
+
+
+def test_a_return_that_is_no_number_fails_the_job(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "job"
+    shutil.copytree(done, folder)
+    (folder / "result.json").unlink()
+    results = [{"form": "chip", "bit_width": 2, "return_mean": float("nan")}]
+    monkeypatch.setattr("rivc.compare.judge.judge", lambda *_: results)
+    with pytest.raises(FailedError, match="a return is not a finite number"):
+        perform(folder, without_watch)
+    assert not (folder / "result.json").exists()
 
 
 def training_of(folder: Path) -> tuple[bytes, list[tuple[str, int]]]:

@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner
 
 from rivc.cli.main import cli
-from rivc.compare.outcomes import RAW
 from rivc.compare.page import comparison_page
 from rivc.compare.publish import Comparison
 from rivc.compare.suite import load_suite
@@ -48,7 +47,7 @@ def test_what_settings_are_worth_is_told_where_a_suite_asks(row: Make) -> None:
     page = parse(render(comparison_page(found, [])))
     assert "worth" in page.ids
     assert page.text.count("Mean score with it less mean score without") == 2  # picture and table
-    assert replace(found, references=dict.fromkeys(found.references, RAW)).effects == []
+    assert replace(found, references=dict.fromkeys(found.references)).effects == []
     [effect, *_] = found.effects
     assert span(effect.score) in page.text
 
@@ -94,7 +93,7 @@ def test_the_numbers_are_those_of_the_tables(row: Make) -> None:
 
 def test_runs_without_references_have_no_scores_and_no_pairs(row: Make) -> None:
     found = compared(row)
-    raw = Comparison("Runs", found.rows, dict.fromkeys(found.references, RAW))
+    raw = Comparison("Runs", found.rows, dict.fromkeys(found.references))
     page = parse(render(comparison_page(raw, [])))
     assert "better" not in page.ids
     assert "Tasks have no references." in page.text

@@ -5,19 +5,21 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rivc.compare.outcomes import RAW, curve_panels, flip_panels, outcomes
-from rivc.compare.publish import Comparison, publish, state
+from rivc.compare.outcomes import curve_panels, flip_panels, outcomes
+from rivc.compare.publish import Comparison, drawings, publish, state
 from rivc.compare.suite import load_suite
 from rivc.compare.table import Table
 from rivc.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+    from rivc.compare.suite import Suite
 
     Make = Callable[..., dict[str, Any]]
 
@@ -64,7 +66,7 @@ def test_there_is_a_panel_a_task_and_width_and_one_for_all(found: Comparison) ->
         "SB3 DQN (float)",
         "SB3 DQN, tuned (float)",
     }
-    raw = curve_panels(found.rows, dict.fromkeys(found.references, RAW))
+    raw = curve_panels(found.rows, dict.fromkeys(found.references))
     assert len(raw) == 4
 
 
@@ -102,6 +104,53 @@ def test_what_settings_are_worth_is_written_where_a_suite_asks(
     assert {row["effect"] for row in rows} == {"the chip"}
     assert "## What each is worth" in (tmp_path / "report.md").read_text()
     assert (tmp_path / "effects.svg").stat().st_size
+
+
+def test_a_float_peer_stands_beside_each_width_as_it_was_paired_with_it(row: Make) -> None:
+    suite = load_suite("peers")
+    worth = {("rivc", 2): 0.5, ("rivc", 4): 1.0}
+    scale = suite.references()
+
+    def value(job: Any) -> float:
+        random, solved = scale[job.task] or (0, 1)
+        return float(random + worth.get((job.variant, job.bit_width), 0.8) * (solved - random))
+
+    rows = [row(job, value(job)) for job in suite.jobs()]
+    shown = drawings(Comparison.of_suite(suite, suite.jobs(), table_of(rows)))["improvement"]
+    found = {p.title: float(p.points["SB3 DQN (float)"].value) for p in shown.panels[0]}
+    assert found == {"chip, 2 bits": 0.0, "chip, 4 bits": 1.0}
+
+
+def table_of(rows: list[dict[str, Any]]) -> Any:
+    """A table in memory."""
+    table = Table(Path("nowhere"))
+    table.rows = rows
+    return table
+
+
+def test_a_curve_goes_as_far_as_any_seed_whichever_comes_first(found: Comparison) -> None:
+    short, long = ({**found.rows[0], "seed": seed} for seed in (0, 1))
+    short["curve"] = short["curve"][:1]
+    for rows in ([short, long], [long, short]):
+        [[panel, *_]] = curve_panels(rows, {short["task"]: None})
+        [(at, _)] = panel.curves.values()
+        assert at.tolist() == [80, 160, 240]
+
+
+def test_a_task_between_0_and_1_is_scored_and_one_without_references_is_not(
+    row: Make, tiny: Suite
+) -> None:
+    rows = [row(job, 0.5) for job in tiny.jobs()]
+    scored, raw = (Comparison("T", rows, {"cartpole": r}) for r in ((0.0, 1.0), None))
+    assert scored.is_scored
+    assert not raw.is_scored
+    labels = {name: drawings(c)["scores"].panels[0][0].x for name, c in (("s", scored), ("r", raw))}
+    assert (labels["s"].label, labels["s"].mark) == ("score (random 0, solved 1)", 1.0)
+    assert (labels["r"].label, labels["r"].mark) == ("return", None)
+    assert "profiles" in drawings(scored)
+    assert "profiles" not in drawings(raw)
+    two = Comparison("T", rows, {"cartpole": (0.0, 1.0), "other": (0.0, 1.0)})
+    assert two.is_normalised
 
 
 def test_a_suite_names_the_settings(row: Make, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from rivc.compare.publish import state
 from rivc.compare.runs import rows_of, task_name, variant_names
 from rivc.errors import DivergedError
 from rivc.train import Trainer, load_config
+from rivc.train.record import METRICS
 from rivc.train.run import RunFolder
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def test_a_run_that_is_under_way_or_was_disturbed_is_told(tmp_path: Path) -> Non
             trainer.observers.append(lambda _, one=trainer: setattr(one, "stop_requested", True))
         trainer.run()
     RunFolder.open(runs[1]).note_failure(160, DivergedError("gone"))
+    (runs[1] / METRICS).unlink()  # as a saved model, which has none
     evaluation = Evaluation(episodes=1, states=8)
     rows = rows_of(runs, evaluation, lambda _: None)
     assert [row["failures"] for row in rows] == [0, 1]

@@ -104,6 +104,14 @@ def test_hashes_tell_training_from_evaluation(tiny: Suite, tmp_path: Path) -> No
             {"tasks": {"a": {"config": "quickstart", "random": 1, "solved": 1}}},
             "random and solved are both 1.0",
         ),
+        (
+            {"tasks": {"a": {"config": "quickstart", "random": 0, "solved": float("nan")}}},
+            "tasks.a.solved: Input should be a finite number",
+        ),
+        (
+            {"tasks": {"all": {"config": "quickstart", "random": 0, "solved": 1}}},
+            "tasks.all: it is the name of all tasks together",
+        ),
         ({"tasks": {}}, "tasks: Dictionary should have at least 1 item"),
         ({"variants": {"a b": {}, "A-b": {}}}, "variants 'a b' and 'A-b' are too alike"),
         ({"variants": {"../up": {}}}, "variants.../up"),
@@ -149,6 +157,18 @@ def test_a_suite_that_is_wrong_is_told_in_one_line(
         ),
         ({"variants": {"a": {"train.gap_coef": 2}}}, "train.gap_coef: Input should be less than"),
         ({"variants": {"a": {"eval.every_env_steps": 70}}}, "a multiple of log.every_env_steps"),
+        ({"variants": {"a": {"train": {"gap_coef": 0}}}}, "train is a section; write its settings"),
+        (
+            {"variants": {"a": {"quant.activation_bits": 3}}},
+            "quant.activation_bits is 3 where the suite says 2 bits; list it under bit_widths",
+        ),
+        (
+            {
+                "tasks": {name: yaml.safe_load(TINY)["tasks"]["cartpole"] for name in ("a", "a-b")},
+                "variants": {"b-c": {}, "c": {}},
+            },
+            "'b-c' of task 'a' and 'c' of task 'a-b' are the same job",
+        ),
         ({"exclude": [{"bit_width": 2}]}, "suite 'changed' has 0 jobs"),
         ({"seeds": 10**7}, "has 20,000,000 jobs, not 1..100,000"),
     ],

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rivc.compare.publish import Comparison
+from rivc.compare.suite import load_suite
 from rivc.compare.table import Table, dump_row
 from rivc.errors import DamagedFileError
 
@@ -77,6 +79,21 @@ def test_a_whole_line_that_is_no_row_is_named(
         Table(path)
 
 
+def test_rows_have_the_names_that_their_jobs_have_now(
+    path: Path, tiny_file: Path, row: Callable[..., dict[str, Any]]
+) -> None:
+    before = load_suite(tiny_file)
+    table = Table(path)
+    for job in before.jobs():
+        table.append(row(job, 1.0))
+    renamed = tiny_file.read_text().replace("cartpole:", "CartPole:").replace("all:", "All:")
+    tiny_file.write_text(renamed)
+    again = load_suite(tiny_file)
+    named = [(r["task"], r["variant"]) for r in Table(path).done(again.jobs())]
+    assert named == [("CartPole", "All"), ("CartPole", "none")]
+    assert Comparison.of_suite(again, again.jobs(), Table(path)).lines
+
+
 def test_what_json_does_not_hold_becomes_null() -> None:
     assert json.loads(dump_row({"a": float("nan"), "b": [float("inf"), 1.0]})) == {
         "a": None,
@@ -93,6 +110,7 @@ def test_what_json_does_not_hold_becomes_null() -> None:
         {"curve": [[1.0, None]]},
         {"seed": "0"},
         {"cpu_seconds": None},
+        {"env_steps": None},
         {"status": "failed"},
     ],
 )

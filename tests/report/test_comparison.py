@@ -39,11 +39,17 @@ def made(scores: dict[Contender, dict[str, list[float]]]) -> Contest:
 
 def test_a_line_holds_score_and_returns() -> None:
     [line] = lines(made({ALL: {"a": [0.0, 1.0, 1.0, 9.0], "b": [1.0] * 4}}))
-    assert line.runs == 8
+    assert sum(line.runs.values()) == 8
     assert line.score is not None
     assert line.score.value == 1.0
     assert line.returns["a"].value == 100.0
     assert (line.flip_rate, line.cpu_seconds) == (0.5, 60.0)
+
+
+def test_runs_are_counted_task_by_task() -> None:
+    found = lines(made({ALL: {"a": [0.0, 1.0], "b": [1.0] * 3}}))
+    rows = list(csv.DictReader(io.StringIO(lines_csv(found))))
+    assert [(row["task"], row["runs"]) for row in rows] == [("all", "5"), ("a", "2"), ("b", "3")]
 
 
 def test_tasks_that_cannot_be_put_together_are_not() -> None:

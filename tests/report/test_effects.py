@@ -34,9 +34,15 @@ def test_an_effect_is_the_difference_of_means_over_variants_seeds_and_tasks() ->
     assert gap.tasks["a"].value == pytest.approx((0.6 + 0.6) / 2)  # seed 2 is not everyone's
     assert gap.tasks["b"].value == pytest.approx(-0.2)
     assert gap.score.value == pytest.approx((0.6 - 0.2) / 2)
-    assert (gap.name, gap.bit_width, gap.form, gap.runs) == ("gap", 2, "chip", 6)
+    assert (gap.name, gap.bit_width, gap.form, sum(gap.runs.values())) == ("gap", 2, "chip", 6)
     assert margin.tasks["a"].value == pytest.approx(0.2)
-    assert margin.runs == 3
+    assert sum(margin.runs.values()) == 3
+
+
+def test_runs_are_counted_task_by_task() -> None:
+    gap, _ = effects(made(SCORES), SIDES)
+    rows = list(csv.DictReader(io.StringIO(effects_csv([gap]))))
+    assert [(row["task"], row["runs"]) for row in rows] == [("all", "6"), ("a", "4"), ("b", "2")]
 
 
 def test_its_interval_is_that_of_seeds_drawn_together() -> None:
