@@ -63,7 +63,7 @@ class Task:
 
 
 def make(
-    env_id: str, *, bins: Bins | None = None, history: bool | int = False, **kwargs: object
+    env_id: str, /, *, bins: Bins | None = None, history: bool | int = False, **kwargs: object
 ) -> Task:
     """Make any registered environment, without its time limit and without Gymnasium's checker.
 

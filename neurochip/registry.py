@@ -92,7 +92,7 @@ def backend_names() -> list[str]:
     return [info.name for info in backend_infos()]
 
 
-def load_backend(name: str, **options: object) -> Backend:
+def load_backend(name: str, /, **options: object) -> Backend:
     """Build a backend.
 
     Args:

@@ -17,6 +17,7 @@ that the weights do not allow is left out.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -44,6 +45,7 @@ NEURONS: Final = 16  # of the first layer, driven to saturation
 SOLVED: Final = 24  # boundaries of the first layer that are solved for
 TRIES: Final = 8
 TIES: Final = 16
+AT_ONCE: Final = 16  # states that are traced at once: sums of a large picture fill the memory
 
 
 def random_states(encoding: InputEncoding, count: int, rng: np.random.Generator) -> Counts:
@@ -125,13 +127,15 @@ def boundary_sides(layer: Layer, z: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 def _boundaries(program: SpikingProgram, candidates: Counts) -> Counts:
     """The first few candidates on either side of a threshold, for each layer."""
-    keep: set[int] = set()
-    received = [candidates.astype(np.int64), *reference.trace(program, candidates)]
-    for layer, x in zip(program.layers, received, strict=False):
-        if layer.levels:
-            for side in boundary_sides(layer, reference.weighted(layer, x)):
-                keep.update(np.flatnonzero(side)[:PER_KIND].tolist())
-    return candidates[sorted(keep)]
+    found: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for start in range(0, len(candidates), AT_ONCE):
+        states = candidates[start : start + AT_ONCE]
+        received = [states.astype(np.int64), *reference.trace(program, states)]
+        for i, (layer, x) in enumerate(zip(program.layers, received, strict=False)):
+            if layer.levels:
+                for side, is_there in enumerate(boundary_sides(layer, reference.weighted(layer, x))):
+                    found[i, side] += (start + np.flatnonzero(is_there)).tolist()
+    return candidates[sorted({place for places in found.values() for place in places[:PER_KIND]})]
 
 
 def _saturate(program: SpikingProgram, rng: np.random.Generator) -> Iterator[Counts]:

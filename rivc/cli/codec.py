@@ -149,6 +149,8 @@ def _decoded(coder: FeatureCodec, path: Path) -> Recording:
             )
         frames.append(coder.decode(packet, frames[-1] if frames else None))
         starts.append(header.distance == 0)
+    if not frames:
+        raise UsageError(f"{path} holds no packets")
     codes = np.array(frames, np.uint8).reshape(len(frames), *coder.descriptor.shape)
     return Recording(codes, np.array(starts, np.bool_), coder.descriptor.bit_width)
 
@@ -185,6 +187,8 @@ def _recorded(
     from rivc.codec import Recording
 
     if not source.is_dir():
+        if layer is not None or policy is not None or record is not None:
+            raise UsageError(f"{source} is recorded; leave out --layer, --policy and --record")
         return Recording.load(source)
     if layer is None:
         raise UsageError(f"{source} is a folder: name the layer of the run to record by --layer")

@@ -67,6 +67,8 @@ def command(  # noqa: PLR0913, PLR0917 (one argument an option)
     if bool(runs) == (suite is not None):
         raise click.UsageError("give either --suite FILE or folders of runs")
     if suite is None:
+        if is_list:
+            raise click.UsageError("--list is for a suite; runs have no jobs")
         folder = out or RESULTS / "runs"
         _check_figures(figures=figures)
         check_folder(folder)

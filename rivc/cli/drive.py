@@ -12,6 +12,7 @@ import numpy as np
 from rivc.cli.driving import Driven, Words, drive_folder
 from rivc.cli.main import INTERRUPTED
 from rivc.cli.output import (
+    backend_options_option,
     emit_json,
     json_option,
     note,
@@ -85,6 +86,7 @@ SHOWN = 5  # stops that are written out for people
     help="Decisions in a row, all in time, that end a stop.",
 )
 @click.option("--backend", metavar="NAME", default="emulator", show_default=True, help="The chip.")
+@backend_options_option
 @click.option(
     "--seed",
     type=click.IntRange(min=0),

@@ -33,13 +33,14 @@ from rivc.robot import (
 )
 from rivc.robot.clock import MILLISECOND_NS
 from rivc.robot.faults import read_yaml
-from rivc.robot.rate import period_ns
+from rivc.robot.rate import MAX_RATE_HZ, MIN_RATE_HZ, period_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from types import FrameType
 
+    from rivc.neurochip import Backend
     from rivc.robot import Clock, CommandLimits, RobotEnv
     from rivc.snn_convert import SpikingProgram
     from rivc.train.config import Config
@@ -65,6 +66,7 @@ class Words:
     decision_ms: float | None
     recovery: int
     backend: str
+    backend_options: Path | None
     seed: int
 
 
@@ -107,7 +109,7 @@ def drive_folder(folder: Path, which: Which | None, words: Words) -> Driven:
         settings = _settings(words, known_hz or _default_rate_hz(folder))
         robot = _open_robot(words, program, task, clock, settings.rate_hz)
         stack.callback(robot.close)
-        chip = load_backend(words.backend)
+        chip = open_chip(words.backend, words.backend_options, config)
         stack.callback(chip.close)
         policy = ProgramPolicy(program, chip, robot.actions)
         compute_ns = perf_counter_ns if words.simulated else None
@@ -151,6 +153,18 @@ def open_program(folder: Path, which: Which | None) -> tuple[SpikingProgram, Con
     return load_program(run, which)[1], run.config()
 
 
+def open_chip(name: str, options: Path | None, config: Config | None) -> Backend:
+    """Load a back end with the options of a file, or with those of the run if it is the run's.
+
+    Raises:
+        ConfigError: if there is no such back end, or it does not take them.
+        MissingError: if it is not installed.
+    """
+    if options is not None:
+        return load_backend(name, **read_yaml(options))
+    return load_backend(name, **(config.backend.options_of(name) if config else {}))
+
+
 def _open_task(config: Config | None, words: Words) -> TaskWorld | None:
     """The task that a run was trained on; an export knows of none."""
     if config is None:
@@ -165,11 +179,17 @@ def _trained_rate_hz(folder: Path, config: Config | None) -> float | None:
     """Decisions a second of the task that a program was trained on, as far as is known here."""
     if config is None:
         origin = read_manifest(folder).get("origin")
-        rate_hz = origin.get("rate_hz") if isinstance(origin, dict) else None
-        return float(rate_hz) if isinstance(rate_hz, (int, float)) else None
+        return _rate_of(origin.get("rate_hz")) if isinstance(origin, dict) else None
     from rivc.train.task_world import known_rate_hz
 
     return known_rate_hz(config)
+
+
+def _rate_of(told: object) -> float | None:
+    """A rate as an export tells it, None if it is none."""
+    if isinstance(told, bool) or not isinstance(told, int | float):
+        return None
+    return float(told) if MIN_RATE_HZ <= told <= MAX_RATE_HZ else None
 
 
 def _default_rate_hz(folder: Path) -> float:

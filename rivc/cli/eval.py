@@ -96,9 +96,8 @@ def evaluate(
     folder = RunFolder.open(run)
     config = folder.config()
     chosen = backend or config.backend.name
-    options = config.backend.options if chosen == config.backend.name else {}
     chips = {name: load_backend(name) for name in ["emulator"] if name != chosen}
-    chips[chosen] = load_backend(chosen, **options)
+    chips[chosen] = load_backend(chosen, **config.backend.options_of(chosen))
     policy = load_policy(folder, which)
     tasks = make_tasks(config, min(config.env.count, episodes))
     try:

@@ -26,6 +26,14 @@ policy_option = click.option(
 )
 
 
+backend_options_option = click.option(
+    "--backend-options",
+    type=click.Path(path_type=Path),
+    metavar="FILE.yaml",
+    help="Arguments of the chip.  [the run's, if it is the run's chip]",
+)
+
+
 def refuse_policy(path: Path, policy: Which | None) -> None:
     """Raise UsageError if a policy was named where there is one only: in an export or a program."""
     if policy is not None:

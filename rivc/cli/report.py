@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
+from click.core import ParameterSource
 
 from rivc.cli.output import emit_json, json_option, policy_option, verb
 from rivc.errors import MissingError, UsageError
@@ -71,8 +72,17 @@ def command(  # noqa: PLR0913, PLR0917 (one argument an option)
         folder = what
         page = _of_run(what, states, seed, backend, policy, film=film)
     else:
+        _refuse_for_suites()
         folder, page = _of_suite(what, results)
     _write(page, out or folder / PAGE_FILE, as_json=as_json)
+
+
+def _refuse_for_suites() -> None:
+    """Raise UsageError if an option was given that a suite's page has no use for."""
+    context = click.get_current_context()
+    for name in ("film", "states", "seed", "backend", "policy"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise UsageError(f"--{name} is for the page of a run; a suite's has what was judged")
 
 
 def _of_run(

@@ -12,6 +12,7 @@ import click
 
 from rivc.cli.main import INTERRUPTED
 from rivc.cli.output import (
+    backend_options_option,
     check_folder,
     cut_option,
     json_option,
@@ -77,10 +78,12 @@ def command() -> None:
 @json_option
 def fit(run: Path, layer: int, out: Path, as_json: bool, **how: Any) -> None:
     """Cut the policy of a run, fit codecs, and measure the ladder of rates."""
+    from rivc.split.folder import require_own
     from rivc.train.ladders import LadderPlan, fit_split
     from rivc.train.run import RunFolder
 
     check_folder(out)
+    require_own(out)
     plan = LadderPlan(how["episodes"], how["row_episodes"], how["seed"])
     folder = fit_split(RunFolder.open(run), layer, plan, how["policy"], note)
     folder.save(out)
@@ -92,6 +95,7 @@ def fit(run: Path, layer: int, out: Path, as_json: bool, **how: Any) -> None:
 @click.option("--bind", default=_ADDRESS, show_default=True, metavar="udp://HOST:PORT|tcp://...")
 @key_option
 @click.option("--backend", metavar="NAME", default="emulator", show_default=True, help="The chip.")
+@backend_options_option
 @click.option(
     "--window-ms",
     type=click.FloatRange(0),
@@ -110,6 +114,7 @@ def serve(folder: Path, bind: str, as_json: bool, **how: Any) -> None:
 
     FOLDER is what fit wrote. Ctrl-C ends it with a report.
     """
+    from rivc.cli.driving import open_chip
     from rivc.cli.splitting import new_server, read_key
     from rivc.split.folder import SplitFolder
     from rivc.split.serve import Host
@@ -118,7 +123,8 @@ def serve(folder: Path, bind: str, as_json: bool, **how: Any) -> None:
 
     address, key = parse_address(bind), read_key(how["key"])
     limits = ServerLimits(how["max_robots"], how["idle_s"])
-    server = new_server(SplitFolder.load(folder), key, limits, how["backend"])
+    chip = open_chip(how["backend"], how["backend_options"], None)
+    server = new_server(SplitFolder.load(folder), key, limits, chip)
     if not key:
         note("no --key: whoever reaches this address is served")
 
@@ -170,7 +176,8 @@ def serve(folder: Path, bind: str, as_json: bool, **how: Any) -> None:
     help="A run or export that decides when no answer is young enough.  [the robot rests]",
 )
 @click.option("--faults", metavar="NAME|FILE.yaml", help="Of the mock robot, as in rivc drive.")
-@click.option("--backend", metavar="NAME", default="emulator", show_default=True, help="The chip.")
+@click.option("--backend", metavar="NAME", help="The chip of the robot.  [emulator]")
+@backend_options_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @json_option
 def drive(folder: Path, as_json: bool, **options: Any) -> None:
@@ -191,7 +198,7 @@ def drive(folder: Path, as_json: bool, **options: Any) -> None:
         return
     driven, server = drive_one(loaded, words)
     facts = drive_facts(loaded, driven, server)
-    if not facts["joins"]:
+    if not facts["frames_sent"]:
         note("no server answered: is `rivc split serve` at work there, with the same --key?")
     tell(facts, drive_text(loaded, driven, facts), as_json)
     if driven.report.interrupted:

@@ -83,6 +83,7 @@ def learn(run: Path, link: Path | None, out: Path | None, as_json: bool, **how: 
     policy says to them, and with --edge sends gradients down. Then both halves are programs again.
     """
     from rivc.codec import GroupPlan
+    from rivc.split.folder import require_own
     from rivc.split.link import LinkTrace, Phase, load_trace
     from rivc.train.lessons import TeachingPlan, teach
     from rivc.train.run import RunFolder
@@ -92,6 +93,7 @@ def learn(run: Path, link: Path | None, out: Path | None, as_json: bool, **how: 
         raise UsageError("--link is simulated, --over is a real way; leave one out")
     if out:
         check_folder(out)
+        require_own(out)
     trace = load_trace(link) if link else LinkTrace((Phase(kbit_per_s=KBIT_PER_S),))
     bits = how["bit_width"]
     plan = TeachingPlan(

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
-import yaml
-
-from rivc.cli.driving import mock_limits, open_program
+from rivc.cli.driving import mock_limits, open_chip, open_program
 from rivc.errors import ConfigError
 from rivc.neurochip import load_backend
 from rivc.robot import (
@@ -38,9 +36,11 @@ if TYPE_CHECKING:
     from rivc.split.folder import SplitFolder
     from rivc.split.server import Server
     from rivc.split.transport import Transport
+    from rivc.train.config import Config
     from rivc.train.task_world import TaskWorld
 
 DEFAULT_RATE_HZ: Final = 20.0
+EMULATOR: Final = "emulator"
 READ_SHARE: Final = 0.35  # of a slot, for a frame: at 50 Hz a camera of 6 ms is still in time
 WAIT_SHARE: Final = 0.6  # of a slot, for its answer; both and a margin make a slot
 
@@ -60,7 +60,8 @@ class SplitWords:
     wait_ms: float | None
     fallback: Path | None
     faults: str | None
-    backend: str
+    backend: str | None
+    backend_options: Path | None
     seed: int
 
 
@@ -111,7 +112,7 @@ class SplitRobot:
         faults = load_faults(words.faults or "none")
         parts = MockParts(self._actions, limits, self._rate_hz, faults, words.seed)
         world = self.task or NoiseWorld(self._folder.split.edge.encoding.shape, words.seed)
-        chip = load_backend(words.backend)
+        chip = open_chip(words.backend or EMULATOR, words.backend_options, config_of(self._folder))
         link = Link(self.clock, way, self._session, self._folder.ladder, self._times)
         compute_ns = perf_counter_ns if words.simulated else None
         fallback = self._fallback(SafeAction(limits.rest))
@@ -143,14 +144,26 @@ class SplitRobot:
 
 def open_task(folder: SplitFolder, seed: int) -> TaskWorld | None:
     """The task that the run was trained on, if the folder tells and a simulator is here."""
-    if not folder.config:
+    config = config_of(folder)
+    if config is None:
         return None
-    from rivc.train.config import parse_config
     from rivc.train.setup import make_tasks
     from rivc.train.task_world import TaskWorld
 
-    config = parse_config(yaml.safe_load(folder.config), "config.yaml of the split")
     return TaskWorld(make_tasks(config, 1)[0], seed)
+
+
+def config_of(folder: SplitFolder) -> Config | None:
+    """The configuration of the run that was cut, None if the folder does not tell.
+
+    Raises:
+        ConfigError: if its text is none.
+    """
+    if not folder.config:
+        return None
+    from rivc.train.config import read_config
+
+    return read_config(folder.config, "config.yaml of the split")
 
 
 def actions_of(folder: SplitFolder, task: TaskWorld | None) -> ActionTable:

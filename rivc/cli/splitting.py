@@ -12,10 +12,12 @@ from rivc.cli.driving import ending_gently
 from rivc.cli.output import note
 from rivc.cli.split_robot import (
     DEFAULT_RATE_HZ,
+    EMULATOR,
     SplitDriven,
     SplitRobot,
     SplitWords,
     actions_of,
+    config_of,
     open_task,
 )
 from rivc.errors import RivcError, UsageError
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from rivc.neurochip import Backend
     from rivc.split.folder import SplitFolder
 
 MAX_KEY: Final = 4096
@@ -58,9 +61,8 @@ def read_key(path: Path | None) -> bytes:
     return key
 
 
-def new_server(folder: SplitFolder, key: bytes, limits: ServerLimits, backend: str) -> Server:
+def new_server(folder: SplitFolder, key: bytes, limits: ServerLimits, chip: Backend) -> Server:
     """Return a server whose half is loaded onto a chip."""
-    chip = load_backend(backend)
     chip.load(folder.split.server)
     chip.infer(np.zeros((1, *folder.split.shape), np.uint8))
     folder.ladder.warm_up()
@@ -79,7 +81,7 @@ def drive_one(folder: SplitFolder, words: SplitWords) -> tuple[SplitDriven, Serv
     key = read_key(words.key)
     server = None
     if words.connect is None:
-        server = new_server(folder, key, ServerLimits(), "emulator")
+        server = new_server(folder, key, ServerLimits(), load_backend(EMULATOR))
     with ExitStack() as stack:
         address = stack.enter_context(_address(words, trace)) if words.connect else None
         robot = stack.enter_context(closing(SplitRobot(folder, words, key)))
@@ -96,7 +98,7 @@ def drive_many(folder: SplitFolder, words: SplitWords) -> FleetReport:
     """
     trace = load_trace(words.link) if words.link else None
     _check(words, trace)
-    rate_hz = words.rate or DEFAULT_RATE_HZ
+    rate_hz = words.rate or _rate_hz(folder)
     plan = FleetPlan(
         robots=words.robots or 1,
         rate_hz=rate_hz,
@@ -108,6 +110,16 @@ def drive_many(folder: SplitFolder, words: SplitWords) -> FleetReport:
     gc.freeze()  # a collection of all that a simulator brings takes longer than a slot
     with _address(words, trace) as address:
         return drive_fleet(folder, episode, address, plan, key)
+
+
+def _rate_hz(folder: SplitFolder) -> float:
+    """Frames a second of the task of a split."""
+    config = config_of(folder)
+    if config is None:
+        return DEFAULT_RATE_HZ
+    from rivc.train.task_world import known_rate_hz
+
+    return known_rate_hz(config) or DEFAULT_RATE_HZ
 
 
 def record_episode(folder: SplitFolder, seed: int, frames: int = RECORDED) -> Episode:
@@ -137,8 +149,11 @@ def _check(words: SplitWords, trace: LinkTrace | None) -> None:
         return
     if words.connect is None:
         raise UsageError("--robots N share a server: start `rivc split serve`, then --connect")
-    if words.fallback or words.faults or words.wait_ms is not None:
-        raise UsageError("--robots N play a recording; leave out --fallback, --faults, --wait-ms")
+    given = words.fallback, words.faults, words.wait_ms, words.backend, words.backend_options
+    if any(word is not None for word in given):
+        raise UsageError(
+            "--robots N play a recording; leave out --fallback, --faults, --wait-ms, --backend"
+        )
 
 
 @contextmanager

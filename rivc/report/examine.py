@@ -156,8 +156,7 @@ def examine(
     config, chosen = folder.config(), load_policy(folder, policy)
     counts, score, trouble = _states(config, chosen.program, states, seed)
     name = backend or config.backend.name
-    options = config.backend.options if name == config.backend.name else {}
-    with closing(load_backend(name, **options)) as chip:
+    with closing(load_backend(name, **config.backend.options_of(name))) as chip:
         require_fit(chip, chosen.program)
         chip.load(chosen.program)
         exact_chip, readout = is_exact(chip), chip_readout(chip, counts)

@@ -83,8 +83,7 @@ def film_run(  # noqa: PLR0913 (every option of a film is a keyword)
         raise UsageError(f"a film shows at least 1 episode, not {episodes}")
     folder, path = RunFolder.open(run_folder), film_path(Path(out))
     config, (_, program) = folder.config(), load_program(folder, policy)
-    options = config.backend.options if backend == config.backend.name else {}
-    with closing(load_backend(backend, **options)) as chip:
+    with closing(load_backend(backend, **config.backend.options_of(backend))) as chip:
         require_fit(chip, program)
         chip.load(program)
         task, view = film_task(config)

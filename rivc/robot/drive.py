@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -196,7 +196,11 @@ class _Loop:
             self.withheld += 1
 
     def _read(self, timeout_s: float) -> Frame | None:
-        """A frame that is newer than all before, or None."""
+        """A frame that is newer than all before, or None; one from the future is captured now.
+
+        A camera whose clock runs ahead must gain no time: neither with the watchdog nor with a
+        policy that bounds the age of what it decides from.
+        """
         with self._timed("read", self._clock.now_ns), _robots("read"):
             frame = self._robot.read(timeout_s)
             if not (frame is None or isinstance(frame, Frame)):
@@ -204,7 +208,8 @@ class _Loop:
         if frame is None or (self._sequence is not None and frame.sequence <= self._sequence):
             return None
         self._sequence = frame.sequence
-        return frame
+        now_ns = self._clock.now_ns()
+        return frame if frame.time_ns <= now_ns else replace(frame, time_ns=now_ns)
 
     def _decide(self, frame: Frame) -> tuple[NDArray[np.float64], Frame]:
         """The command that is wanted, and the frame that it comes from."""

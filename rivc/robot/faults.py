@@ -91,12 +91,19 @@ def load_faults(source: str) -> Faults:
     """
     if source in FAULTS:
         return FAULTS[source]
-    if not Path(source).exists():
+    if not _is_there(source):
         raise MissingError(
             f"no faults {source!r}: no such file, and known are "
             f"{', '.join(FAULTS)}{nearest(source, FAULTS)}"
         )
     return parse(Faults, read_yaml(Path(source)), source)
+
+
+def _is_there(source: str) -> bool:
+    try:
+        return Path(source).exists()
+    except OSError:  # too long for a name
+        return False
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

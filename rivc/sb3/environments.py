@@ -55,11 +55,13 @@ def _entry(wrapper: type) -> str:
     return f"{wrapper.__module__}:{wrapper.__name__}"
 
 
-OPTIONS: Final = {
-    _entry(BinnedAction): ("bins", "bins"),
-    _entry(GreyHistory): ("history", "every"),
+SETTINGS: Final = {
+    _entry(BinnedAction): ("env.bins", "bins"),
+    _entry(GreyHistory): ("env.history", "every"),
 }
-"""The option of `rivc.envs.make` that a wrapper stands for, and the wrapper's own name of it."""
+"""The setting that a wrapper stands for, and the wrapper's own name of it."""
+PLAIN: Final = {"env.bins": None, "env.history": False}
+"""What an environment without them has."""
 UNSEEN: Final = frozenset(map(_entry, (Monitor, RecordEpisodeStatistics, TimeLimit)))
 """Wrappers that a policy does not notice."""
 
@@ -128,10 +130,10 @@ def origin(env: Any, config: Config) -> dict[str, Any]:
     spec = _spec(env)
     wrappers = _wrappers(spec)
     if spec is None or wrappers is None:
-        return {"env.id": UNREGISTERED, "env.kwargs": {}}
+        return {"env.id": UNREGISTERED, "env.kwargs": {}, **PLAIN}
     is_same = config.env.id.rpartition(":")[2] == spec.id
     env_id = config.env.id if is_same else _full_id(spec)
-    return {"env.id": env_id, "env.kwargs": _options(spec.kwargs) | wrappers}
+    return {"env.id": env_id, "env.kwargs": _options(spec.kwargs), **PLAIN, **wrappers}
 
 
 def _spec(env: Any) -> EnvSpec | None:
@@ -156,17 +158,17 @@ def _full_id(spec: EnvSpec) -> str:
 
 
 def _wrappers(spec: EnvSpec | None) -> dict[str, Any] | None:
-    """The options of `rivc.envs.make` that wrappers stand for; None if one is a stranger's."""
+    """The settings that wrappers stand for; None if one is a stranger's."""
     options = dict[str, Any]()
     if spec is None or spec.kwargs.get("wrappers"):  # of the copies of a vector
         return None
     for wrapper in spec.additional_wrappers:
         if wrapper.entry_point in UNSEEN:
             continue
-        if wrapper.entry_point not in OPTIONS:
+        if wrapper.entry_point not in SETTINGS:
             return None
-        option, argument = OPTIONS[wrapper.entry_point]
-        options |= _plain({option: (wrapper.kwargs or {})[argument]})
+        setting, argument = SETTINGS[wrapper.entry_point]
+        options |= _plain({setting: (wrapper.kwargs or {})[argument]})
     return options
 
 

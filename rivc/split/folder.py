@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from rivc.codec import FeatureCodec, GroupQuantizer
-from rivc.errors import ConfigError, DamagedFileError, MissingError
+from rivc.errors import ConfigError, DamagedFileError, MissingError, UsageError
 from rivc.robot.faults import parse
 from rivc.snn_convert import SpikingProgram
 from rivc.snn_convert.storage import read_json, read_plain, reason, write_atomically
@@ -33,6 +33,7 @@ FORMAT: Final = "rivc split 1"
 MAX_CONFIG: Final = 1 << 20
 ANSWER_BITS: Final = 31  # of a magnitude
 _PARTS: Final = re.compile(r"(codec|groups)\d+\.npz|config\.yaml")
+_OWN: Final = re.compile(rf"{_PARTS.pattern}|(edge|server)\.npz|{re.escape(SPLIT_FILE)}")
 _Count = Annotated[int, Field(ge=0, le=1 << 24)]
 
 
@@ -100,8 +101,9 @@ class SplitFolder:
 
         Raises:
             ConfigError: if it cannot be made, or what is there not be taken away.
-            UsageError: if it cannot be written.
+            UsageError: if it cannot be written, or holds anything but a split.
         """
+        require_own(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _clear(folder)
@@ -162,6 +164,16 @@ class SplitFolder:
         if whole.identity.hex() != told.identity:
             raise DamagedFileError(f"{folder} was altered: its parts are not those it was made of")
         return whole
+
+
+def require_own(folder: Path) -> None:
+    """Raise a `UsageError` if what is no split holds a file that one would write over, as a run."""
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    theirs = [name for name in names if _OWN.fullmatch(name)]
+    if theirs and SPLIT_FILE not in names:
+        raise UsageError(
+            f"{folder} is no split, and its {theirs[0]!r} would be lost; choose another --out"
+        )
 
 
 def _clear(folder: Path) -> None:

@@ -10,12 +10,12 @@ counts from the light that caused it, also across the link.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from rivc.errors import ConfigError
+from rivc.errors import ConfigError, QuantError
 from rivc.robot.clock import MILLISECOND_NS, SECOND_NS
 from rivc.robot.protocol import Frame
 from rivc.robot.rate import Durations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rivc.neurochip import Backend
+    from rivc.quant.encoding import InputEncoding
     from rivc.robot import ActionTable, Clock, Percentiles, Policy
     from rivc.split.halves import Split
     from rivc.split.ladder import Ladder
@@ -124,7 +125,8 @@ class SplitPolicy:
         rate: what is known of the link.
 
     Raises:
-        ConfigError: if the actions are of another layout.
+        ConfigError: if the actions are of another layout, or the fall-back takes another
+            observation.
         ChipLimitError: if the edge half does not fit the chip.
     """
 
@@ -144,6 +146,7 @@ class SplitPolicy:
             )
         chip.load(split.edge)
         chip.infer(np.zeros((1, *split.edge.encoding.shape), np.uint8))
+        _try(fallback, split.edge.encoding)
         link.ladder.warm_up()
         self._split, self._chip, self._actions, self._link = split, chip, actions, link
         self._fallback, self._clock = fallback, link.clock
@@ -163,9 +166,10 @@ class SplitPolicy:
         return {name: durations.percentiles() for name, durations in self._stages.items()}
 
     def see(self, frame: Frame) -> None:
-        """Take in the frame whose observation is encoded next."""
-        self._frame = frame
-        self._stages["capture"].add(max(0, self._clock.now_ns() - frame.time_ns))
+        """Take in the frame whose observation is encoded next; none is younger than now."""
+        now_ns = self._clock.now_ns()
+        self._frame = replace(frame, time_ns=min(frame.time_ns, now_ns))
+        self._stages["capture"].add(now_ns - self._frame.time_ns)
 
     def encode(self, observation: NDArray[Any]) -> NDArray[np.uint8]:
         """Return the counts of one observation."""
@@ -289,3 +293,12 @@ class SplitPolicy:
         self.decided_from = self._answered
         readout = self._answer.readout.reshape(1, *self._actions.layout)
         return self._actions.command(greedy(readout)[0])
+
+
+def _try(fallback: Policy, encoding: InputEncoding) -> None:
+    """Let a fall-back decide once before it is needed: an outage is no time to find out."""
+    dtype = np.uint8 if encoding.kind == "image" else np.float32
+    try:
+        fallback.infer(fallback.encode(np.zeros(encoding.shape, dtype)))
+    except QuantError as error:
+        raise ConfigError(f"the fall-back takes another observation: {error}") from error

@@ -165,7 +165,8 @@ class Server:
         reason = suspicion(message, data, seal, robot.window, *_FROM_ROBOT)
         if reason or message is None:
             return self._drop(reason)
-        self._know(robot, peer, now_ns)
+        if not self._knows(robot, peer, now_ns):
+            return self._drop("full")
         if message.kind == Kind.LEAVE:
             self._forget(robot)
             return []
@@ -229,12 +230,19 @@ class Server:
             self._forget(unknown[0])
         return None
 
-    def _know(self, robot: _Robot, peer: Peer, now_ns: int) -> None:
-        """Note where a robot is; a session that it had before is over."""
+    def _knows(self, robot: _Robot, peer: Peer, now_ns: int) -> bool:
+        """Note where a robot is; a session that it had before is over.
+
+        False if others took its place since it was let in: it is forgotten, and asks again.
+        """
         if not robot.is_known:
             for other in [r for r in self._robots.values() if r is not robot and r.peer == peer]:
                 self._forget(other)
+            if sum(r.is_known for r in self._robots.values()) >= self._limits.max_robots:
+                self._forget(robot)
+                return False
         robot.is_known, robot.peer, robot.heard_ns = True, peer, now_ns
+        return True
 
     def _forget_idle(self, now_ns: int) -> None:
         oldest_ns = now_ns - self._limits.idle_s * SECOND_NS

@@ -147,7 +147,7 @@ class _Joining:
     seal: Seal | None = None
     window: ReplayWindow = field(default_factory=ReplayWindow)
     counter: int = 0
-    answered_ns: int = 0
+    waiting_ns: int | None = None  # since when nothing came back
 
 
 class Session:
@@ -169,6 +169,7 @@ class Session:
     ) -> None:
         self._ladder, self._identity, self._readout_size = ladder, identity, readout_size
         self._seal, self.dropped, self.joins = Seal(key), Dropped(), 0
+        self._asked_first_ns: int | None = None
         self._begin(None)
 
     @property
@@ -181,12 +182,16 @@ class Session:
         if self._now.asked_ns is not None and now_ns - self._now.asked_ns < ASK_AGAIN_NS:
             return None
         self._now.asked_ns = now_ns
+        if self._asked_first_ns is None:
+            self._asked_first_ns = now_ns
         body = JOIN.pack(self._now.nonce, self._identity)
         return self._seal.seal(Message(Kind.JOIN, self._now.session, 0, body))
 
     def give_up(self, now_ns: int) -> None:
-        """Begin a new session if nothing was heard in this one for too long."""
-        over = self._now.counter >= LAST or now_ns - self._now.answered_ns > PATIENCE_NS
+        """Begin a new session if what was sent in this one is without an answer for too long."""
+        since_ns = self._now.waiting_ns
+        is_silent = since_ns is not None and now_ns - since_ns > PATIENCE_NS
+        over = self._now.counter >= LAST or is_silent
         if self.is_joined and over:
             self._begin(None)
 
@@ -201,6 +206,8 @@ class Session:
         planes, (reference, previous) = self._ladder.reduce(row, counts), self._reference(row)
         packet = self._ladder.rows[row].codec.encode(planes, previous)
         sequence = self._next()
+        if self._now.waiting_ns is None:
+            self._now.waiting_ns = now_ns
         self._sent[sequence] = row, planes
         while len(self._sent) > KEPT:
             self._sent.popitem(last=False)
@@ -226,7 +233,8 @@ class Session:
         """Take a message in; None if it means nothing.
 
         Raises:
-            LinkError: if the server does not let the robot in, the first time that it asks.
+            LinkError: if the server does not let the robot in when it begins to ask; one that has
+                asked for 2 s is at work with its fall-back, and asks again.
         """
         message, now = self._seal.parse(data), self._now
         if message is not None and message.session != now.session:
@@ -236,7 +244,7 @@ class Session:
         reason = suspicion(message, data, now.seal, now.window, *_FROM_SERVER)
         if reason or message is None:
             return self._noted(reason)
-        now.answered_ns = now_ns
+        now.waiting_ns = None
         if message.kind == Kind.GRADIENT:
             [sequence] = GRADIENT.unpack_from(message.body)
             return Gradient(sequence, message.body[GRADIENT.size :])
@@ -261,13 +269,15 @@ class Session:
         if message.kind == Kind.REFUSED:
             reason = REFUSED.unpack(message.body)[1]
             told = REFUSALS.get(reason, f"reason {reason}")
-            if reason == Refusal.TAKEN or self.joins > 1:
+            first_ns = now_ns if self._asked_first_ns is None else self._asked_first_ns
+            is_new = self.joins == 1 and now_ns - first_ns < PATIENCE_NS
+            if reason == Refusal.TAKEN or not is_new:
                 self._begin(self._now.asked_ns)  # a robot at work does not stop: it asks again
                 return "refused"
             raise LinkError(f"the server refuses this robot: {told}")
         _, answer = WELCOME.unpack(message.body)
         now = self._now
-        now.seal, now.answered_ns = self._seal.of_session(now.nonce, answer), now_ns
+        now.seal = self._seal.of_session(now.nonce, answer)
         return Joined(now_ns - (now.asked_ns or 0))
 
     def _answer(self, message: Message, now_ns: int) -> Answer | str:

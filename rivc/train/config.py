@@ -33,7 +33,7 @@ from rivc.train.sections import (
     Section,
     TrainConfig,
 )
-from rivc.train.shelf import Shelf, explain, read_tree
+from rivc.train.shelf import Shelf, explain, parse_tree, read_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -144,6 +144,15 @@ def load_config(source: str | Path, overrides: Mapping[str, Any] | None = None) 
     for key, value in (overrides or {}).items():
         _set(tree, key, value)
     return parse_config(tree, str(source))
+
+
+def read_config(text: str, source: str) -> Config:
+    """Return the configuration that a text holds; errors name `source`.
+
+    Raises:
+        ConfigError: if it is not YAML, a key is unknown or a value is wrong.
+    """
+    return parse_config(parse_tree(text, source), source)
 
 
 def overridden(config: Config, values: Mapping[str, Any]) -> Config:

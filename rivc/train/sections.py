@@ -10,6 +10,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -47,6 +48,14 @@ class EnvConfig(Section):
     train_episode_steps: Positive | None = None
     """Cut episodes off so early while training, to see more starts; null: the task's time limit.
     For a task that has none it holds in evaluations, too."""
+
+    @field_validator("kwargs")
+    @classmethod
+    def _own(cls, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """What wraps the environment is no argument of it."""
+        for name in {"bins", "history"} & kwargs.keys():
+            raise ValueError(f"{name} is no argument of the environment; write env.{name}")
+        return kwargs
 
 
 class NetConfig(Section):
@@ -92,6 +101,10 @@ class BackendConfig(Section):
     """If the chip fails: stop with a checkpoint, or go on in the emulator, in equal integers."""
     timeout_s: Annotated[float, Field(gt=0, le=86_400)] | None = None
     """Seconds that an inference may take before the chip counts as failed; null: any time."""
+
+    def options_of(self, name: str) -> dict[str, Any]:
+        """Return the options of a back end that was named: those of the run, if it is the run's."""
+        return self.options if name == self.name else {}
 
 
 class TrainConfig(Section):

@@ -51,13 +51,21 @@ def read_tree(source: str, shelf: Shelf) -> dict[str, Any]:
         ConfigError: if it is not YAML, or not keys and values.
     """
     text, name = _read(source, shelf)
+    return {"name": name} | parse_tree(text, source)
+
+
+def parse_tree(text: str, source: str) -> dict[str, Any]:
+    """Return the keys and values of a text; errors name `source`.
+
+    Raises:
+        ConfigError: if it is not YAML, or not keys and values.
+    """
     try:
         tree = yaml.safe_load(text) or {}
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{source} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise ConfigError(f"{source} must hold keys and values, not a {type(tree).__name__}")
-    tree.setdefault("name", name)
     return tree
 
 

@@ -39,6 +39,22 @@ def codec(codes: Path, rivc: Call, tmp_path: Path) -> Path:
     return tmp_path / "codec.npz"
 
 
+@pytest.mark.parametrize("words", [("--layer", 1), ("--policy", "best"), ("--record", "r.npz")])
+def test_what_is_recorded_is_not_recorded_again(
+    codes: Path, rivc: Call, tmp_path: Path, words: tuple[object, ...]
+) -> None:
+    result = rivc("codec", "fit", codes, "--out", tmp_path / "codec.npz", *words)
+    assert result.exit_code == 2
+    assert "leave out --layer, --policy and --record" in result.stderr
+
+
+def test_no_packets_are_no_counts(codec: Path, rivc: Call, tmp_path: Path) -> None:
+    (tmp_path / "empty.rvf").touch()
+    result = rivc("codec", "decode", codec, tmp_path / "empty.rvf", "--out", tmp_path / "o.npz")
+    assert result.exit_code == 2
+    assert "holds no packets" in result.stderr
+
+
 @pytest.mark.parametrize("options", [[], ["--intra"], ["--profile", "packed"]])
 def test_counts_come_back(
     codes: Path, codec: Path, options: list[str], rivc: Call, tmp_path: Path

@@ -63,6 +63,7 @@ def test_people_get_a_table(seeds: list[Path], rivc: Call, tmp_path: Path) -> No
     [
         (("--out", "file/out"), "is no folder that takes files"),
         (("--episodes", 100_001), "is not in the range 1<=x<=100000"),
+        (("--list",), "--list is for a suite"),
     ],
 )
 def test_nothing_is_judged_for_a_report_that_cannot_be_written(

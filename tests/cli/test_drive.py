@@ -19,6 +19,7 @@ from rivc.cli.driving import ending_gently
 from rivc.neurochip.export import load_export
 from rivc.robot.clock import SECOND_NS
 from rivc.robot.watchdog import Stop
+from rivc.train import load_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -301,6 +302,8 @@ def test_whatever_ends_the_process_stops_the_robot_first(
         (("--robot", "mock", "--rate", "1e-300"), "a rate of 1e-300 Hz is not in"),
         (("--robot", "mock", "--simulated", "--watchdog-ms", "1e-9"), "0.05 or more"),
         (("--robot", "mock", "--backend", "emulatr"), "did you mean 'emulator'"),
+        (("--robot", "mock", "--faults", "x" * 300), "no faults"),
+        (("--robot", "mock", "--backend-options", "none.yaml"), "none.yaml"),
         ((), "robot"),
     ],
 )
@@ -311,6 +314,34 @@ def test_words_that_do_not_go_together_are_told_of(
     assert result.exit_code == 2
     assert told in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_the_chip_of_a_run_has_the_runs_options(run: Path, rivc: Call, tmp_path: Path) -> None:
+    options = {"dropped_spikes": 0.9}
+    config = load_config(
+        run / "config.yaml", {"backend.name": "spiking", "backend.options": options}
+    )
+    (run / "config.yaml").write_text(config.to_yaml())
+    (tmp_path / "chip.yaml").write_text("dropped_spikes: 0.9\n")
+    (tmp_path / "exact.yaml").write_text("{}\n")
+
+    def returned(*words: object) -> float:
+        how = ("--robot", "mock", "--simulated", "--seconds", 20, "--json")
+        return float(json.loads(rivc("drive", run, *how, *words).stdout)["return_mean"])
+
+    own, given = returned("--backend", "spiking"), ("--backend-options", tmp_path / "chip.yaml")
+    assert own == returned("--backend", "spiking", *given)
+    exact = returned("--backend", "spiking", "--backend-options", tmp_path / "exact.yaml")
+    assert exact == returned() != own
+
+
+@pytest.mark.parametrize("rate", [10**400, True, -1.0, "20"])
+def test_a_rate_that_is_none_is_told_of(export: Path, rivc: Call, rate: object) -> None:
+    manifest = json.loads((export / "manifest.json").read_text())
+    manifest["origin"]["rate_hz"] = rate
+    (export / "manifest.json").write_text(json.dumps(manifest))
+    words = ("--robot", "mock", "--simulated", "--seconds", 1)
+    assert "does not tell its task's rate" in rivc("drive", export, *words).stderr
 
 
 def test_a_folder_that_is_neither_is_told_of(tmp_path: Path, rivc: Call) -> None:

@@ -169,6 +169,8 @@ def test_a_film_is_made_when_asked(run: Path, rivc: Call) -> None:
         (["."], "no config.yaml"),
         (["smok"], "did you mean 'smoke'?"),
         (["smoke", "--results", "nowhere"], "rivc compare --suite smoke"),
+        (["smoke", "--film"], "--film is for the page of a run"),
+        (["smoke", "--backend", "spiking"], "--backend is for the page of a run"),
         (["RUN", "--out", "page.txt"], "a page ends in one of .html, .htm"),
         (["RUN", "--out", "nowhere/page.html"], "cannot write"),
         (["RUN", "--backend", "emulatr"], "did you mean 'emulator'?"),
@@ -177,7 +179,8 @@ def test_a_film_is_made_when_asked(run: Path, rivc: Call) -> None:
 def test_what_is_wrong_is_told_in_one_line(
     words: list[str], told: str, trained: Path, rivc: Call
 ) -> None:
-    result = rivc("report", *(trained if word == "RUN" else word for word in words), *STATES)
+    states = STATES if "RUN" in words else ()
+    result = rivc("report", *(trained if word == "RUN" else word for word in words), *states)
     assert result.exit_code == 2
     assert told in result.stderr
     assert result.stderr.count("\n") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -149,18 +150,46 @@ def test_a_half_is_exported_and_verified(
         (("--key", "FOLDER/trace.csv"), "at least 16"),
         (("--deadline-ms", "1e9"), "60,000"),
         (("--backend", "none"), "none"),
+        (("--robots", "2", "--connect", "udp://127.0.0.1:1", "--backend", "x"), "--backend"),
+        (("--backend-options", "FOLDER/chip.yaml"), "does not take ['port']"),
     ],
 )
 def test_words_that_do_not_go_together_are_one_line(
     folder: Path, rivc: Call, tmp_path: Path, words: tuple[str, ...], told: str
 ) -> None:
     (tmp_path / "trace.csv").write_text("seconds\n0\n")
+    (tmp_path / "chip.yaml").write_text("port: 1\n")
     given = [word.replace("FOLDER", str(tmp_path)) for word in words]
     result = rivc("split", "drive", folder, *given)
     assert result.exit_code == 2
     assert told in result.stderr
     assert result.stderr.count("\n") == 1
     assert not result.stdout
+
+
+def test_a_server_that_is_not_there_is_told_of(folder: Path, rivc: Call) -> None:
+    words = ("--connect", "udp://127.0.0.1:9", "--seconds", 0.5)
+    result = rivc("split", "drive", folder, *words)
+    assert result.exit_code == 0, result.stderr
+    assert "no server answered" in result.stderr
+
+
+def test_a_configuration_that_is_none_is_one_line(folder: Path, rivc: Call, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "split")
+    (tmp_path / "split" / "config.yaml").write_text("{")
+    result = rivc("split", "drive", tmp_path / "split", "--simulated", "--seconds", 1)
+    assert result.exit_code == 2
+    assert "config.yaml of the split is not YAML" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", ["fit", "learn"])
+def test_a_run_is_not_written_over(verb: str, trained: Path, run: Path, rivc: Call) -> None:
+    before = (run / "config.yaml").read_bytes()
+    result = rivc("split", verb, trained, "--layer", 1, "--out", run)
+    assert result.exit_code == 2
+    assert "is no split, and its 'config.yaml' would be lost" in result.stderr
+    assert (run / "config.yaml").read_bytes() == before
 
 
 def test_no_split_and_no_cut_name_the_way_out(trained: Path, rivc: Call, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def _registered() -> Iterator[None]:
     del gym.registry["Blank-v0"], gym.registry["Absent-v0"]
 
 
-def complaint(kind: type[Exception], env_id: str, **options: object) -> str:
+def complaint(kind: type[Exception], env_id: str, /, **options: object) -> str:
     """Return the one line of the error."""
     with pytest.raises(kind) as caught:
         make(env_id, **options)  # type: ignore[arg-type]
@@ -161,6 +161,8 @@ def test_a_wrong_option_names_the_nearest() -> None:
     assert message == "rivc/VisualTracker-v0 has no option 'obs_mod'; did you mean 'obs_mode'?"
     message = complaint(ConfigError, "rivc/VisualTracker-v0", movin=False)
     assert message.endswith("did you mean 'moving'?")
+    message = complaint(ConfigError, "Blank-v0", env_id=1)
+    assert message.startswith("Blank-v0 has no option 'env_id'")
     message = complaint(ConfigError, "Blank-v0", zzz=1)
     assert message.endswith("no option 'zzz'; it has observation_space, action_space")
 

@@ -63,6 +63,8 @@ def test_another_package_cannot_take_over_a_name_of_ours(monkeypatch: pytest.Mon
 def test_options_that_a_backend_does_not_take_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"'emulator' does not take \['port'\]"):
         load_backend("emulator", port=7)
+    with pytest.raises(ConfigError, match=r"'emulator' does not take \['name'\]"):
+        load_backend("emulator", **{"name": "x"})
 
 
 class Fragile:

@@ -139,6 +139,39 @@ def test_after_a_stop_so_many_decisions_have_to_be_in_time(recovery: int) -> Non
     assert gone_ns > (1.5 + (recovery - 1) / HZ) * SECOND_NS
 
 
+def test_a_frame_from_the_future_is_captured_now() -> None:
+    clock = SimulatedClock()
+    robot = mock(clock, Faults(), camera_hz=HZ)
+    seen: list[int] = []
+
+    class Ahead:
+        """The same robot with a camera whose clock runs ahead."""
+
+        limits, actions, send, stop = robot.limits, robot.actions, robot.send, robot.stop
+
+        def read(self, timeout_s: float) -> Frame | None:
+            frame = robot.read(timeout_s)
+            if frame is None:
+                return None
+            late = Frame(frame.observation, frame.time_ns + SECOND_NS, frame.sequence)
+            robot.captured_ns[frame.sequence] = late.time_ns
+            return late
+
+        def close(self) -> None:
+            robot.close()
+
+    class Seeing(Steer):
+        decided_from = Frame(np.zeros(1), 0, 0)
+
+        def see(self, frame: Frame) -> None:
+            self.decided_from = frame
+            seen.append(clock.now_ns() - frame.time_ns)
+
+    drive(Ahead(), Seeing(clock), clock, DriveSettings(HZ, 2, DOG))
+    assert len(seen) > 50
+    assert min(seen) >= 0
+
+
 def test_a_slow_decision_stops_the_robot_while_the_policy_still_thinks() -> None:
     report, robot = simulate(Faults(), 2, take=lambda i: 500 * MS if i == 30 else 0)
     begun_ns = 29 * 20 * MS

@@ -280,7 +280,10 @@ BINNED: dict[str, Callable[[], Any]] = {
 def test_wrappers_of_rivc_are_options_of_a_saved_model(
     make: Callable[[], Any], tmp_path: Path
 ) -> None:
-    assert env_of(model(make()), tmp_path) == ("Pendulum-v1", {"bins": 5})
+    config = unpacked(model(make()), tmp_path).config()
+    assert (config.env.id, config.env.kwargs, config.env.bins) == ("Pendulum-v1", {}, 5)
+    [task] = make_tasks(config, 1)
+    assert task.action_layout == (1, 5)
 
 
 def turned_around(env: Any) -> Any:

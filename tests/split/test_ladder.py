@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rivc.codec import Recording
-from rivc.errors import ConfigError, DamagedFileError, MissingError, QuantError
+from rivc.errors import ConfigError, DamagedFileError, MissingError, QuantError, UsageError
 from rivc.split.folder import SplitFolder
 from rivc.split.halves import cut, to_planes
 from rivc.split.ladder import Ladder, Point, coarse, fit_ladder, importance
@@ -177,8 +177,18 @@ def test_of_a_split_that_was_there_before_nothing_is_left(tmp_path: Path) -> Non
 
 
 def test_files_of_something_else_stay_where_a_split_is_saved(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    folder = SplitFolder(SPLIT, fitted())
+    for _ in range(2):
+        folder.save(tmp_path)
+        assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_run_is_not_made_a_split(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("of a run")
-    SplitFolder(SPLIT, fitted()).save(tmp_path)
+    with pytest.raises(UsageError, match=r"is no split, and its 'config\.yaml' would be lost"):
+        SplitFolder(SPLIT, fitted()).save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
     assert (tmp_path / "config.yaml").read_text() == "of a run"
 
 

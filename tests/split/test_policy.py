@@ -12,17 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rivc.errors import ConfigError, LinkError
+from rivc.neurochip import load_backend
+from rivc.robot import ActionTable, Frame, ProgramPolicy
 from rivc.robot.clock import SECOND_NS
 from rivc.snn_convert import reference
 from rivc.snn_convert.program import greedy
 from rivc.split.halves import cut, cuts
 from rivc.split.ladder import Point
 from rivc.split.link import LinkModel, LinkTrace, Phase
-from rivc.split.policy import LinkTimes
+from rivc.split.policy import LinkTimes, SplitPolicy
 from rivc.split.server import ServerLimits
 from rivc.split.simulated import SimulatedTransport
 from rivc.split.transport import InProcess
-from tests.programs import conv_program
+from tests.programs import conv_program, dense_program
 from tests.split.parts import MS, Rig, ladder_of
 
 if TYPE_CHECKING:
@@ -196,6 +198,26 @@ def test_a_robot_that_is_refused_at_work_goes_on_and_asks_now_and_then(
     rig.run(200, start=5)
     assert rig.policy.decisions["fallback"] > 190
     assert 25 <= rig.session.dropped["refused"] <= 41  # in two seconds
+
+
+def test_a_clock_that_runs_ahead_gains_no_time() -> None:
+    rig = Rig(over(Phase(delay_ms=3), Phase(1, kbit_per_s=0)))
+    x = np.zeros(rig.split.edge.encoding.shape, np.uint8)
+    for i in range(100):
+        rig.clock.sleep_until(20 * MS * i)
+        rig.policy.see(Frame(x, rig.clock.now_ns() + 5 * SECOND_NS, i))
+        rig.policy.infer(rig.policy.encode(x))
+    assert rig.policy.decisions["present"] >= 45
+    assert rig.policy.decisions["fallback"] >= 45  # though all stamps are later than the outage
+
+
+def test_a_fall_back_that_takes_other_observations_is_told_of_before_it_is_needed() -> None:
+    rig = Rig(over(Phase()))
+    other = dense_program()
+    levels = [[float(i) for i in range(other.action_layout[1])]] * other.action_layout[0]
+    fallback = ProgramPolicy(other, load_backend("emulator"), ActionTable.levels(levels))
+    with pytest.raises(ConfigError, match="the fall-back takes another observation"):
+        SplitPolicy(rig.split, load_backend("emulator"), rig.actions, rig.policy._link, fallback)
 
 
 def test_a_narrow_link_gets_a_narrow_row_and_a_wide_one_everything() -> None:

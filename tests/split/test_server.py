@@ -124,6 +124,8 @@ def test_ways_are_told_by_the_clock_of_the_server_that_is_there() -> None:
     session, us = new_session(), S // 1_000_000
     for now_ns, ahead_ns in ((0, 0), (10 * S, 2000 * S)):
         server, there_ns = new_server(), now_ns + ahead_ns + 30 * us
+        if session.is_joined:  # the server is gone
+            session.frame(some_counts(), 0, now_ns - 3 * S)
         session.give_up(now_ns)
         join(server, session, now_ns=now_ns)
         server.receive(session.frame(some_counts(), 0, now_ns)[1], "robot", there_ns)
@@ -217,6 +219,46 @@ def test_one_robot_too_many_is_refused_and_half_joined_ones_do_not_keep_others_o
     [(_, refusal)] = server.receive(asked, "c", 0)
     with pytest.raises(LinkError, match="--max-robots"):
         late.receive(refusal, 0)
+
+
+def test_of_robots_that_were_let_in_at_once_no_more_are_served_than_may_be() -> None:
+    server = new_server(max_robots=2)
+    sessions = {name: joined(server, name) for name in "ab"}
+    server.receive(sessions["a"].frame(some_counts(), 0, 0)[1], "a", 0)
+    sessions["c"] = joined(server, "c")  # while b was let in, and not heard of
+    for name in "bc":
+        server.receive(sessions[name].frame(some_counts(), 0, 0)[1], name, 0)
+    assert server.robots == 2
+    assert server.dropped == {"full": 1}
+    server.receive(sessions["c"].frame(some_counts(), 0, 0)[1], "c", 0)
+    assert server.dropped == {"full": 1, "unknown session": 1}
+
+
+def test_a_robot_that_sends_seldom_keeps_its_session_while_it_is_answered() -> None:
+    server = new_server()
+    session = joined(server)
+    for i in range(5):
+        now_ns = 3 * S * i
+        session.give_up(now_ns)
+        assert session.is_joined
+        server.receive(session.frame(some_counts(i), 0, now_ns)[1], "robot", now_ns)
+        [(_, answer)] = server.answer(now_ns)
+        assert isinstance(session.receive(answer, now_ns), Answer)
+    session.frame(some_counts(), 0, 20 * S)
+    session.give_up(22 * S)
+    assert session.is_joined
+    session.give_up(22 * S + 1)
+    assert not session.is_joined
+
+
+def test_a_robot_that_found_no_server_at_first_is_not_ended_by_a_full_one() -> None:
+    server, session = new_server(max_robots=0), new_session()
+    session.join(0)  # nobody is there yet
+    asked = session.join(3 * S)
+    assert asked is not None
+    [(_, refusal)] = server.receive(asked, "robot", 3 * S)
+    assert session.receive(refusal, 3 * S) is None
+    assert session.dropped == {"refused": 1}
 
 
 def test_a_robot_that_joins_again_takes_its_own_place() -> None:

@@ -92,3 +92,9 @@ def test_every_key_says_what_it_is() -> None:
 def test_the_automatic_reward_scale_is_one_minus_the_discount() -> None:
     assert load_config("quickstart", {"train.discount": 0.75}).reward_scale == 0.25
     assert load_config("quickstart", {"train.reward_scale": 2}).reward_scale == 2.0
+
+
+@pytest.mark.parametrize("name", ["bins", "history"])
+def test_what_wraps_an_environment_is_no_argument_of_it(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{name} is no argument .*; write env\.{name}"):
+        load_config("quickstart", {f"env.kwargs.{name}": 3})
