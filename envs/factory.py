@@ -7,7 +7,7 @@ import inspect
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from rivc.envs.wrappers import Bins
 
+MAX_CHOICES: Final = 32_767  # what a replay holds an action in has 16 bits
 ObservationKind = Literal["image", "vector"]
 
 
@@ -174,6 +175,8 @@ def _action_layout(space: spaces.Space[Any]) -> tuple[int, int]:
     groups, choices = _groups_and_choices(space)
     if choices < 2:
         raise ConfigError(f"action space {one_line(space)} leaves nothing to choose")
+    if choices > MAX_CHOICES:
+        raise ConfigError(f"action space {one_line(space)} has more than {MAX_CHOICES:,} choices")
     return groups, choices
 
 

@@ -31,11 +31,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
-from rivc.errors import DamagedFileError, MissingError, UsageError
+from rivc.errors import ConfigError, DamagedFileError, MissingError, UsageError
 from rivc.snn_convert.storage import read_json, read_plain, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from rivc.train.replay import Replay
@@ -46,7 +46,7 @@ FORMAT_VERSION: Final = 3
 BLOCK: Final = 2048
 MAX_BYTES, MAX_TREE = 1 << 40, 1 << 30  # of one file; the replay is in many
 KEEP: Final = 2
-_ARRAY, _TENSOR = "array:", "tensor:"
+_ARRAY, _TENSOR, _TUPLE = "array:", "tensor:", "tuple:"
 _ASIDE: Final = ".aside"
 
 
@@ -108,8 +108,12 @@ def recover(folder: Path) -> None:
 
 def latest_checkpoint(folder: Path) -> Path | None:
     """Return the newest whole checkpoint of a run, or None."""
-    found = [path for path in folder.glob("[0-9]*") if path.is_dir()]
-    return max(found, key=_env_steps, default=None)
+    return max(_whole(folder), key=_env_steps, default=None)
+
+
+def _whole(folder: Path) -> list[Path]:
+    """The checkpoints of a run, and no folder that somebody put aside under another name."""
+    return [path for path in folder.glob("[0-9]*") if path.name.isdecimal() and path.is_dir()]
 
 
 def env_steps_made(run: Path) -> int:
@@ -127,15 +131,28 @@ def load_checkpoint(path: Path, replay: Replay) -> dict[str, Any]:
 
     Raises:
         DamagedFileError: if any part is missing or altered; says what to do.
+        ConfigError: if it is of a task that shows something else.
     """
     with _telling(path):
         tree, arrays = _read_state(path)
+        _check_shape(tree["state"], replay)
         for name in tree["replay"]["blocks"]:
             rows = _read(path.parent / "replay" / name, _hash(name))
             _restore_block(replay, _number(name), rows, tree["replay"]["head"])
         replay.restore(tree["replay"]["rest"], _replay_rows(arrays))
         state: dict[str, Any] = _join(tree["state"], arrays)
     return state
+
+
+def _check_shape(state: Mapping[str, Any], replay: Replay) -> None:
+    saved = state.get("encoding", {}).get("shape")
+    found = replay.columns.observation.shape[1:]
+    shape = tuple(saved[_TUPLE] if isinstance(saved, dict) else saved or found)
+    if shape != found:
+        raise ConfigError(
+            f"the run was made with observations {shape}, and env now shows {found}; undo what was "
+            "changed in its config.yaml"
+        )
 
 
 def load_network(path: Path) -> tuple[dict[str, torch.Tensor], str | None]:
@@ -233,7 +250,7 @@ def _hash(name: str) -> str:
 
 
 def _contiguous(arrays: Arrays) -> Arrays:
-    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    return {name: np.require(array, requirements="C") for name, array in arrays.items()}
 
 
 def _write_folder(part: Path, tree: dict[str, Any], arrays: Arrays) -> None:
@@ -266,7 +283,7 @@ def _read(path: Path, sha256: str) -> Arrays:
 
 def _drop_old(folder: Path) -> None:
     """Keep the last two checkpoints and the blocks that they need."""
-    found = sorted((p for p in folder.glob("[0-9]*") if p.is_dir()), key=_env_steps)
+    found = sorted(_whole(folder), key=_env_steps)
     for path in found[:-KEEP]:
         shutil.rmtree(path)
     needed = {name for path in found[-KEEP:] for name in _blocks_of(path)}
@@ -276,24 +293,59 @@ def _drop_old(folder: Path) -> None:
             path.unlink()
 
 
+def require_savable(state: Mapping[str, Any]) -> None:
+    """Raise a `UsageError` that names what of a state cannot be saved, before it is to be."""
+    _split(state, "state", {})
+
+
 def _split(node: Any, path: str, arrays: Arrays) -> Any:
-    """Move the arrays of a tree into `arrays`, leaving their paths."""
+    """Move the arrays of a tree into `arrays`, leaving their paths.
+
+    Raises:
+        UsageError: if a part would not come back as it is.
+    """
     if isinstance(node, dict):
-        return {key: _split(value, f"{path}/{key}", arrays) for key, value in node.items()}
+        return {_name(key, path): _split(x, f"{path}/{key}", arrays) for key, x in node.items()}
     if isinstance(node, list | tuple):
-        return [_split(value, f"{path}/{i}", arrays) for i, value in enumerate(node)]
+        parts = [_split(value, f"{path}/{i}", arrays) for i, value in enumerate(node)]
+        return {_TUPLE: parts} if isinstance(node, tuple) else parts
     if isinstance(node, torch.Tensor):
         arrays[path] = node.detach().numpy()
         return _TENSOR + path
     if isinstance(node, np.ndarray):
-        arrays[path] = node
+        arrays[path] = _numeric(node, path)
         return _ARRAY + path
-    return node.item() if isinstance(node, np.generic) else node
+    return _value(node.item() if isinstance(node, np.generic) else node, path)
+
+
+def _name(key: Any, path: str) -> str:
+    if not isinstance(key, str) or key == _TUPLE:
+        raise UsageError(f"cannot save {path}: the key {key!r} would not come back; use text")
+    return key
+
+
+def _numeric(array: np.ndarray[Any, Any], path: str) -> np.ndarray[Any, Any]:
+    if array.dtype.kind not in "biuf":
+        raise UsageError(f"cannot save {path}: an array of {array.dtype}; use numbers")
+    return array
+
+
+def _value(leaf: Any, path: str) -> Any:
+    if isinstance(leaf, str) and leaf.startswith((_ARRAY, _TENSOR)):
+        raise UsageError(f"cannot save {path}: {leaf[:40]!r} begins as the name of an array does")
+    if leaf is not None and not isinstance(leaf, bool | int | float | str):
+        raise UsageError(
+            f"cannot save {path}: a {type(leaf).__name__}; a state holds arrays of numbers and "
+            "what JSON does"
+        )
+    return leaf
 
 
 def _join(node: Any, arrays: Arrays) -> Any:
     """Put the arrays back into a tree."""
     if isinstance(node, dict):
+        if node.keys() == {_TUPLE}:
+            return tuple(_join(node[_TUPLE], arrays))
         return {key: _join(value, arrays) for key, value in node.items()}
     if isinstance(node, list):
         return [_join(value, arrays) for value in node]

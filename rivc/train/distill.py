@@ -53,12 +53,12 @@ SETTLED: Final = 0.75  # share of a student's run from which on the best return 
 
 
 class DistillInfo(NamedTuple):
-    """What one update reports: its loss without prices, and what was priced."""
+    """What one update reports: its loss without prices, and what was priced; None: it was not."""
 
     distill_loss: float
-    intra_bits: float
-    inter_bits: float
-    bits_per_weight: float
+    intra_bits: float | None
+    inter_bits: float | None
+    bits_per_weight: float | None
 
 
 class Distiller:
@@ -74,13 +74,17 @@ class Distiller:
         updates: gradient steps so far.
 
     Raises:
-        ConfigError: if the teacher has other layers or nothing to choose from, or the priced layer
-            emits no counts.
+        ConfigError: if the teacher has other layers or nothing to choose from, the priced layer
+            emits no counts, or weights are priced that are not those that ship.
     """
 
     def __init__(self, config: Config, net: QNetwork, teacher: Policy) -> None:
         if net.action_layout[1] == 1:
             raise ConfigError("a student keeps what decides between actions, and here is only one")
+        if config.distill.weight_rate and config.net.readout == "centred":
+            raise ConfigError(
+                "the weights of a centred readout have no price; set weight_rate to 0"
+            )
         self.config, self.net, self.updates = config, net, 0
         self._teacher, self._teacher_sha256 = teacher.net, teacher.program.sha256
         self._teacher_integers = teacher.net.integers()
@@ -134,7 +138,7 @@ class Distiller:
             group["lr"] = learning_rate_at(train, env_steps)
         of_weights = self._step(integers, factor * prices.weight_rate)
         self.updates += 1
-        intra, inter = bits.tolist()
+        intra, inter = (None, None) if self._sent is None else bits.tolist()
         return DistillInfo(loss.item(), intra, inter, of_weights)
 
     @torch.no_grad()
@@ -156,12 +160,12 @@ class Distiller:
         for rate, one in zip(self._rates, seen, strict=True):
             rate.seen = one
 
-    def _step(self, integers: Integers, price: float) -> float:
-        """Take the gradient step, pricing weights, and return the bits of one."""
+    def _step(self, integers: Integers, price: float) -> float | None:
+        """Take the gradient step, pricing weights, and return the bits of one if it has a price."""
         layers = [layer for layer, _ in self.net.chain()]
         if not price:
             self.optimizer.step()
-            return 0.0
+            return None
         total, count = 0.0, sum(layer.weight.numel() for layer in layers)
         before = [layer.weight.detach().clone() for layer in layers]
         for layer, q in zip(layers, integers, strict=True):
@@ -256,8 +260,8 @@ def price_weights(layer: QuantLayer, q: LayerIntegers, price: float) -> float:
     A weight of 0 stays there unless the loss gains more than the bits that leaving would cost.
     """
     grad = layer.weight.grad
-    if grad is None or layer.spec.grid.is_binary:
-        return 0.0
+    if grad is None or layer.spec.grid.is_binary:  # which cannot have less than a bit
+        return float(layer.weight.numel()) * layer.spec.grid.is_binary
     bits, slope, leaving = weight_bits(layer.weight, q.weight_scale, layer.spec.grid.q_max)
     at_zero = layer.weight == 0
     kept = grad.sign() * (grad.abs() - price * leaving).clamp_min(0)

@@ -76,7 +76,7 @@ class Loop:
             update = session.learner.update(
                 session.replay, session.rng["replay"], progress.env_steps, count
             )
-            progress.losses = update._asdict()
+            progress.losses = {k: v for k, v in update._asdict().items() if v is not None}
 
     def sync_target(self) -> None:
         """Let the target network follow, if it is time."""

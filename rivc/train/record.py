@@ -109,14 +109,19 @@ def curve(records: Sequence[dict[str, Any]], every: int) -> list[list[float]]:
 
     Args:
         records: of its metrics; each repeats the last evaluation.
-        every: env steps from evaluation to evaluation.
+        every: env steps from evaluation to evaluation, for records of old, which do not say when.
     """
-    points, seen = [], 0
+    points: dict[int, list[float]] = {}
+    seen = 0
     for record in records:
-        if record["env_steps"] // every > seen and record.get("eval_return") is not None:
-            points.append([record["env_steps"], record["eval_return"]])
-            seen = record["env_steps"] // every
-    return points
+        if record.get("eval_return") is None:
+            continue
+        at, value = record.get("eval_env_steps"), record["eval_return"]
+        if at is None and record["env_steps"] // every > seen:
+            at, seen = record["env_steps"], record["env_steps"] // every
+        if at is not None:
+            points[at] = [at, value]
+    return [*points.values()]
 
 
 def _head(path: Path, keep: int) -> list[str]:

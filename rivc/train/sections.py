@@ -17,6 +17,7 @@ from pydantic import (
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Finite = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -124,7 +125,7 @@ class TrainConfig(Section):
     """Lower clip of the gap term, in scaled value; -.inf: none."""
     inverse_temperature: Annotated[float, Field(gt=0)] = 100.0
     """Of the soft maximum, per scaled value; .inf is the hard maximum."""
-    reward_scale: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
+    reward_scale: Literal["auto"] | Finite = "auto"
     """Factor on rewards; auto: 1 - discount."""
     margin: NonNegative = 16.0
     """Readout steps by which the greedy action ought to lead."""
@@ -132,13 +133,13 @@ class TrainConfig(Section):
     """Weight of the margin loss; 0: none."""
     certify_noise: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0
     """Noise, in thresholds, whose drop adds to the margin and is certified against; 0: off."""
-    huber_delta: Annotated[float, Field(gt=0)] = 0.03
+    huber_delta: Finite = 0.03
     """Error, in scaled value, from which on the loss is linear."""
     double_q: bool = True
     """The online network chooses, the target network values."""
     n_step: Positive = 1
     """Rewards summed before bootstrapping."""
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Finite = 1e-3
     """Adam's, at the start."""
     learning_rate_end: Share = 0.1
     """Share of the learning rate left at the end, linear in env steps."""
@@ -148,7 +149,7 @@ class TrainConfig(Section):
     """fused: compiled loops; auto: fused where it can, else torch."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
     """Transitions an update."""
-    updates_per_env_step: Annotated[float, Field(gt=0)] = 0.5
+    updates_per_env_step: Finite = 0.5
     """Gradient steps for every env step."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 10.0
     """Clip on the gradient's norm."""

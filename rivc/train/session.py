@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 import torch
 
-from rivc.errors import FailedError
+from rivc.errors import ConfigError, FailedError, in_one_line
 from rivc.nets.calibrate import calibrate
 from rivc.neurochip import load_backend
 from rivc.neurochip.backend import require_fit
 from rivc.neurochip.guard import Guarded, StandIn
 from rivc.quant.encoding import InputEncoding
 from rivc.snn_convert import convert
-from rivc.train.checkpoint import load_checkpoint, save_checkpoint
+from rivc.train.checkpoint import load_checkpoint, require_savable, save_checkpoint
 from rivc.train.collect import Collector, NetworkSampler
 from rivc.train.distill import DistillInfo, load_teacher
 from rivc.train.learner import UpdateInfo
@@ -68,6 +68,7 @@ class Progress:
         done: how often each cadence has come round.
         losses: of the newest update, by the name of their metric.
         eval_return: of the newest evaluation; None before the first.
+        eval_env_steps: when it was made.
     """
 
     env_steps: int = 0
@@ -84,6 +85,7 @@ class Progress:
     done: dict[str, int] = field(default_factory=dict)
     losses: dict[str, float] = field(default_factory=dict)
     eval_return: float | None = None
+    eval_env_steps: int | None = None
 
     def capture(self) -> dict[str, Any]:
         """Return what `restored` makes it of, as JSON takes it."""
@@ -224,7 +226,9 @@ def _begun(
             return load_teacher(config).program.encoding
         return make_encoding(tasks[0], seen, profile_name(config, chip.profile))
 
-    return warmed_up(config, chip, tasks[0], Worlds(tasks, config.seed), rng, fix)
+    session = warmed_up(config, chip, tasks[0], Worlds(tasks, config.seed), rng, fix)
+    require_savable({"collector": session.collector.capture()})  # now, not at the first checkpoint
+    return session
 
 
 def warmed_up(
@@ -271,6 +275,7 @@ def restore(config: Config, checkpoint: Path) -> Session:
 
     Raises:
         DamagedFileError: if the checkpoint is not whole.
+        ConfigError: if the configuration is of another network, or another task or number of it.
     """
     with _equipment(config) as equipment:
         return _restored(config, checkpoint, *equipment)
@@ -290,10 +295,18 @@ def _restored(
     state = load_checkpoint(checkpoint, replay)
     encoding = InputEncoding(**{key: _tuple(value) for key, value in state["encoding"].items()})
     learner = _learner(config, chip, task, encoding)
-    learner.restore(state["learner"])
+    try:
+        learner.restore(state["learner"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"the run was made with another network ({in_one_line(error)}); undo what was changed "
+            "in its config.yaml"
+        ) from error
     for name, generator in rng.items():
         generator.bit_generator.state = state["rng"][name]
     progress = Progress.restored(state["progress"])
+    if progress.env_steps < config.train.env_steps:  # it was made longer since it ended
+        progress.finished = False
     worlds = Worlds(tasks, config.seed)
     worlds.restore(state["collector"]["worlds"])
     collector = Collector.restored(

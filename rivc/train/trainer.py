@@ -190,6 +190,7 @@ class Trainer:
         self.last_score = play(self.evaluation_tasks, self._act, seeds)
         progress = self.session.progress
         progress.eval_return = self.last_score.return_mean
+        progress.eval_env_steps = progress.env_steps
         if not is_settled(self.config, progress.env_steps):
             return
         if self.last_score.return_mean >= progress.best_return:
@@ -211,15 +212,17 @@ class Trainer:
 
     def _counters(self) -> dict[str, Any]:
         progress = self.session.progress
-        return {
+        counters: dict[str, Any] = {
             "env_steps": progress.env_steps,
             "updates": self.session.learner.updates,
             "conversions": progress.conversions,
             "audited_states": progress.audited_states,
             "backend_failures": progress.backend_failures,
             "emulated_env_steps": progress.emulated_env_steps,
-            "epsilon": epsilon_at(self.config.explore, progress.env_steps),
         }
+        if self.config.explore.kind == "epsilon":
+            counters["epsilon"] = epsilon_at(self.config.explore, progress.env_steps)
+        return counters
 
     def _rates(self) -> dict[str, Any]:
         """How fast it went since the last record."""
@@ -255,6 +258,7 @@ class Trainer:
         if progress.eval_return is not None:
             metrics |= {
                 "eval_return": progress.eval_return,
+                "eval_env_steps": progress.eval_env_steps,
                 "best_return": progress.best_return,
             }
         return metrics

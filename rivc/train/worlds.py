@@ -125,7 +125,7 @@ class Copy:
         methods = state_methods(self.task.env)
         return {
             "seed": self.seed,
-            "actions": self.actions,
+            "actions": np.array(self.actions, np.int32).reshape(-1, self.task.action_layout[0]),
             "total": self.total.hex(),
             "succeeded": self.succeeded,
             "observation": observation,
@@ -144,7 +144,7 @@ class Copy:
             methods.set_state(state["state"])
             self.seed, self.actions = (
                 int(state["seed"]),
-                [list(map(int, a)) for a in state["actions"]],
+                np.asarray(state["actions"]).tolist(),
             )
         elif not np.array_equal(self._replay(state).astype(saved.dtype), saved):
             msg = (
@@ -158,8 +158,8 @@ class Copy:
     def _replay(self, state: dict[str, Any]) -> NDArray[Any]:
         """Play the episode again up to where it was saved."""
         observation = self.reset(int(state["seed"]))
-        for action in state["actions"]:
-            observation, *_ = self.step(np.array(action))
+        for action in np.asarray(state["actions"], np.int64):
+            observation, *_ = self.step(action)
         return observation
 
 
@@ -212,6 +212,11 @@ class Worlds:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Bring captured states back."""
+        if len(state["copies"]) != len(self.copies):
+            raise ConfigError(
+                f"the run was made with env.count {len(state['copies'])}, which is now "
+                f"{len(self.copies)}; undo that in its config.yaml"
+            )
         self.episodes = [int(n) for n in state["episodes"]]
         restored = [copy.restore(s) for copy, s in zip(self.copies, state["copies"], strict=True)]
         self.observation = np.stack(restored)

@@ -11,6 +11,7 @@ import pytest
 from gymnasium import spaces
 
 from rivc.envs import make
+from rivc.envs.factory import task_of
 from rivc.errors import ConfigError, MissingError
 from rivc.train.task_world import action_vectors
 
@@ -154,6 +155,15 @@ def test_a_setting_that_breaks_the_import_of_mujoco_is_named(
     message = complaint(MissingError, "rivc/VisualTracker-v0")
     assert "MUJOCO_GL=osmesa needs libOSMesa.so.8 or libOSMesa.so.6" in message
     assert message.endswith("unset MUJOCO_GL")
+
+
+def test_more_choices_than_a_replay_holds_are_refused() -> None:
+    env = gym.make("CartPole-v1")
+    env.action_space = spaces.Discrete(32_768)
+    with pytest.raises(ConfigError, match="more than 32,767 choices"):
+        task_of(env)
+    env.action_space = spaces.Discrete(32_767)
+    assert task_of(env).action_layout == (1, 32_767)
 
 
 def test_a_wrong_option_names_the_nearest() -> None:

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from rivc.errors import DamagedFileError
+from rivc.errors import DamagedFileError, UsageError
 from rivc.train import checkpoint as module
 from rivc.train.checkpoint import (
     BLOCK,
     latest_checkpoint,
     load_checkpoint,
     recover,
+    require_savable,
     save_checkpoint,
 )
 from rivc.train.replay import Replay
@@ -60,6 +61,49 @@ def test_state_and_replay_come_back_bit_for_bit(tmp_path: Path, capacity: int, s
     assert torch.equal(restored["weights"], torch.arange(4.0))
     np.testing.assert_array_equal(restored["nested"][0]["counts"], np.arange(3))
     assert restored["nested"][0]["big"] == 2**100
+
+
+def test_whatever_a_state_holds_comes_back_as_it_was(tmp_path: Path) -> None:
+    replay = grown(Replay(8, (3,), np.uint8, 2), 3)
+    given = {
+        "scalar": np.array(1.5),
+        "tensor": torch.tensor(2.0),
+        "pair": (1, ("a", None), []),
+        "flag": True,
+        "empty": np.zeros((0, 3), np.int32),
+    }
+    path = save_checkpoint(tmp_path, {"env_steps": 1, "state": given}, replay, first_open=2)
+    found = load_checkpoint(path, Replay(8, (3,), np.uint8, 2))["state"]
+    assert found.keys() == given.keys()
+    assert found["scalar"].shape == found["tensor"].shape == ()
+    assert (float(found["scalar"]), float(found["tensor"])) == (1.5, 2.0)
+    assert found["pair"] == given["pair"]
+    assert found["flag"] is True
+    assert (found["empty"].shape, found["empty"].dtype) == ((0, 3), np.int32)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({1: 2}, "the key 1 would not come back"),
+        ("array:left", "begins as the name of an array"),
+        (np.array(["a"]), "an array of <U1"),
+        (b"raw", "a bytes"),
+        (np.random.default_rng(0), "a Generator"),
+    ],
+)
+def test_what_would_not_come_back_is_refused_by_name(value: Any, told: str) -> None:
+    with pytest.raises(UsageError, match=rf"cannot save state/robot/x: .*{told}"):
+        require_savable({"robot": {"x": value}})
+
+
+def test_a_checkpoint_that_was_put_aside_is_not_looked_at(tmp_path: Path) -> None:
+    replay = grown(Replay(8, (3,), np.uint8, 2), 3)
+    path = save_checkpoint(tmp_path, state(10), replay, first_open=2)
+    save_checkpoint(tmp_path, state(20), replay, first_open=2).rename(tmp_path / "000000020.bad")
+    assert latest_checkpoint(tmp_path) == path
+    save_checkpoint(tmp_path, state(30), replay, first_open=2)
+    assert (tmp_path / "000000020.bad").exists()
 
 
 def test_the_replay_is_appended_to_not_rewritten(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -98,3 +99,17 @@ def test_the_automatic_reward_scale_is_one_minus_the_discount() -> None:
 def test_what_wraps_an_environment_is_no_argument_of_it(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"{name} is no argument .*; write env\.{name}"):
         load_config("quickstart", {f"env.kwargs.{name}": 3})
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "train.updates_per_env_step",
+        "train.huber_delta",
+        "train.learning_rate",
+        "train.reward_scale",
+    ],
+)
+def test_infinity_is_refused_where_nothing_could_be_learnt(key: str) -> None:
+    with pytest.raises(ConfigError, match=key):
+        load_config("quickstart", {key: math.inf})

@@ -78,6 +78,21 @@ def undated(run: Path) -> list[dict[str, Any]]:
     ]
 
 
+def test_what_has_no_price_is_not_on_record(parent: Path, tmp_path: Path) -> None:
+    Trainer(student(parent, 60, layer=1, rate=1.0), tmp_path / "rate").run()
+    Trainer(student(parent, 60, weight_rate=1.0), tmp_path / "weights").run()
+    rate, weights = (read_metrics(tmp_path / name)[-1] for name in ("rate", "weights"))
+    assert {"inter_bits", "bits_per_weight"} & rate.keys() == {"inter_bits"}
+    assert {"inter_bits", "bits_per_weight"} & weights.keys() == {"bits_per_weight"}
+
+
+def test_weights_of_a_centred_readout_have_no_price(tmp_path: Path) -> None:
+    Trainer(small(**{"net.readout": "centred", "train.env_steps": 300}), tmp_path / "run").run()
+    config = student(tmp_path / "run", 60, weight_rate=1.0)
+    with pytest.raises(ConfigError, match="a centred readout have no price"):
+        Trainer(config, tmp_path / "student").run()
+
+
 def test_only_the_last_quarter_of_a_run_chooses_its_best(parent: Path, tmp_path: Path) -> None:
     trainer = Trainer(student(parent, 400, weight_rate=1.0), tmp_path / "student")
     kept: dict[int, bool] = {}

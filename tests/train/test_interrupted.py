@@ -15,15 +15,18 @@ import torch
 
 from rivc.errors import (
     BackendError,
+    ConfigError,
     DamagedFileError,
     DivergedError,
     QuantError,
+    UsageError,
 )
 from rivc.neurochip.emulator import Emulator
-from rivc.train import Trainer
+from rivc.train import Trainer, load_config
 from rivc.train.fused import FusedLearner
 from rivc.train.learner import Learner
 from rivc.train.policy import load_policy
+from rivc.train.record import read_metrics
 from rivc.train.run import RunFolder
 from rivc.train.worlds import Copy, Worlds
 from tests.train.runs import digest, results, small, timeless
@@ -123,6 +126,49 @@ def test_a_stopped_run_goes_on_to_the_same_policy(finished: Path, tmp_path: Path
     Trainer.resume(run).run()
     assert digest(run / "best") == digest(finished / "best")
     assert (run / "program.npz").read_bytes() == (finished / "program.npz").read_bytes()
+
+
+def test_a_run_that_was_made_longer_goes_on_to_its_new_end(finished: Path, tmp_path: Path) -> None:
+    longer = shutil.copytree(finished, tmp_path / "longer")
+    reconfigure(longer, {"train.env_steps": 900, "checkpoint.every_env_steps": 10_000})
+    score = Trainer.resume(longer).run()
+    assert score is not None
+    last = read_metrics(longer)[-1]
+    assert last["eval_env_steps"] == last["env_steps"] >= 900
+    assert load_policy(RunFolder.open(longer), "latest").program.sha256
+    assert Trainer.resume(longer).run() is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"env.count": 4}, "env.count 8, which is now 4"),
+        ({"net.hidden": [16, 24]}, "made with another network"),
+        ({"env.id": "Acrobot-v1"}, r"observations \(4,\), and env now shows \(6,\)"),
+    ],
+)
+def test_a_run_does_not_go_on_as_another_one(
+    finished: Path, tmp_path: Path, changes: dict[str, Any], told: str
+) -> None:
+    run = shutil.copytree(finished, tmp_path / "run")
+    reconfigure(run, {"train.env_steps": 900, **changes})
+    with pytest.raises(ConfigError, match=told):
+        Trainer.resume(run).run()
+
+
+def reconfigure(run: Path, changes: dict[str, Any]) -> None:
+    """Edit the settings of a run."""
+    config = load_config(run / "config.yaml", changes)
+    (run / "config.yaml").write_text(config.to_yaml())
+
+
+def test_a_state_that_cannot_be_saved_is_told_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Worlds, "capture", lambda _: {"rng": np.random.default_rng(0)})
+    with pytest.raises(UsageError, match="cannot save state/collector/worlds/rng: a Generator"):
+        Trainer(small(), tmp_path / "run").run()
+    assert not list((tmp_path / "run" / "checkpoints").glob("*"))
 
 
 def test_resuming_a_finished_run_changes_nothing(finished: Path) -> None:

@@ -17,6 +17,15 @@ from rivc.train.record import EVENTS, METRICS, Recorder, curve, read_metrics
 FULL = Path("/dev/full")
 
 
+def test_a_curve_has_every_evaluation_where_it_was_made() -> None:
+    made = [(140, 112, 1.0), (280, 208, 2.0), (420, 400, 3.0), (420, 400, 3.0), (430, 430, 4.0)]
+    records = [
+        {"env_steps": at, "eval_env_steps": then, "eval_return": value} for at, then, value in made
+    ]
+    found = curve([{"env_steps": 10}, *records], every=100)
+    assert found == [[112, 1.0], [208, 2.0], [400, 3.0], [430, 4.0]]
+
+
 def test_a_curve_has_a_point_an_evaluation() -> None:
     records = [
         {"env_steps": 90, "eval_return": None},

@@ -179,6 +179,12 @@ def test_the_quickstart_is_the_same_through_counts_and_through_spikes(tmp_path: 
     assert results(tmp_path / "emulator") == results(tmp_path / "snntorch")
 
 
+def test_a_softmax_has_no_share_of_random_actions(tmp_path: Path, finished: Path) -> None:
+    Trainer(small(**{"explore.kind": "boltzmann"}), tmp_path / "run").run()
+    assert "epsilon" in read_metrics(finished)[-1]
+    assert "epsilon" not in read_metrics(tmp_path / "run")[-1]
+
+
 def test_certified_metrics_are_recorded_when_asked_for(tmp_path: Path, finished: Path) -> None:
     Trainer(small(**{"train.certify_noise": 0.05}), tmp_path / "run").run()
     last = read_metrics(tmp_path / "run")[-1]

@@ -86,6 +86,7 @@ class FusedLearner:
         self.updates += taken
         if taken < count:
             rng.bit_generator.state = before
+            replay.draw(rng, taken * size)
             raise diverged(self.updates, td, norm)
         return UpdateInfo(td, margin)
 
