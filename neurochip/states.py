@@ -133,7 +133,8 @@ def _boundaries(program: SpikingProgram, candidates: Counts) -> Counts:
         received = [states.astype(np.int64), *reference.trace(program, states)]
         for i, (layer, x) in enumerate(zip(program.layers, received, strict=False)):
             if layer.levels:
-                for side, is_there in enumerate(boundary_sides(layer, reference.weighted(layer, x))):
+                sides = boundary_sides(layer, reference.weighted(layer, x))
+                for side, is_there in enumerate(sides):
                     found[i, side] += (start + np.flatnonzero(is_there)).tolist()
     return candidates[sorted({place for places in found.values() for place in places[:PER_KIND]})]
 
