@@ -134,7 +134,7 @@ def _close(found: Comparison, folder: Path, *, figures: bool, as_json: bool) -> 
 
 
 def _table(summary: list[Any]) -> str:
-    from rivc.report.comparison import span
+    from rivc.report.tables import span
 
     head = ["contender", "runs", "score", "flips", "CPU s"]
     tasks = list(dict.fromkeys(task for line in summary for task in line.returns))
@@ -175,7 +175,7 @@ def _facts(found: Comparison, folder: Path) -> dict[str, Any]:
 
 
 def _interval(value: Any) -> dict[str, float | None] | None:
-    from rivc.report.comparison import ends
+    from rivc.report.tables import ends
 
     return None if value is None else dict(zip(("iqm", "low", "high"), ends(value), strict=True))
 

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any, Final
 from rivc import __version__
 from rivc.compare.publish import SCALE, drawings, state
 from rivc.report import comparison
-from rivc.report.comparison import ALL, CHANCE, LEGEND, PAIRS, bits, form_name
+from rivc.report.comparison import bits, form_name
 from rivc.report.effects import NOTE, TITLE
 from rivc.report.page import Card, Charts, Code, Folded, Page, Section, Table, Text
 from rivc.report.svg import dots, lines
+from rivc.report.tables import ALL, CHANCE, LEGEND, PAIRS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from rivc.compare.publish import Comparison, Drawing
-    from rivc.report.comparison import Grid
     from rivc.report.page import Block
     from rivc.report.statistics import Estimate
+    from rivc.report.tables import Grid
 
 
 ELSEWHERE: Final = {ALL, PAIRS, TITLE}  # tables that have a section of their own

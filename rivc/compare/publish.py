@@ -19,7 +19,7 @@ from rivc.compare.outcomes import (
 )
 from rivc.compare.table import DONE
 from rivc.errors import UsageError
-from rivc.report import comparison, plots
+from rivc.report import comparison, plots, tables
 from rivc.report.comparison import CHIP, FLOAT_BITS, bits, form_name
 from rivc.report.effects import TITLE, effects, effects_csv, effects_grid
 from rivc.report.plots import Axis, Panel
@@ -34,10 +34,11 @@ if TYPE_CHECKING:
     from rivc.compare.outcomes import References
     from rivc.compare.suite import Suite
     from rivc.compare.table import Row, Table
-    from rivc.report.comparison import Contender, Contest, Grid, Line, Pair
+    from rivc.report.comparison import Contender, Contest, Line, Pair
     from rivc.report.effects import Effect, Sides
     from rivc.report.plots import Panels
     from rivc.report.statistics import Estimate
+    from rivc.report.tables import Grid
 
 REPORT_FILE: Final = "report.md"
 LEVELS: Final = np.linspace(-0.1, 1.2, 66)  # of performance profiles
@@ -114,7 +115,7 @@ class Comparison:
         """All of them as tables."""
         worth = [effects_grid(self.effects)] if self.effects else []
         note = f"Scores: {SCALE}." if self.is_scored else ""
-        return worth + comparison.grids(self.lines, self.pairs, note)
+        return worth + tables.grids(self.lines, self.pairs, note)
 
     @property
     def reference(self) -> str:
@@ -171,12 +172,12 @@ def publish(found: Comparison, folder: Path, *, figures: bool) -> list[Path]:
     """
     shown = drawings(found) if figures else {}
     drawn = {name: drawing.files() for name, drawing in shown.items()}
-    text = comparison.markdown(found.title, found.grids, [*_pictures(drawn), *state(found)])
+    text = tables.markdown(found.title, found.grids, [*_pictures(drawn), *state(found)])
     files = {
         REPORT_FILE: text.encode(),
-        "outcomes.csv": comparison.outcomes_csv(found.contest).encode(),
-        "scores.csv": comparison.lines_csv(found.lines).encode(),
-        "pairs.csv": comparison.pairs_csv(found.pairs).encode(),
+        "outcomes.csv": tables.outcomes_csv(found.contest).encode(),
+        "scores.csv": tables.lines_csv(found.lines).encode(),
+        "pairs.csv": tables.pairs_csv(found.pairs).encode(),
     }
     files |= {"effects.csv": effects_csv(found.effects).encode()} if found.effects else {}
     files |= {f"{name}.{kind}": x for name, kinds in drawn.items() for kind, x in kinds.items()}
@@ -200,8 +201,8 @@ def drawings(found: Comparison) -> dict[str, Drawing]:
         chance = Axis(f"P({found.reference} is better)", (-0.03, 1.03), mark=0.5)
         drawn |= {
             "effects": Drawing(f"{TITLE}: difference of mean scores", *_worth(found)),
-            "scores": Drawing(comparison.LEGEND, _scores(found), names),
-            "improvement": Drawing(comparison.CHANCE, _dots(_better(found.pairs), chance), names),
+            "scores": Drawing(tables.LEGEND, _scores(found), names),
+            "improvement": Drawing(tables.CHANCE, _dots(_better(found.pairs), chance), names),
         }
     if found.is_scored:
         drawn["profiles"] = Drawing("Performance profiles", [_profiles(found.contest)], names)

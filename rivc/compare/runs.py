@@ -9,7 +9,7 @@ from rivc.compare.judge import judge
 from rivc.errors import UsageError
 from rivc.train.checkpoint import env_steps_made
 from rivc.train.policy import load_policy
-from rivc.train.record import METRICS, curve, read_metrics
+from rivc.train.record import curve, known_metrics
 from rivc.train.run import RunFolder
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _check_seeds(
 
 def _row(folder: RunFolder, config: Config, name: str, evaluation: Evaluation) -> Row:
     width = config.quant.activation_bits
-    records = read_metrics(folder.path) if (folder.path / METRICS).exists() else []
+    records = known_metrics(folder.path)
     return {
         "job": str(folder.path),
         "task": task_name(config),

@@ -13,18 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from rivc.report.comparison import (
-    FPNN,
-    Contender,
-    Grid,
-    as_csv,
-    bits,
-    ends,
-    form_name,
-    span,
-    with_all,
-)
+from rivc.report.comparison import FPNN, Contender, bits, form_name
 from rivc.report.statistics import difference, mean
+from rivc.report.tables import Grid, as_csv, ends, span, with_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

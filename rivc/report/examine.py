@@ -19,7 +19,7 @@ from rivc.snn_convert.program import greedy
 from rivc.train.checkpoint import env_steps_made
 from rivc.train.margins import BATCH, chip_readout, errors, fpnn_steps, gaps
 from rivc.train.policy import load_policy
-from rivc.train.record import METRICS, read_metrics
+from rivc.train.record import known_metrics
 from rivc.train.run import RunFolder
 from rivc.train.visit import visit
 
@@ -166,7 +166,7 @@ def examine(
         config=config,
         manifest=folder.read_manifest(),
         env_steps=env_steps_made(folder.path),
-        records=numbers(read_metrics(folder.path) if (folder.path / METRICS).exists() else []),
+        records=numbers(known_metrics(folder.path)),
         policy=chosen,
         chip=name,
         chip_is_exact=exact_chip,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -208,8 +208,7 @@ class _Loop:
         if frame is None or (self._sequence is not None and frame.sequence <= self._sequence):
             return None
         self._sequence = frame.sequence
-        now_ns = self._clock.now_ns()
-        return frame if frame.time_ns <= now_ns else replace(frame, time_ns=now_ns)
+        return frame.known_at(self._clock.now_ns())
 
     def _decide(self, frame: Frame) -> tuple[NDArray[np.float64], Frame]:
         """The command that is wanted, and the frame that it comes from."""

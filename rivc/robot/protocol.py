@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ class Frame:
     observation: NDArray[Any]
     time_ns: int
     sequence: int
+
+    def known_at(self, now_ns: int) -> Frame:
+        """Return this frame as it counts now: one from the future was captured now."""
+        return self if self.time_ns <= now_ns else replace(self, time_ns=now_ns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -152,9 +153,10 @@ def _spec(env: Any) -> EnvSpec | None:
 
 def _full_id(spec: EnvSpec) -> str:
     """The id, with the package that registers it unless it is known without an import."""
-    package = spec.entry_point.partition(".")[0] if isinstance(spec.entry_point, str) else ""
-    package = package.partition(":")[0]
-    return f"{package}:{spec.id}" if package and package not in BUILT_IN else spec.id
+    if not isinstance(spec.entry_point, str):
+        return spec.id
+    package = re.split(r"[.:]", spec.entry_point)[0]
+    return spec.id if package in BUILT_IN else f"{package}:{spec.id}"
 
 
 def _wrappers(spec: EnvSpec | None) -> dict[str, Any] | None:

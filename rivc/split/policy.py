@@ -10,7 +10,7 @@ counts from the light that caused it, also across the link.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -168,7 +168,7 @@ class SplitPolicy:
     def see(self, frame: Frame) -> None:
         """Take in the frame whose observation is encoded next; none is younger than now."""
         now_ns = self._clock.now_ns()
-        self._frame = replace(frame, time_ns=min(frame.time_ns, now_ns))
+        self._frame = frame.known_at(now_ns)
         self._stages["capture"].add(now_ns - self._frame.time_ns)
 
     def encode(self, observation: NDArray[Any]) -> NDArray[np.uint8]:

@@ -147,7 +147,7 @@ def load_checkpoint(path: Path, replay: Replay) -> dict[str, Any]:
 def _check_shape(state: Mapping[str, Any], replay: Replay) -> None:
     saved = state.get("encoding", {}).get("shape")
     found = replay.columns.observation.shape[1:]
-    shape = tuple(saved[_TUPLE] if isinstance(saved, dict) else saved or found)
+    shape = tuple(_join(saved, {}) or found)
     if shape != found:
         raise ConfigError(
             f"the run was made with observations {shape}, and env now shows {found}; undo what was "

@@ -93,6 +93,11 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     return list(_parsed(read_plain(folder / METRICS, MAX_BYTES).splitlines()))
 
 
+def known_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Return the records of a run folder; none if it has none, as a saved model."""
+    return read_metrics(folder) if (folder / METRICS).exists() else []
+
+
 def _parsed(lines: list[bytes]) -> Iterator[dict[str, Any]]:
     for line in lines:
         try:

@@ -35,7 +35,7 @@ from rivc.snn_convert.storage import read_plain, write_atomically
 from rivc.train import Trainer
 from rivc.train.config import overridden
 from rivc.train.lock import alone
-from rivc.train.record import METRICS, plain, read_metrics
+from rivc.train.record import known_metrics, plain
 from rivc.tune.space import chosen
 
 if TYPE_CHECKING:
@@ -235,9 +235,8 @@ class _Watch:
 
         What it recorded last may be what stops it: it was killed before that was asked, or done.
         """
-        if (self._trainer.folder.path / METRICS).exists():
-            for record in read_metrics(self._trainer.folder.path):
-                self(record)
+        for record in known_metrics(self._trainer.folder.path):
+            self(record)
         self._trainer.observers.append(self)
 
     def __call__(self, record: Mapping[str, Any]) -> None:

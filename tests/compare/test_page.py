@@ -15,8 +15,8 @@ from rivc.compare.publish import Comparison
 from rivc.compare.suite import load_suite
 from rivc.compare.table import dump_row
 from rivc.errors import UsageError
-from rivc.report.comparison import span
 from rivc.report.page import render
+from rivc.report.tables import span
 from tests.html import parse
 
 if TYPE_CHECKING:

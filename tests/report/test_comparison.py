@@ -12,15 +12,10 @@ from rivc.report.comparison import (
     Contest,
     Outcome,
     contest,
-    grids,
     lines,
-    lines_csv,
-    markdown,
-    outcomes_csv,
     pairs,
-    pairs_csv,
-    span,
 )
+from rivc.report.tables import grids, lines_csv, markdown, outcomes_csv, pairs_csv, span
 
 ALL, NONE = Contender("all", 2, "chip"), Contender("none", 2, "chip")
 WIDE, TICKS = Contender("none", 4, "chip"), Contender("none", 2, "2 ticks")
