@@ -30,7 +30,7 @@ backend_options_option = click.option(
     "--backend-options",
     type=click.Path(path_type=Path),
     metavar="FILE.yaml",
-    help="Arguments of the chip.  [the run's, if it is the run's chip]",
+    help="Arguments of the chip.  [for drive, the run's if it is the run's chip]",
 )
 
 
